@@ -1,0 +1,96 @@
+"""The public surface fits on a page: every name exists, is explained, and is in docs/api.md."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import checkpointable as cp
+
+NAMES = {
+    # what a program is built of
+    *("Checkpointable", "Variable", "add_variable", "Optimizer", "List", "Dict"),
+    *("NoDependency", "NotCheckpointable", "Value"),
+    # the verbs
+    *("CheckpointableSaver", "Checkpoint", "latest_checkpoint"),
+    # what a restore returns
+    *("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
+    # checkpoints without objects
+    *("load_checkpoint", "list_variables", "object_metadata"),
+    # errors
+    *("CheckpointError", "CheckpointNotFoundError", "CheckpointCorruptError"),
+    *("CheckpointUnsupportedError", "CheckpointMismatchError"),
+    *("CheckpointIOError", "CheckpointPermissionError"),
+}
+API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+
+
+def test_the_surface_is_what_was_decided():
+    assert set(cp.__all__) == NAMES
+    assert len(cp.__all__) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_public_name_exists_and_is_explained(name):
+    thing = getattr(cp, name)
+    assert inspect.isclass(thing) or inspect.isfunction(thing)
+    # Its own words: a class that has none would show those of its base.
+    assert (thing.__doc__ or "").strip()
+    assert not inspect.isclass(thing) or thing.__doc__ != thing.__mro__[1].__doc__
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_public_methods_are_explained(name):
+    thing = getattr(cp, name)
+    methods = {
+        attribute: value
+        for attribute, value in vars(thing).items()
+        if inspect.isclass(thing)
+        and not attribute.startswith("_")
+        and (inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod))
+    }
+    # List and Dict override what list and dict explain.
+    inherited = {a for a in methods if hasattr(list, a) or hasattr(dict, a)}
+    silent = [a for a in methods if a not in inherited and not inspect.getdoc(getattr(thing, a))]
+    assert not silent, f"{name} has public methods without a docstring"
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_public_name_is_in_the_documentation(name):
+    assert re.search(rf"`(cp\.)?{name}\b", API_PAGE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [  # as the original has them, so that calls by keyword port
+        (cp.CheckpointableSaver, ["root_checkpointable"]),
+        (cp.CheckpointableSaver.restore, ["self", "save_path"]),
+        (cp.CheckpointableSaver.save, ["self", "file_prefix", "checkpoint_number", "session"]),
+        (cp.Checkpoint, ["root"]),
+        (cp.add_variable, ["obj", "name", "shape", "dtype", "initializer"]),
+        (cp.Variable, ["value", "name", "dtype"]),
+        (cp.Optimizer.add_slot, ["self", "variable", "slot_name", "initial"]),
+        (cp.Optimizer.get_slot, ["self", "variable", "slot_name"]),
+        (cp.latest_checkpoint, ["directory"]),
+    ],
+)
+def test_parameters_keep_their_names(function, parameters):
+    found = list(inspect.signature(function).parameters)
+    assert found[: len(parameters)] == parameters
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "_track_checkpointable",
+        "_lookup_dependency",
+        "_checkpoint_dependencies",
+        "_gather_saveables_for_checkpoint",
+        "_add_variable",
+    ],
+)
+def test_hooks_keep_their_names(hook):
+    assert hasattr(cp.Checkpointable, hook)
