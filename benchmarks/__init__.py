@@ -1,0 +1,1 @@
+"""Figures, taken against peers in the same run: `python -m benchmarks --help`."""

@@ -1,0 +1,55 @@
+"""Save, then restore, by each library in turn. Before any time is taken, what each restores
+is compared with what it was given."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .contenders import LIBRARIES, OURS, SYNCED, Library
+from .timing import Contender, Result, in_turn
+from .workloads import Arrays
+
+
+def check(name: str, library: Library, arrays: Arrays, directory: Path) -> None:
+    """One round trip, not timed: raises unless it gives back every value."""
+    library.save(directory)
+    library.clear()
+    library.restore(directory)
+    found = library.arrays()
+    wrong = [key for key, array in arrays.items() if not np.array_equal(found[key], array)]
+    if wrong or found.keys() != arrays.keys():
+        raise AssertionError(f"{name} restored {len(wrong)} of {len(arrays)} values wrong")
+
+
+def _emptied(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def compare(work: str, arrays: Arrays, rounds: int, scratch: Path) -> Iterator[Result]:
+    libraries = {name: made(arrays) for name, made in LIBRARIES.items()}
+    places = {name: scratch / name.replace(", ", "-") for name in libraries}
+    for name, library in libraries.items():
+        places[name].mkdir()
+        check(name, library, arrays, places[name])
+
+    saves = {
+        name: Contender(partial(_emptied, places[name]), partial(library.save, places[name]))
+        for name, library in libraries.items()
+    }
+    yield in_turn(f"save {work}", saves, rounds, OURS)
+
+    restores = {
+        name: Contender(library.clear, partial(library.restore, places[name]))
+        for name, library in libraries.items()
+        if name != SYNCED  # restoring is the same
+    }
+    yield in_turn(f"restore {work}", restores, rounds, OURS)
+
+    for place in places.values():
+        shutil.rmtree(place)
