@@ -1,0 +1,29 @@
+"""Where bytes lie: every file operation of the library goes through here."""
+
+from __future__ import annotations
+
+from checkpointable.storage.interface import FileIdentity as FileIdentity
+from checkpointable.storage.interface import ReadableFile as ReadableFile
+from checkpointable.storage.interface import Storage as Storage
+from checkpointable.storage.interface import WritableFile as WritableFile
+from checkpointable.storage.local import LocalStorage as LocalStorage
+from checkpointable.storage.temporary import check_durability as check_durability
+from checkpointable.storage.temporary import create_temporary as create_temporary
+from checkpointable.storage.temporary import remove_stale as remove_stale
+from checkpointable.storage.temporary import replace_file as replace_file
+from checkpointable.storage.temporary import temporary_of as temporary_of
+from checkpointable.storage.temporary import temporary_path as temporary_path
+
+__all__ = [
+    "FileIdentity",
+    "LocalStorage",
+    "ReadableFile",
+    "Storage",
+    "WritableFile",
+    "check_durability",
+    "create_temporary",
+    "remove_stale",
+    "replace_file",
+    "temporary_of",
+    "temporary_path",
+]

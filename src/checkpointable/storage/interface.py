@@ -1,0 +1,166 @@
+"""What the library asks of a place where bytes lie.
+
+Everything that touches files goes through `Storage`, `WritableFile` and `ReadableFile`, so
+one object in their place can record what happens, fail the n-th operation, or forget what
+was not synced. All of them raise the errors of `checkpointable.errors`, never a bare
+`OSError`, and name the path.
+
+Paths are strings in the form of the operating system.
+"""
+
+from __future__ import annotations
+
+import abc
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    # Anything with the buffer protocol, C-contiguous.
+    Buffer: TypeAlias = bytes | bytearray | memoryview
+
+__all__ = ["FileIdentity", "ReadableFile", "Storage", "WritableFile"]
+
+
+class FileIdentity(NamedTuple):
+    """Tells one file from another that later has its name."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+class WritableFile(abc.ABC):
+    """A new file that one writer fills, from several threads at once if it likes.
+
+    While it is open its writer is known to be alive, so `Storage.delete_if_unused` leaves
+    it alone: close it only after it has been renamed to its final name.
+    """
+
+    path: str  # as created; renaming the file does not change this
+
+    @abc.abstractmethod
+    def write_at(self, data: Buffer, offset: int) -> None:
+        """Writes all of `data` at byte `offset`. Safe to call from several threads."""
+
+    @abc.abstractmethod
+    def sync(self) -> None:
+        """Returns when everything written so far would survive a loss of power."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends writing. Idempotent."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """Closes the file and deletes it under the name it was created with.
+
+        For a writer that failed: never raises, and does nothing after `close`.
+        """
+
+
+class ReadableFile(abc.ABC):
+    """A file held open: its bytes stay readable when the name is deleted or replaced."""
+
+    path: str
+    size: int
+    identity: FileIdentity
+
+    @abc.abstractmethod
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes `[offset, offset + size)`, all of them.
+
+        Raises:
+          CheckpointCorruptError: the file ends before.
+        """
+
+    @abc.abstractmethod
+    def map(self) -> memoryview:
+        """A read-only view of the whole file, without a copy where the system can map it.
+
+        Lives as long as something refers to it, also after `close`.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Idempotent."""
+
+    def __enter__(self) -> ReadableFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Storage(abc.ABC):
+    """A tree of files with atomic rename."""
+
+    @abc.abstractmethod
+    def create(self, path: str, size: int) -> WritableFile:
+        """Makes a new file of `size` zero bytes, with the space for them reserved.
+
+        Raises:
+          CheckpointIOError: the path exists, or there is no room (ENOSPC shows here, before
+            anything was written, where the system can reserve space).
+          CheckpointNotFoundError: the directory does not exist.
+        """
+
+    @abc.abstractmethod
+    def open(self, path: str) -> ReadableFile:
+        """Opens a file for reading.
+
+        Raises:
+          CheckpointNotFoundError, CheckpointPermissionError, CheckpointIOError
+        """
+
+    @abc.abstractmethod
+    def identity(self, path: str) -> FileIdentity | None:
+        """What lies under the name now; None where nothing does."""
+
+    @abc.abstractmethod
+    def rename(self, source: str, destination: str) -> None:
+        """Gives a file another name in one step, replacing what had it."""
+
+    @abc.abstractmethod
+    def sync_directory(self, directory: str) -> None:
+        """Returns when the names in `directory` would survive a loss of power."""
+
+    @abc.abstractmethod
+    def list(self, directory: str) -> list[str]:
+        """The names in a directory, sorted."""
+
+    @abc.abstractmethod
+    def delete(self, path: str) -> None:
+        """Removes a file.
+
+        Raises:
+          CheckpointNotFoundError: there is none.
+        """
+
+    @abc.abstractmethod
+    def delete_if_unused(self, path: str) -> bool:
+        """Removes a file unless a live writer has it open; tells whether it is gone now."""
+
+    @abc.abstractmethod
+    def make_directories(self, directory: str) -> None:
+        """Makes a directory and its parents; content if it exists."""
+
+    @abc.abstractmethod
+    def lock_directory(self, directory: str) -> AbstractContextManager[None]:
+        """Holds off everyone else who asks for the lock of this directory; waits for it.
+
+        Leaves no file behind, and is gone with the process that held it. Between threads of
+        one process it excludes as well. Not reentrant.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Whether anything lies under the name."""
+        return self.identity(path) is not None

@@ -1,0 +1,331 @@
+"""Files of the operating system, with its fast paths where it has them.
+
+Linux has all of them; elsewhere `pwrite`, `posix_fallocate`, `flock` and the syncing of
+directories may be missing, and a plain way takes their place.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointIOError,
+    CheckpointNotFoundError,
+)
+from checkpointable.storage.interface import FileIdentity, ReadableFile, Storage, WritableFile
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from checkpointable.storage.interface import Buffer
+
+__all__ = ["LocalStorage"]
+
+# Opened with the lock not yet taken, a file can be deleted by another's clean-up; then the
+# writer makes it anew. Each round needs another clean-up in those microseconds.
+_CREATE_ATTEMPTS = 8
+
+# Where files cannot be locked, a temporary file's age tells that its writer is gone.
+_STALE_AGE_SECONDS = 24 * 3600.0
+
+_CAN_LOCK = bool(fcntl)
+_BINARY = getattr(os, "O_BINARY", 0)
+_CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+
+# The file system cannot reserve space; writing finds out then.
+_CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV}
+# The file system cannot lock (some network ones); saving goes on without.
+_CANNOT_LOCK = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+def _error(error: OSError, doing: str, path: str) -> CheckpointError:
+    if isinstance(error, FileNotFoundError):
+        return CheckpointNotFoundError(f"cannot {doing}: no such file or directory", path=path)
+    return CheckpointIOError.from_os_error(error, doing, path=path)
+
+
+def _identity(status: os.stat_result) -> FileIdentity:
+    return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _lock(fd: int, *, wait: bool) -> bool:
+    """Takes the exclusive lock of an open file; False if another holds it."""
+    if not _CAN_LOCK:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+    return True
+
+
+class _LocalWritableFile(WritableFile):
+    def __init__(self, path: str, size: int) -> None:
+        self.path = path
+        self._fd = -1
+        self._seek_lock = threading.Lock()
+        try:
+            self._create()
+            if size:
+                self._reserve(size)
+        except OSError as error:
+            self.abort()
+            raise _error(error, "create the file", path) from error
+
+    def _create(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _CLOSE_ON_EXEC
+        for _ in range(_CREATE_ATTEMPTS):
+            fd = os.open(self.path, flags, 0o666)
+            try:
+                _lock(fd, wait=True)
+                there = os.stat(self.path)
+            except FileNotFoundError:
+                os.close(fd)
+                continue
+            except BaseException:
+                os.close(fd)
+                raise
+            if os.path.samestat(there, os.fstat(fd)):
+                self._fd = fd
+                return
+            os.close(fd)
+        raise OSError(errno.EBUSY, "the file is deleted as soon as it is made")
+
+    def _reserve(self, size: int) -> None:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._fd, 0, size)
+                return
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
+        os.ftruncate(self._fd, size)
+
+    def write_at(self, data: Buffer, offset: int) -> None:
+        try:
+            if hasattr(os, "pwrite"):
+                written = os.pwrite(self._fd, data, offset)
+                if written == len(data):
+                    return
+                rest = memoryview(data).cast("B")
+                while rest := rest[written:]:
+                    offset += written
+                    written = os.pwrite(self._fd, rest, offset)
+            else:
+                with self._seek_lock:
+                    os.lseek(self._fd, offset, os.SEEK_SET)
+                    rest = memoryview(data).cast("B")
+                    while rest:
+                        rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            raise _error(error, f"write {len(data)} bytes at {offset}", self.path) from error
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _error(error, "make the file durable", self.path) from error
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError as error:
+                raise _error(error, "close the file", self.path) from error
+
+    def abort(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        with suppress(OSError):
+            os.unlink(self.path)
+        with suppress(OSError):
+            os.close(fd)
+
+
+class _LocalReadableFile(ReadableFile):
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._view: memoryview | None = None
+        self._map_lock = threading.Lock()
+        self._fd = -1
+        try:
+            # A FIFO or a device in a checkpoint's place would block or never end.
+            fd = os.open(path, os.O_RDONLY | _BINARY | _CLOSE_ON_EXEC | _NON_BLOCKING)
+        except OSError as error:
+            raise _error(error, "open the file", path) from error
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointIOError("not a regular file", path=path, errno=errno.EINVAL)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.identity = _identity(status)
+        self.size = status.st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        try:
+            if hasattr(os, "pread"):
+                parts = []
+                missing = size
+                while missing > 0:
+                    part = os.pread(self._fd, missing, offset + size - missing)
+                    if not part:
+                        break
+                    parts.append(part)
+                    missing -= len(part)
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+            else:
+                data = bytes(self.map()[offset : offset + size])
+        except OSError as error:
+            raise _error(error, f"read {size} bytes at {offset}", self.path) from error
+        if len(data) != size:
+            raise CheckpointCorruptError(
+                f"the file ends after {len(data)} of {size} bytes",
+                path=self.path,
+                offset=offset,
+            )
+        return data
+
+    def map(self) -> memoryview:
+        with self._map_lock:
+            if self._view is None:
+                self._view = memoryview(b"") if self.size == 0 else self._map()
+            return self._view
+
+    def _map(self) -> memoryview:
+        try:
+            return memoryview(mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ))
+        except ValueError as error:  # the file became shorter than it was when opened
+            raise CheckpointCorruptError(
+                f"the file is shorter than its {self.size} bytes of a moment ago", path=self.path
+            ) from error
+        except OSError as error:
+            raise _error(error, "map the file", self.path) from error
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        self._view = None
+        if fd >= 0:
+            os.close(fd)
+
+
+class LocalStorage(Storage):
+    """The file system of this machine."""
+
+    def create(self, path: str, size: int) -> WritableFile:
+        return _LocalWritableFile(path, size)
+
+    def open(self, path: str) -> ReadableFile:
+        return _LocalReadableFile(path)
+
+    def identity(self, path: str) -> FileIdentity | None:
+        try:
+            return _identity(os.stat(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _error(error, "look at the file", path) from error
+
+    def rename(self, source: str, destination: str) -> None:
+        try:
+            os.replace(source, destination)
+        except OSError as error:
+            raise _error(error, f"rename {os.path.basename(source)} to it", destination) from error
+
+    def sync_directory(self, directory: str) -> None:
+        if os.name == "nt":  # directories cannot be opened there, and need not be
+            return
+        try:
+            fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise _error(error, "make the directory durable", directory) from error
+
+    def list(self, directory: str) -> list[str]:
+        try:
+            return sorted(os.listdir(directory))
+        except OSError as error:
+            raise _error(error, "list the directory", directory) from error
+
+    def delete(self, path: str) -> None:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            raise _error(error, "delete the file", path) from error
+
+    def delete_if_unused(self, path: str) -> bool:
+        try:
+            fd = os.open(path, os.O_RDWR | _BINARY | _CLOSE_ON_EXEC | _NON_BLOCKING)
+            try:
+                if not _lock(fd, wait=False):
+                    return False
+                age = time.time() - os.fstat(fd).st_mtime
+                if not _CAN_LOCK and age < _STALE_AGE_SECONDS:
+                    return False
+                os.unlink(path)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # somebody else's; none of our business
+        return True
+
+    def make_directories(self, directory: str) -> None:
+        try:
+            os.makedirs(directory, exist_ok=True)
+        except OSError as error:
+            raise _error(error, "make the directory", directory) from error
+
+    @contextmanager
+    def lock_directory(self, directory: str) -> Iterator[None]:
+        fd = -1
+        with _thread_lock(directory):
+            try:
+                if _CAN_LOCK:
+                    fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
+                    _lock(fd, wait=True)
+            except OSError as error:
+                if fd >= 0:
+                    os.close(fd)
+                raise _error(error, "lock the directory", directory) from error
+            try:
+                yield
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+
+
+# For systems without flock, whose threads would otherwise not exclude one another.
+_thread_locks: dict[str, threading.Lock] = {}
+_thread_locks_lock = threading.Lock()
+
+
+def _thread_lock(directory: str) -> threading.Lock:
+    with _thread_locks_lock:
+        return _thread_locks.setdefault(os.path.realpath(directory), threading.Lock())

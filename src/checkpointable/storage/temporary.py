@@ -1,0 +1,104 @@
+"""Temporary names, and the replacement of small files in one step.
+
+A file becomes visible under its name complete or not at all: it is written under a
+temporary name in the same directory and renamed. The names are `.NAME.tmp-PID-RANDOM`,
+which no reader takes for a part of a checkpoint. A crash leaves them behind; the next
+writer of the same name removes those whose writer is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable
+
+from checkpointable.errors import CheckpointError
+from checkpointable.storage.interface import Storage, WritableFile
+
+__all__ = ["DURABILITIES", "check_durability", "create_temporary", "remove_stale", "replace_file"]
+
+DURABILITIES = ("fsync", "flush")
+
+_PATTERN = re.compile(r"\.(?P<name>.+)\.tmp-[0-9]+-[0-9a-f]{8}", re.DOTALL)
+_NAME_BYTES_MAX = 255  # of one name, in the common file systems
+_ATTEMPTS = 16
+
+
+def check_durability(durability: str) -> str:
+    """Returns `durability`.
+
+    Raises:
+      ValueError: it is neither "fsync" nor "flush".
+    """
+    if durability not in DURABILITIES:
+        raise ValueError(f"durability is {durability!r}; it must be one of {DURABILITIES}")
+    return durability
+
+
+def temporary_path(path: str) -> str:
+    """A fresh temporary name beside `path`."""
+    directory, name = os.path.split(path)
+    ending = f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    room = _NAME_BYTES_MAX - len(ending) - 1
+    # Cut only where a name is near the limit; such a one is not cleaned up after a crash.
+    while len(os.fsencode(name)) > room:
+        name = name[:-1]
+    return os.path.join(directory, f".{name}{ending}")
+
+
+def temporary_of(name: str) -> str | None:
+    """The final name that a temporary name stands for; None for any other name."""
+    match = _PATTERN.fullmatch(name)
+    return match["name"] if match else None
+
+
+def create_temporary(storage: Storage, path: str, size: int) -> WritableFile:
+    """A new file under a temporary name beside `path`, to be renamed to it."""
+    for attempt in range(_ATTEMPTS):
+        candidate = temporary_path(path)
+        if attempt + 1 == _ATTEMPTS or not storage.exists(candidate):
+            return storage.create(candidate, size)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool]) -> None:
+    """Removes temporary files whose writers are gone.
+
+    Args:
+      belongs: of a final name, whether its temporaries are the caller's to remove.
+
+    Never removes one that a live writer has open, and never fails: what cannot be removed
+    stays.
+    """
+    try:
+        for name in storage.list(directory or os.curdir):
+            final = temporary_of(name)
+            if final is not None and belongs(final):
+                storage.delete_if_unused(os.path.join(directory, name))
+    except CheckpointError:
+        return
+
+
+def replace_file(storage: Storage, path: str, data: bytes, durability: str = "fsync") -> None:
+    """Gives a small file new contents in one step: readers see the old or the new ones.
+
+    Args:
+      durability: "fsync" returns when the new contents would survive a loss of power;
+        "flush" leaves that to the operating system.
+    """
+    check_durability(durability)
+    directory, name = os.path.split(path)
+    remove_stale(storage, directory, lambda final: final == name)
+    file = create_temporary(storage, path, len(data))
+    try:
+        file.write_at(data, 0)
+        if durability == "fsync":
+            file.sync()
+        storage.rename(file.path, path)
+    except BaseException:
+        file.abort()
+        raise
+    file.close()
+    if durability == "fsync":
+        storage.sync_directory(directory or os.curdir)
