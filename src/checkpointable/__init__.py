@@ -1,0 +1,65 @@
+"""checkpointable: save and restore the state of a running program.
+
+The graph of the program's objects is saved by the local names of their attributes, and
+matched graph against graph when it is restored. Start with `Checkpoint`.
+"""
+
+from __future__ import annotations
+
+import checkpointable.adapters.own as _own  # noqa: F401 - registers the library's own objects
+from checkpointable.checkpoint import Checkpoint as Checkpoint
+from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
+from checkpointable.errors import CheckpointError as CheckpointError
+from checkpointable.errors import CheckpointIOError as CheckpointIOError
+from checkpointable.errors import CheckpointMismatchError as CheckpointMismatchError
+from checkpointable.errors import CheckpointNotFoundError as CheckpointNotFoundError
+from checkpointable.errors import CheckpointPermissionError as CheckpointPermissionError
+from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
+from checkpointable.graph.value import Value as Value
+from checkpointable.management import latest_checkpoint as latest_checkpoint
+from checkpointable.reading import list_variables as list_variables
+from checkpointable.reading import load_checkpoint as load_checkpoint
+from checkpointable.reading import object_metadata as object_metadata
+from checkpointable.saver import CheckpointableSaver as CheckpointableSaver
+from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
+from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
+from checkpointable.tracking.base import Checkpointable as Checkpointable
+from checkpointable.tracking.base import NoDependency as NoDependency
+from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
+from checkpointable.tracking.containers import Dict as Dict
+from checkpointable.tracking.containers import List as List
+from checkpointable.tracking.optimizer import Optimizer as Optimizer
+from checkpointable.tracking.python_state import PythonState as PythonState
+from checkpointable.tracking.variable import Variable as Variable
+from checkpointable.tracking.variable import add_variable as add_variable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointCorruptError",
+    "CheckpointError",
+    "CheckpointIOError",
+    "CheckpointLoadStatus",
+    "CheckpointMismatchError",
+    "CheckpointNotFoundError",
+    "CheckpointPermissionError",
+    "CheckpointUnsupportedError",
+    "Checkpointable",
+    "CheckpointableSaver",
+    "Dict",
+    "InitializationOnlyStatus",
+    "List",
+    "NoDependency",
+    "NotCheckpointable",
+    "Optimizer",
+    "PythonState",
+    "Value",
+    "Variable",
+    "__version__",
+    "add_variable",
+    "latest_checkpoint",
+    "list_variables",
+    "load_checkpoint",
+    "object_metadata",
+]

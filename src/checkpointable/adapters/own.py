@@ -1,0 +1,117 @@
+"""The library's own objects as nodes: Checkpointables, tracked containers, bare values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from checkpointable.adapters.registry import register_adapter
+from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.tracking.base import Checkpointable
+from checkpointable.tracking.containers import TrackedContainer, record_of
+from checkpointable.tracking.optimizer import Optimizer
+from checkpointable.tracking.state import state_of
+from checkpointable.tracking.variable import Variable
+
+__all__: list[str] = []
+
+_PLAIN_DEPENDENCIES = Checkpointable.__dict__["_checkpoint_dependencies"]
+_NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
+
+
+class _CheckpointableAdapter(Adapter):
+    """Checkpointables, by their hooks; straight from the state where those are not overridden."""
+
+    def __init__(self, cls: type) -> None:
+        self._own_dependencies = (
+            _defined(cls, "_checkpoint_dependencies") is not _PLAIN_DEPENDENCIES
+        )
+        self._has_values = cls._gather_saveables_for_checkpoint is not _NO_VALUES  # type: ignore[attr-defined]
+        self._has_slots = hasattr(cls, "get_slot_names") and hasattr(cls, "get_slot")
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        if self._own_dependencies:
+            dependencies: Iterable[tuple[str, Any]] = obj._checkpoint_dependencies
+            return dependencies
+        return state_of(obj).dependencies.items()
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return obj._lookup_dependency(local_name)
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        if not self._has_values:
+            return {}
+        values: Mapping[str, Value | ValueFactory] = obj._gather_saveables_for_checkpoint()
+        return values
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return state_of(obj)
+
+    def slots(self, obj: Any) -> Slots | None:
+        return _OptimizerSlots(obj) if self._has_slots else None
+
+    def full_name(self, obj: Any) -> str:
+        return (obj.name or "") if isinstance(obj, Variable) else ""
+
+
+class _OptimizerSlots(Slots):
+    """The slots of an `Optimizer`, or of a Checkpointable with the same methods."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+
+    def names(self) -> Iterable[str]:
+        names: Iterable[str] = self._optimizer.get_slot_names()
+        return names
+
+    def get(self, variable: Any, slot_name: str) -> Any | None:
+        return self._optimizer.get_slot(variable, slot_name)
+
+    def create(
+        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
+    ) -> Any | None:
+        if isinstance(self._optimizer, Optimizer):
+            return self._optimizer._restore_slot(variable, slot_name, contents)
+        add_slot = getattr(self._optimizer, "add_slot", None)
+        return None if add_slot is None else add_slot(variable, slot_name, contents)
+
+
+class _ContainerAdapter(Adapter):
+    """Tracked lists, dicts and tuples."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        # Made now: what is wrong with the container is raised where its path is known.
+        return list(obj._tracked_items())
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return obj._child(local_name)
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return {}
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return record_of(obj)
+
+
+def _defined(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
+
+_container_adapter = _ContainerAdapter()
+
+
+def _find(cls: type) -> Adapter | None:
+    if issubclass(cls, Checkpointable):
+        return _CheckpointableAdapter(cls)
+    if issubclass(cls, TrackedContainer):
+        return _container_adapter
+    return None
+
+
+register_adapter(_find)

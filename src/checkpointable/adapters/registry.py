@@ -1,0 +1,50 @@
+"""Finds the adapter of an object: by its type, cached; frameworks only once they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from checkpointable.graph.adapter import Adapter
+
+__all__ = ["adapter_of", "register_adapter"]
+
+Finder = Callable[[type], "Adapter | None"]
+
+_finders: list[Finder] = []
+_by_type: dict[type, Adapter | None] = {}
+# A program that makes classes without end must not keep them all alive here.
+_MOST_CACHED_TYPES = 10_000
+
+
+def register_adapter(finder: Finder) -> None:
+    """Adds a way to find adapters.
+
+    Args:
+      finder: is given a type and returns the adapter of its objects, None if it knows none.
+        Asked once per type, the last registered first. It must not import a framework: a type
+        of that framework can only come up when it is loaded already.
+    """
+    _finders.append(finder)
+    _by_type.clear()
+
+
+def adapter_of(obj: Any) -> Adapter | None:
+    """The adapter of `obj`; None if objects of its type take no part in checkpointing."""
+    cls = type(obj)
+    try:
+        return _by_type[cls]
+    except KeyError:
+        return _find(cls)
+
+
+def _find(cls: type) -> Adapter | None:
+    found = None
+    for finder in reversed(_finders):
+        found = finder(cls)
+        if found is not None:
+            break
+    if len(_by_type) >= _MOST_CACHED_TYPES:
+        _by_type.clear()
+    _by_type[cls] = found
+    return found

@@ -1,0 +1,187 @@
+"""Checkpoint: named objects saved together, numbered as they are saved (S15)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import resolve_pending
+from checkpointable.management import update_checkpoint_state
+from checkpointable.restore import Verify
+from checkpointable.saver import (
+    Durability,
+    Path,
+    Progress,
+    numbered_prefix,
+    restore_objects,
+    write_objects,
+)
+from checkpointable.status import LoadStatus
+from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
+from checkpointable.tracking.variable import Variable, add_variable
+
+__all__ = ["Checkpoint"]
+
+_COUNTER = "save_counter"
+
+
+class Checkpoint(Checkpointable):
+    """Groups objects under names, saves and restores them.
+
+        ckpt = cp.Checkpoint(model=model, optimizer=optimizer)
+        ckpt.restore(cp.latest_checkpoint("runs/a"))
+        …
+        ckpt.save("runs/a/ckpt")                  # runs/a/ckpt-1, then -2, …
+
+    Args:
+      root: this object becomes the root itself, and `objects` are attached to it for saving
+        without being assigned to it.
+      objects: what to save; tracked in sorted order of their names, as TensorFlow does.
+
+    Raises:
+      ValueError: an object takes no part in checkpointing; a name is taken by a method of
+        this class or, with `root`, by another dependency of the root.
+    """
+
+    def __init__(self, root: Any = None, **objects: Any) -> None:
+        for name in objects:
+            if hasattr(Checkpoint, name):
+                raise ValueError(f"{name!r} is a name of Checkpoint's own: choose another")
+        self._counter: Variable | None = None
+        self._attached: list[tuple[str, Any]] | None = None
+        if root is not None:
+            root = wrap(root)
+            _check_trackable(root, "root")
+            objects["root"] = root  # an edge of its own, as TensorFlow writes it
+            # Past tracking, as below: what is attached must stay the list that it is.
+            self.__dict__["_attached"] = attached = []
+        for name, value in sorted(objects.items()):
+            setattr(self, name, value)
+            own = getattr(self, name)
+            _check_trackable(own, name)
+            if root is None:
+                continue
+            existing = _dependency(root, name)
+            if existing is None:
+                attached.append((name, own))
+            elif existing is not own:
+                raise ValueError(
+                    f"Checkpoint: the name {name!r} is taken, since the root has another "
+                    "dependency of that name"
+                )
+        counter = None if root is None else _dependency(root, _COUNTER)
+        if isinstance(counter, Variable):
+            self._counter = NoDependency(counter)  # type: ignore[assignment]
+
+    @property
+    def save_counter(self) -> Variable:
+        """How many times `save` has saved: an int64 variable, saved and restored too.
+
+        Made by the first `save`, `restore` or access.
+        """
+        if self._counter is None:
+            if self._attached is None:
+                counter = add_variable(self, _COUNTER, dtype=np.int64, initializer=0)
+            else:
+                counter = self._attached_counter()
+            # NoDependency: it has its name already.
+            self._counter = NoDependency(counter)  # type: ignore[assignment]
+        counter_made: Variable = self.__dict__["_counter"]
+        return counter_made
+
+    def _attached_counter(self) -> Variable:
+        """The counter beside a root that must not be changed; a restore may wait for it."""
+        assert self._attached is not None
+        adapter = adapter_of(self._target)
+        assert adapter is not None
+        counter = Variable(0, name=_COUNTER, dtype=np.int64)
+        self._attached.append((_COUNTER, counter))
+        resolve_pending(adapter.record(self._target), _COUNTER, counter)
+        return counter
+
+    @property
+    def _target(self) -> Any:
+        """The root of what is saved."""
+        return self if self._attached is None else self.__dict__["root"]
+
+    def _extra(self) -> Sequence[tuple[str, Any]]:
+        """The attached dependencies; the list itself, since the counter may come later."""
+        return () if self._attached is None else self._attached
+
+    def save(
+        self,
+        file_prefix: Path,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+    ) -> str:
+        """Writes `<file_prefix>-<number>`, the directory's latest checkpoint (S14, S15).
+
+        Args: as in `CheckpointableSaver.save`.
+
+        Returns:
+          The checkpoint's full path, to be given to `restore`.
+        """
+        counter = self.save_counter
+        counter.assign_add(1)
+        try:
+            prefix = self.write(
+                numbered_prefix(file_prefix, counter), durability=durability, progress=progress
+            )
+        except BaseException:
+            counter.assign_add(-1)  # what was not saved does not count
+            raise
+        update_checkpoint_state(os.path.dirname(prefix), prefix, durability=durability)
+        return prefix
+
+    def write(
+        self,
+        file_prefix: Path,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+    ) -> str:
+        """Writes the checkpoint `file_prefix`: no number, no state file (S15).
+
+        Returns:
+          `file_prefix`, to be given to `read`.
+        """
+        prefix = numbered_prefix(file_prefix, None)
+        write_objects(
+            self._target,
+            prefix,
+            attached=self._extra(),
+            durability=durability,
+            progress=progress,
+        )
+        return prefix
+
+    def restore(self, save_path: Path | None, *, verify: Verify = True) -> LoadStatus:
+        """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
+        status = self.read(save_path, verify=verify)
+        _ = self.save_counter  # made now, so that a status knows it
+        return status
+
+    def read(self, save_path: Path | None, *, verify: Verify = True) -> LoadStatus:
+        """Restores what `write` wrote: neither makes nor demands a counter (S15)."""
+        return restore_objects(self._target, save_path, attached=self._extra(), verify=verify)
+
+
+def _dependency(obj: Any, name: str) -> Any | None:
+    adapter = adapter_of(obj)
+    assert adapter is not None
+    return adapter.child(obj, name)
+
+
+def _check_trackable(value: Any, name: str) -> None:
+    if adapter_of(value) is None:
+        is_array = isinstance(value, np.ndarray)
+        advice = "; cp.Variable says that an array is state" if is_array else ""
+        raise ValueError(
+            f"Checkpoint: {name!r} is a {type(value).__name__}, which takes no part in "
+            f"checkpointing{advice}"
+        )

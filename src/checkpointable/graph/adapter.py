@@ -1,0 +1,129 @@
+"""How an object takes part in checkpointing: the interface that every framework implements.
+
+One `Adapter` serves a family of types. It answers for an object: which named children has it,
+which values of its own, is it an optimizer with slots, and where are the notes that restores
+leave on it (its `ObjectRecord`).
+"""
+
+from __future__ import annotations
+
+import abc
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "resolve_pending"]
+
+
+class PendingChild(Protocol):
+    """A restore that waits for a dependency of some object to be added (S21)."""
+
+    @property
+    def uid(self) -> int:
+        """Grows with every call of restore: the highest wins (S24)."""
+
+    def attach(self, child: Any) -> None:
+        """The dependency has come: match it, check it, restore it."""
+
+    def initial_value(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...] | None
+    ) -> tuple[np.ndarray[Any, np.dtype[Any]], tuple[int, int]] | None:
+        """A new buffer with the value of the variable waited for, and where it came from.
+
+        None if what is waited for is no plain variable. Raises CheckpointMismatchError if
+        it has another dtype or shape (None: any).
+        """
+
+
+class ObjectRecord:
+    """What restores note on one object.
+
+    Attributes:
+      pending: local name -> the restores that wait for a dependency of that name.
+      sources: attribute -> (restore's uid, checkpoint node) of the value it holds.
+      owner: a weak reference to the object, where its type allows one.
+    """
+
+    __slots__ = ("__weakref__", "owner", "pending", "sources")
+
+    def __init__(self, owner: Any = None) -> None:
+        self.pending: dict[str, list[PendingChild]] = {}
+        self.sources: dict[str, tuple[int, int]] = {}
+        try:
+            self.owner: weakref.ref[Any] | None = None if owner is None else weakref.ref(owner)
+        except TypeError:  # tuples take no weak references
+            self.owner = None
+
+
+def resolve_pending(record: ObjectRecord, local_name: str, child: Any) -> None:
+    """Restores `child`, just added under `local_name`, if a restore waited for it.
+
+    The latest restore goes first; earlier ones fill in what it did not know (S24).
+    """
+    waiting = record.pending.pop(local_name, None)
+    if not waiting:
+        return
+    waiting = sorted(waiting, key=lambda p: p.uid, reverse=True)
+    for index, pending in enumerate(waiting):
+        try:
+            pending.attach(child)
+        except BaseException:
+            # What did not fit was not restored: the next object of that name gets its turn.
+            record.pending[local_name] = [*waiting[index:], *record.pending.get(local_name, ())]
+            raise
+
+
+class Slots(abc.ABC):
+    """The slot variables of one optimizer (S11)."""
+
+    @abc.abstractmethod
+    def names(self) -> Iterable[str]:
+        """The slot names in use, in a fixed order."""
+
+    @abc.abstractmethod
+    def get(self, variable: Any, slot_name: str) -> Any | None:
+        """The slot of `variable`, an object that an adapter knows; None if there is none."""
+
+    @abc.abstractmethod
+    def create(
+        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
+    ) -> Any | None:
+        """Makes the slot with these contents (an array that it may keep) and returns it.
+
+        None if this optimizer keeps no such slot for `variable`.
+        """
+
+
+class Adapter(abc.ABC):
+    """How the objects of one family of types take part. Stateless; one instance each."""
+
+    @abc.abstractmethod
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        """The named dependencies, in the order in which they were tracked."""
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        """The dependency of that name, or None."""
+        for name, found in self.children(obj):
+            if name == local_name:
+                return found
+        return None
+
+    @abc.abstractmethod
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        """Its own values by attribute name, children's not included."""
+
+    @abc.abstractmethod
+    def record(self, obj: Any) -> ObjectRecord:
+        """The record of the object: always the same one for the same object."""
+
+    def slots(self, obj: Any) -> Slots | None:
+        """Its slots if it is an optimizer, else None."""
+        return None
+
+    def full_name(self, obj: Any) -> str:
+        """Its global name for name-based checkpoints (S38), "" if it has none."""
+        return ""

@@ -1,0 +1,142 @@
+"""The object graph of a checkpoint as plain data; the field names are those of the message.
+
+Its encoding is in encoding.py, its meaning in docs/semantics.md (S9-S12).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from checkpointable.graph.paths import escape, slot_path
+
+__all__ = ["Attribute", "Child", "Node", "NodePaths", "ObjectGraph", "SlotVariable"]
+
+
+class Child(NamedTuple):
+    """A dependency: an edge to another node under a local name."""
+
+    node_id: int
+    local_name: str
+
+
+class Attribute(NamedTuple):
+    """A value of a node: its name, the object's global name ("" if none), its key."""
+
+    name: str
+    full_name: str
+    checkpoint_key: str
+
+
+class SlotVariable(NamedTuple):
+    """On an optimizer's node: which node holds the slot of which variable's node."""
+
+    original_variable_node_id: int
+    slot_name: str
+    slot_variable_node_id: int
+
+
+@dataclass(slots=True)
+class Node:
+    """One object.
+
+    `has_checkpoint_values`: whether it or anything that it leads to has values; None where
+    the writer was too old to say. `registered_saver`: (name, object name) of a TensorFlow
+    registered saver, or None.
+    """
+
+    children: Sequence[Child] = ()
+    attributes: Sequence[Attribute] = ()
+    slot_variables: Sequence[SlotVariable] = ()
+    registered_saver: tuple[str, str] | None = None
+    has_checkpoint_values: bool | None = None
+
+    @property
+    def may_have_values(self) -> bool:
+        """False only if the checkpoint says that nothing below has a value."""
+        if self.has_checkpoint_values is not None:
+            return self.has_checkpoint_values
+        return bool(self.children or self.attributes or self.slot_variables)
+
+
+@dataclass(slots=True)
+class ObjectGraph:
+    """All nodes; `nodes[0]` is the root, and edges refer to nodes by their index."""
+
+    nodes: list[Node] = field(default_factory=list)
+
+    def mark_nodes_with_values(self) -> None:
+        """Sets `has_checkpoint_values` on every node: it, or what it leads to, has values."""
+        parents: dict[int, list[int]] = {}
+        queue: list[int] = []
+        for node_id, node in enumerate(self.nodes):
+            node.has_checkpoint_values = False
+            for child in node.children:
+                parents.setdefault(child.node_id, []).append(node_id)
+            if node.attributes or node.slot_variables or node.registered_saver:
+                queue.append(node_id)
+        for node_id in queue:
+            self.nodes[node_id].has_checkpoint_values = True
+        while queue:
+            for parent in parents.get(queue.pop(), ()):
+                if not self.nodes[parent].has_checkpoint_values:
+                    self.nodes[parent].has_checkpoint_values = True
+                    queue.append(parent)
+
+
+class NodePaths:
+    """Names the nodes of a graph by path, in the notation of S10: `paths[node_id]`.
+
+    A node is named by the first path, breadth-first, that reaches it; a slot variable, which
+    no path reaches, by its variable, its optimizer and the slot (S11).
+    """
+
+    def __init__(self, graph: ObjectGraph) -> None:
+        self._graph = graph
+        self._edges = _first_edges(graph)
+        self._slots: dict[int, tuple[int, SlotVariable]] = {}
+        for optimizer_id, node in enumerate(graph.nodes):
+            for slot in node.slot_variables:
+                self._slots.setdefault(slot.slot_variable_node_id, (optimizer_id, slot))
+
+    def __getitem__(self, node_id: int) -> str:
+        if node_id and self._edges[node_id] is None:
+            return self._unreached(node_id)
+        segments: list[str] = []
+        edge = self._edges[node_id]
+        while edge is not None:
+            segments.append(escape(edge[1]))
+            edge = self._edges[edge[0]]
+        return "/".join(reversed(segments))
+
+    def _unreached(self, node_id: int) -> str:
+        optimizer_id, slot = self._slots.get(node_id, (0, None))
+        if slot is not None:
+            variable_id = slot.original_variable_node_id
+            # A slot of a slot would need its own name first: named by its key instead.
+            if not variable_id or self._edges[variable_id] is not None:
+                return slot_path(self[variable_id], self[optimizer_id], slot.slot_name)
+        for attribute in self._graph.nodes[node_id].attributes:
+            return attribute.checkpoint_key.rpartition("/.ATTRIBUTES/")[0]
+        return f"(node {node_id})"
+
+
+def _first_edges(graph: ObjectGraph) -> list[tuple[int, str] | None]:
+    """For each node the edge by which a breadth-first walk first reaches it: (parent, name).
+
+    None for the root, for slot variables and for what nothing reaches.
+    """
+    edges: list[tuple[int, str] | None] = [None] * len(graph.nodes)
+    seen = bytearray(len(graph.nodes))
+    seen[:1] = b"\x01"
+    queue = deque([0] if graph.nodes else [])
+    while queue:
+        parent = queue.popleft()
+        for node_id, local_name in graph.nodes[parent].children:
+            if not seen[node_id]:
+                seen[node_id] = 1
+                edges[node_id] = (parent, local_name)
+                queue.append(node_id)
+    return edges

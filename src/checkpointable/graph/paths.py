@@ -1,0 +1,79 @@
+"""Names of objects and keys of values in a checkpoint (docs/semantics.md, S9-S11).
+
+    path of an object   segment/segment/…          "" is the root
+    key of a value      <path>/.ATTRIBUTES/<attribute>
+    key of a slot       <variable path>/.OPTIMIZER_SLOT/<optimizer path>/<slot>/.ATTRIBUTES/…
+
+A segment is the local name of a dependency, escaped so that "/" separates and a leading "."
+marks what is not a local name. People see and type paths in this notation everywhere.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "GRAPH_KEY",
+    "PYTHON_STATE",
+    "VARIABLE_VALUE",
+    "escape",
+    "join",
+    "slot_path",
+    "split",
+    "unescape",
+    "value_key",
+]
+
+GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+VARIABLE_VALUE = "VARIABLE_VALUE"  # the attribute that holds a variable's value
+PYTHON_STATE = "py_state"  # the attribute that holds a piece of Python state (S8)
+
+
+def escape(local_name: str) -> str:
+    """The path segment of a local name: `a/b.c` -> `a.Sb..c`."""
+    return local_name.replace(".", "..").replace("/", ".S")
+
+
+def unescape(segment: str) -> str:
+    """The local name of a path segment; the inverse of `escape`.
+
+    Raises:
+      ValueError: a "." that neither "." nor "S" follows.
+    """
+    if "." not in segment:
+        return segment
+    parts: list[str] = []
+    position = 0
+    while True:
+        dot = segment.find(".", position)
+        if dot < 0:
+            parts.append(segment[position:])
+            return "".join(parts)
+        parts.append(segment[position:dot])
+        following = segment[dot + 1 : dot + 2]
+        if following == ".":
+            parts.append(".")
+        elif following == "S":
+            parts.append("/")
+        else:
+            raise ValueError(f"path segment {segment!r}: '.' must be followed by '.' or 'S'")
+        position = dot + 2
+
+
+def join(path: str, local_name: str) -> str:
+    """The path of the dependency `local_name` of the object at `path`."""
+    segment = escape(local_name)
+    return f"{path}/{segment}" if path else segment
+
+
+def split(path: str) -> list[str]:
+    """The local names along `path`, from the root."""
+    return [unescape(segment) for segment in path.split("/")] if path else []
+
+
+def value_key(path: str, attribute: str) -> str:
+    """The key of a value of the object at `path`; the root's path is "", its keys start "/"."""
+    return f"{path}/.ATTRIBUTES/{attribute}"
+
+
+def slot_path(variable_path: str, optimizer_path: str, slot_name: str) -> str:
+    """The path under which a slot variable's values are stored (S11)."""
+    return f"{variable_path}/.OPTIMIZER_SLOT/{optimizer_path}/{escape(slot_name)}"

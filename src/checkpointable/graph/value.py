@@ -1,0 +1,135 @@
+"""A value: one tensor, string or piece of state that an object shows to the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+
+import numpy as np
+
+__all__ = ["STRING", "Value", "ValueFactory", "Values", "as_dtype", "as_string_array"]
+
+STRING = np.dtype(object)
+"""The dtype of string values: arrays of `bytes` objects."""
+
+
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype that `dtype` names.
+
+    Takes whatever `numpy.dtype` takes, the names of ml_dtypes ("bfloat16",
+    "float8_e4m3fn", "int4", …) and "string"; every kind of string is `STRING`.
+
+    Raises:
+      TypeError: nothing of these.
+    """
+    if isinstance(dtype, str):
+        if dtype == "string":
+            return STRING
+        try:
+            found = np.dtype(dtype)
+        except TypeError:
+            import ml_dtypes
+
+            scalar = getattr(ml_dtypes, dtype, None)
+            if scalar is None:
+                raise
+            found = np.dtype(scalar)
+    else:
+        found = np.dtype(dtype)
+    return STRING if found.kind in "OSU" else found
+
+
+def as_string_array(value: Any, what: str = "value") -> np.ndarray[Any, np.dtype[Any]]:
+    """`value` (str, bytes, or nested sequences or an array of them) as an array of bytes.
+
+    Text is encoded as UTF-8. The shape is that of `value`.
+
+    Raises:
+      TypeError: an element is neither `str` nor `bytes`.
+    """
+    # By way of dtype=object, since NumPy's own "S" dtype drops trailing NULs.
+    array = np.array(value, dtype=object)
+    flat = [_as_bytes(element, what) for element in array.ravel()]
+    result = np.empty(array.shape, dtype=object)
+    result.ravel()[:] = flat
+    return result
+
+
+def _as_bytes(element: Any, what: str) -> bytes:
+    if isinstance(element, bytes):
+        return bytes(element)
+    if isinstance(element, str):
+        return element.encode()
+    raise TypeError(
+        f"{what}: an array of objects holds strings (str or bytes) only, not "
+        f"{type(element).__name__}"
+    )
+
+
+class Value:
+    """One checkpointed attribute of one object (S7).
+
+    A save asks `read` for the contents; a restore hands them to `write`. Neither is called
+    unless the value is saved or restored, and `dtype` and `shape` are known without them, so
+    everything is checked before the first byte moves.
+
+    Args:
+      dtype: a NumPy dtype or its name; "string" for strings.
+      shape: the shape, `()` for a scalar. None: whatever the checkpoint holds is taken, and a
+        save uses the shape of what `read` returns (strings, and state of no fixed size).
+      read: returns the contents, an array (or what `numpy.asarray` takes) of this dtype and
+        shape; for strings an array of `bytes`, for a scalar string `bytes` too.
+      write: takes new contents: an array that it may keep, since nobody else holds it;
+        `bytes` for a scalar string. May write to several variables.
+      memory: an array of this dtype and shape that *is* the value's own memory. Restores then
+        fill it in place and `write` is not called.
+
+    Example, a value mirrored in two arrays:
+
+        class Mirrored(cp.Checkpointable):
+            def __init__(self):
+                self.copies = cp.NoDependency([np.zeros(3), np.zeros(3)])
+
+            def _gather_saveables_for_checkpoint(self):
+                def write(array):
+                    for copy in self.copies:
+                        copy[...] = array
+
+                return {"VALUE": cp.Value("float64", (3,), lambda: self.copies[0], write)}
+    """
+
+    __slots__ = ("_read", "_write", "dtype", "memory", "shape")
+
+    def __init__(
+        self,
+        dtype: Any,
+        shape: tuple[int, ...] | None,
+        read: Callable[[], Any],
+        write: Callable[[Any], object],
+        *,
+        memory: np.ndarray[Any, np.dtype[Any]] | None = None,
+    ) -> None:
+        self.dtype = as_dtype(dtype)
+        self.shape = None if shape is None else tuple(int(size) for size in shape)
+        self.memory = memory
+        self._read = read
+        self._write = write
+
+    def read(self) -> Any:
+        """The contents: an array, or `bytes` for a scalar string."""
+        return self._read()
+
+    def write(self, contents: Any) -> None:
+        """Takes new contents, as `read` gives them."""
+        self._write(contents)
+
+    def __repr__(self) -> str:
+        shape = "any shape" if self.shape is None else f"shape {self.shape}"
+        dtype = "string" if self.dtype == STRING else self.dtype.name
+        return f"<{type(self).__name__} {dtype}, {shape}>"
+
+
+ValueFactory = Callable[[str], Value]
+"""Makes a value when told the key under which it is (or will be) stored."""
+
+Values = Mapping[str, Union[Value, ValueFactory]]

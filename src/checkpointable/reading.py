@@ -1,0 +1,58 @@
+"""Looking into a checkpoint without any objects."""
+
+from __future__ import annotations
+
+import os
+
+from checkpointable.bundle import BundleReader
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.encoding import decode_graph
+from checkpointable.graph.object_graph import ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.management import checkpoint_prefix
+from checkpointable.saver import read_graph
+
+__all__ = ["list_variables", "load_checkpoint", "object_metadata"]
+
+Path = str | os.PathLike[str]
+
+
+def load_checkpoint(ckpt_dir_or_file: Path) -> BundleReader:
+    """Opens a checkpoint for reading by key.
+
+        with cp.load_checkpoint("runs/a") as reader:
+            for key in reader.keys():
+                print(key, reader.dtype(key), reader.shape(key))
+            reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
+
+    Args:
+      ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint).
+
+    Raises:
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
+    """
+    return BundleReader(checkpoint_prefix(ckpt_dir_or_file))
+
+
+def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Key and shape of every value, sorted by key; the object graph is one of them.
+
+    Args, errors: as `load_checkpoint`.
+    """
+    with load_checkpoint(ckpt_dir_or_file) as reader:
+        return [(key, reader.shape(key)) for key in reader.keys()]  # noqa: SIM118 - no mapping
+
+
+def object_metadata(save_path: Path) -> ObjectGraph:
+    """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
+
+    Raises:
+      CheckpointUnsupportedError: a name-based checkpoint, which has none.
+      CheckpointNotFoundError, CheckpointCorruptError.
+    """
+    with load_checkpoint(save_path) as reader:
+        if GRAPH_KEY not in reader:
+            raise CheckpointUnsupportedError(
+                "this is a name-based checkpoint: it has no object graph", path=reader.prefix
+            )
+        return decode_graph(read_graph(reader), reader.prefix)

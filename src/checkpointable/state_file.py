@@ -1,0 +1,145 @@
+"""The state file `checkpoint`: which checkpoint of a directory is the latest (S16).
+
+TensorFlow's text format, both ways:
+
+    model_checkpoint_path: "ckpt-2"
+    all_model_checkpoint_paths: "ckpt-1"
+    all_model_checkpoint_paths: "ckpt-2"
+    all_model_checkpoint_timestamps: 1700000000.5
+    last_preserved_timestamp: 1700000000.1
+
+Source: tensorflow/python/training/checkpoint_state.proto. Paths are relative to the directory,
+so that it can be moved; absolute ones are read as they stand.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from checkpointable._protobuf import message_classes
+from checkpointable.errors import CheckpointCorruptError, CheckpointNotFoundError
+from checkpointable.storage import LocalStorage, Storage, replace_file
+
+__all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "write_state"]
+
+STATE_FILE_NAME = "checkpoint"
+# A line a checkpoint: more than this is no state file, and is not read into memory.
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass
+class CheckpointState:
+    """What a state file says, paths made whole again.
+
+    Attributes:
+      model_checkpoint_path: the latest checkpoint.
+      all_model_checkpoint_paths: all that are kept, oldest first, the latest among them.
+      all_model_checkpoint_timestamps: when each was made, seconds since the epoch; may be empty.
+      last_preserved_timestamp: when a manager last kept one for good; None if never.
+    """
+
+    model_checkpoint_path: str
+    all_model_checkpoint_paths: list[str] = field(default_factory=list)
+    all_model_checkpoint_timestamps: list[float] = field(default_factory=list)
+    last_preserved_timestamp: float | None = None
+
+
+@functools.cache
+def _message_class() -> type[Any]:
+    return message_classes(
+        "checkpointable/checkpoint_state.proto",
+        "checkpointable",
+        {
+            "CheckpointState": [
+                ("model_checkpoint_path", 1, "string", "optional"),
+                ("all_model_checkpoint_paths", 2, "string", "repeated"),
+                ("all_model_checkpoint_timestamps", 3, "double", "repeated"),
+                ("last_preserved_timestamp", 4, "double", "optional"),
+            ]
+        },
+    )["CheckpointState"]
+
+
+def read_state(
+    directory: str, name: str = STATE_FILE_NAME, storage: Storage | None = None
+) -> CheckpointState | None:
+    """The state file of a directory; None if there is none.
+
+    Raises:
+      CheckpointCorruptError: it is no state file.
+      CheckpointIOError: it cannot be read.
+    """
+    from google.protobuf import text_format
+
+    storage = storage or LocalStorage()
+    path = os.path.join(directory, name)
+    try:
+        file = storage.open(path)
+    except CheckpointNotFoundError:
+        return None
+    with file:
+        if file.size > _MOST_BYTES:
+            raise CheckpointCorruptError(f"no state file: it has {file.size} bytes", path=path)
+        data = file.read(0, file.size)
+    message = _message_class()()
+    try:
+        text_format.Parse(data.decode(), message, allow_unknown_field=True)
+    except (text_format.ParseError, ValueError, RecursionError) as error:
+        raise CheckpointCorruptError(f"no state file: {error}", path=path) from None
+    if not message.model_checkpoint_path:
+        raise CheckpointCorruptError("no state file: it names no latest checkpoint", path=path)
+    state = CheckpointState(
+        _absolute(directory, message.model_checkpoint_path),
+        [_absolute(directory, kept) for kept in message.all_model_checkpoint_paths],
+        list(message.all_model_checkpoint_timestamps),
+    )
+    if state.model_checkpoint_path not in state.all_model_checkpoint_paths:
+        state.all_model_checkpoint_paths.append(state.model_checkpoint_path)
+    if message.HasField("last_preserved_timestamp"):
+        state.last_preserved_timestamp = message.last_preserved_timestamp
+    return state
+
+
+def write_state(
+    directory: str,
+    state: CheckpointState,
+    *,
+    name: str = STATE_FILE_NAME,
+    durability: str = "fsync",
+    storage: Storage | None = None,
+) -> None:
+    """Replaces the state file of a directory, in one step."""
+    from google.protobuf import text_format
+
+    message = _message_class()()
+    message.model_checkpoint_path = _relative(directory, state.model_checkpoint_path)
+    message.all_model_checkpoint_paths.extend(_all_relative(directory, state))
+    message.all_model_checkpoint_timestamps.extend(state.all_model_checkpoint_timestamps)
+    if state.last_preserved_timestamp is not None:
+        message.last_preserved_timestamp = state.last_preserved_timestamp
+    text: str = text_format.MessageToString(message)
+    replace_file(
+        storage or LocalStorage(), os.path.join(directory, name), text.encode(), durability
+    )
+
+
+def _all_relative(directory: str, state: CheckpointState) -> Sequence[str]:
+    paths = [_relative(directory, path) for path in state.all_model_checkpoint_paths]
+    latest = _relative(directory, state.model_checkpoint_path)
+    return paths if latest in paths else [*paths, latest]
+
+
+def _absolute(directory: str, path: str) -> str:
+    return os.path.join(directory, path)  # an absolute path stays as it is
+
+
+def _relative(directory: str, path: str) -> str:
+    """`path` as seen from `directory`; as it is if it lies elsewhere."""
+    whole = os.path.abspath(path)
+    base = os.path.abspath(directory)
+    relative = os.path.relpath(whole, base)
+    return whole if relative.startswith(os.pardir) else relative

@@ -1,0 +1,195 @@
+"""Checkpointable: an object that tracks what is assigned to its attributes (S1-S5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import resolve_pending
+from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.tracking.state import state_of
+
+if TYPE_CHECKING:
+    from checkpointable.tracking.variable import Variable
+
+__all__ = [
+    "Checkpointable",
+    "CheckpointableReference",
+    "NoDependency",
+    "NotCheckpointable",
+]
+
+T = TypeVar("T")
+
+
+class CheckpointableReference(NamedTuple):
+    """A dependency: its local name and the object."""
+
+    name: str
+    ref: Any
+
+
+class NoDependency(Generic[T]):
+    """Wraps a value that is to be assigned without being tracked (S4).
+
+        self.teacher = cp.NoDependency(teacher)   # self.teacher is teacher; not saved
+
+    The attribute, list item or dict item receives the value itself.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"NoDependency({self.value!r})"
+
+
+class Checkpointable:
+    """Base of objects that are saved with what they are built of.
+
+    Every object with a part in checkpointing that is assigned to an attribute becomes a
+    dependency under that attribute's name; so do lists, tuples and dicts of such objects.
+    Plain numbers, strings, None and bare NumPy arrays are not tracked. `__init__` need not be
+    called by a subclass.
+
+        class Net(cp.Checkpointable):
+            def __init__(self):
+                self.kernel = cp.Variable(np.zeros((3, 4)))
+                self.blocks = [Block(), Block()]
+
+    The names that start with an underscore below are hooks: a subclass may call or override
+    them. They are underscored because the namespace of a Checkpointable is its user's.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        current = self.__dict__.get(name, _MISSING)
+        if isinstance(value, NoDependency):
+            self._untrack_attribute(name, current)
+            super().__setattr__(name, value.value)
+            return
+        value = wrap(value)
+        if adapter_of(value) is None:
+            self._untrack_attribute(name, current)
+            super().__setattr__(name, value)
+            return
+        # Tracked before it is assigned, so that a property that assigns in turn keeps the
+        # order of TensorFlow; restored after, so that its values are in place by then (S21).
+        state = state_of(self)
+        before = state.dependencies.get(name)
+        if before is value and current is value:
+            return
+        state.dependencies[name] = value
+        try:
+            super().__setattr__(name, value)
+        except BaseException:
+            if before is None:
+                del state.dependencies[name]
+            else:
+                state.dependencies[name] = before
+            raise
+        resolve_pending(state, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        current = self.__dict__.get(name, _MISSING)
+        super().__delattr__(name)
+        self._untrack_attribute(name, current)
+
+    def _untrack_attribute(self, name: str, current: Any) -> None:
+        """Drops the dependency `name` if it was made by assigning the attribute (S2)."""
+        dependencies = state_of(self).dependencies
+        if current is not _MISSING and dependencies.get(name, _MISSING) is current:
+            del dependencies[name]
+
+    def _track_checkpointable(self, checkpointable: Any, name: str, overwrite: bool = False) -> Any:
+        """Adds a dependency by hand and returns it; restores it if a restore waits for it.
+
+        Raises:
+          TypeError: it takes no part in checkpointing, or `name` is no string.
+          ValueError: another object is already declared under `name`, and not `overwrite`.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a dependency is a str, not {type(name).__name__}")
+        checkpointable = wrap(checkpointable)
+        if adapter_of(checkpointable) is None:
+            raise TypeError(
+                f"cannot track {name!r}: {type(checkpointable).__name__} takes no part in "
+                "checkpointing"
+            )
+        current = self._lookup_dependency(name)
+        if current is not None and current is not checkpointable and not overwrite:
+            raise ValueError(
+                f"a dependency named {name!r} is already declared on this "
+                f"{type(self).__name__} (a {type(current).__name__}); names are unique within "
+                "their owner. Pass overwrite=True to replace it"
+            )
+        state = state_of(self)
+        state.dependencies[name] = checkpointable
+        resolve_pending(state, name, checkpointable)
+        return checkpointable
+
+    @property
+    def _checkpoint_dependencies(self) -> Sequence[tuple[str, Any]]:
+        """The dependencies, `CheckpointableReference(name, ref)` each, in order."""
+        return [CheckpointableReference(*item) for item in state_of(self).dependencies.items()]
+
+    def _lookup_dependency(self, name: str) -> Any | None:
+        """The dependency of that local name, or None."""
+        return state_of(self).dependencies.get(name)
+
+    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value | ValueFactory]:
+        """The object's own values: attribute name -> `Value`, or factory(key) -> `Value`."""
+        return {}
+
+    def _add_variable(
+        self,
+        name: str,
+        shape: Any = None,
+        dtype: Any = "float32",
+        initializer: Any = None,
+    ) -> Variable:
+        """Creates a variable that this object tracks; see `add_variable`."""
+        from checkpointable.tracking.variable import create_tracked_variable
+
+        return create_tracked_variable(self, name, shape, dtype, initializer)
+
+
+class NotCheckpointable(Checkpointable):
+    """Base of objects that must not be saved: saving a graph that holds one is an error (S4).
+
+    The error, `NotImplementedError`, names the object's path.
+    """
+
+    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value | ValueFactory]:
+        raise NotImplementedError(
+            f"{type(self).__name__} is NotCheckpointable: it cannot be saved. Assign it with "
+            "NoDependency to leave it out of the checkpoint"
+        )
+
+
+class _Missing:
+    pass
+
+
+_MISSING: Any = _Missing()
+
+
+def wrap(value: Any) -> Any:
+    """`value`, or its tracked form if it is a plain container (S3)."""
+    if type(value) in _PLAIN_CONTAINERS or isinstance(value, tuple):
+        from checkpointable.tracking.containers import wrap_container
+
+        return wrap_container(value)
+    return value
+
+
+def _plain_containers() -> frozenset[type]:
+    from collections import OrderedDict
+
+    # Exactly these types: a subclass (a Counter, say) has a logic of its own.
+    return frozenset((list, dict, OrderedDict))
+
+
+_PLAIN_CONTAINERS = _plain_containers()

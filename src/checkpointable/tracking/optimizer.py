@@ -1,0 +1,82 @@
+"""Optimizer: a base for whatever keeps slots, a variable beside each variable (S11, S22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from checkpointable.tracking.base import Checkpointable
+from checkpointable.tracking.variable import Variable
+
+__all__ = ["Optimizer"]
+
+_SLOTS_NAME = "_optimizer_slots"
+
+
+class Optimizer(Checkpointable):
+    """Keeps slot variables: for a variable and a slot name, one variable more.
+
+    A slot belongs to the variable object, not to a position or a name. It is saved when both
+    its optimizer and its variable are reachable from the root, and restored when both are
+    known, in whichever order they come.
+
+        class Momentum(cp.Optimizer):
+            def step(self, variable, gradient):
+                velocity = self.add_slot(variable, "velocity", np.zeros(variable.shape))
+                velocity.assign(0.9 * velocity.numpy() + gradient)
+                variable.assign_add(-0.01 * velocity.numpy())
+
+    `__init__` need not be called by a subclass.
+    """
+
+    def add_slot(self, variable: Any, slot_name: str, initial: Any | Callable[[], Any]) -> Variable:
+        """The slot of `variable`, made if there is none.
+
+        Args:
+          variable: any object that takes part in checkpointing, by identity.
+          slot_name: unique for this optimizer and variable.
+          initial: the initial contents, or a callable without arguments that returns them. A
+            slot that exists, restored ones included, is returned unchanged.
+        """
+        found = self.get_slot(variable, slot_name)
+        if found is not None:
+            return found
+        slot = Variable(
+            initial() if callable(initial) else initial, name=_name(variable, slot_name)
+        )
+        return self._keep_slot(variable, slot_name, slot)
+
+    def get_slot(self, variable: Any, slot_name: str) -> Variable | None:
+        """The slot of `variable`, None if there is none."""
+        held = self._slots().get(slot_name, {}).get(id(variable))
+        return None if held is None else held[1]
+
+    def get_slot_names(self) -> list[str]:
+        """The slot names in use, sorted."""
+        return sorted(self._slots())
+
+    def _restore_slot(
+        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
+    ) -> Variable:
+        """Makes the slot on `contents` itself, an array that nobody else holds."""
+        slot = Variable._from_buffer(contents, _name(variable, slot_name))
+        return self._keep_slot(variable, slot_name, slot)
+
+    def _keep_slot(self, variable: Any, slot_name: str, slot: Variable) -> Variable:
+        # The variable is held beside its slot: an id is only good while its object lives.
+        self._slots().setdefault(slot_name, {})[id(variable)] = (variable, slot)
+        return slot
+
+    def _slots(self) -> dict[str, dict[int, tuple[Any, Variable]]]:
+        # Past __setattr__: slots are no dependencies.
+        slots: dict[str, dict[int, tuple[Any, Variable]]] = self.__dict__.setdefault(
+            _SLOTS_NAME, {}
+        )
+        return slots
+
+
+def _name(variable: Any, slot_name: str) -> str | None:
+    name = getattr(variable, "name", None)
+    return f"{name}/{slot_name}" if isinstance(name, str) and name else None
