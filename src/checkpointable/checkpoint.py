@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
 from checkpointable.management import update_checkpoint_state
-from checkpointable.restore import Verify
 from checkpointable.saver import (
     Durability,
     Path,
@@ -20,9 +18,14 @@ from checkpointable.saver import (
     restore_objects,
     write_objects,
 )
-from checkpointable.status import LoadStatus
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable, add_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from checkpointable.restore import Verify
+    from checkpointable.status import LoadStatus
 
 __all__ = ["Checkpoint"]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
-from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.management import checkpoint_prefix
 from checkpointable.saver import read_graph
+
+if TYPE_CHECKING:
+    from checkpointable.graph.object_graph import ObjectGraph
 
 __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 
@@ -40,7 +43,7 @@ def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:
     Args, errors: as `load_checkpoint`.
     """
     with load_checkpoint(ckpt_dir_or_file) as reader:
-        return [(key, reader.shape(key)) for key in reader.keys()]  # noqa: SIM118 - no mapping
+        return [(key, reader.shape(key)) for key in reader.keys()]
 
 
 def object_metadata(save_path: Path) -> ObjectGraph:

@@ -19,18 +19,20 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 from checkpointable.graph.adapter import Adapter, ObjectRecord, PendingChild
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE, join
 from checkpointable.graph.value import STRING, Value
 from checkpointable.logs import logger
+
+if TYPE_CHECKING:
+    from checkpointable.bundle import BundleReader
 
 __all__ = ["Conflict", "Restore", "Verify"]
 

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpointable._protobuf import message_classes
 from checkpointable.errors import CheckpointCorruptError, CheckpointNotFoundError
 from checkpointable.storage import LocalStorage, Storage, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "write_state"]
 

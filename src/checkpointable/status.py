@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
-from checkpointable.restore import Restore
+from checkpointable.graph.walk import ObjectWalk, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from checkpointable.restore import Restore
 
 __all__ = ["CheckpointLoadStatus", "InitializationOnlyStatus", "LoadStatus"]
 
@@ -135,9 +138,11 @@ class CheckpointLoadStatus(LoadStatus):
                 attributes: Iterable[str] = adapter.values(obj)
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
-            for attribute in attributes:
-                if sources.get(attribute, (0, 0))[0] < self._restore.uid:
-                    missing.append(_label(found.path(node_id), attribute))
+            missing += [
+                _label(found.path(node_id), attribute)
+                for attribute in attributes
+                if sources.get(attribute, (0, 0))[0] < self._restore.uid
+            ]
         return missing
 
     def _unmatched_objects(self) -> list[str]:

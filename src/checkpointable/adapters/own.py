@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import register_adapter
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
-from checkpointable.graph.value import Value, ValueFactory
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer
 from checkpointable.tracking.state import state_of
 from checkpointable.tracking.variable import Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+
+    from checkpointable.graph.value import Value, ValueFactory
 
 __all__: list[str] = []
 

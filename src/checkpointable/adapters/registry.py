@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from checkpointable.graph.adapter import Adapter
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import Adapter
 
 __all__ = ["adapter_of", "register_adapter"]
 

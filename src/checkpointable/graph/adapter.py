@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-from checkpointable.graph.value import Value, ValueFactory
+    import numpy as np
+
+    from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "resolve_pending"]
 

@@ -6,11 +6,13 @@ Its encoding is in encoding.py, its meaning in docs/semantics.md (S9-S12).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from checkpointable.graph.paths import escape, slot_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Attribute", "Child", "Node", "NodePaths", "ObjectGraph", "SlotVariable"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -132,4 +132,4 @@ class Value:
 ValueFactory = Callable[[str], Value]
 """Makes a value when told the key under which it is (or will be) stored."""
 
-Values = Mapping[str, Union[Value, ValueFactory]]
+Values = Mapping[str, Value | ValueFactory]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpointable.graph.adapter import Adapter, Slots
 from checkpointable.graph.object_graph import Child, SlotVariable
 from checkpointable.graph.paths import escape, slot_path
+
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import Adapter, Slots
 
 __all__ = ["ObjectWalk", "walk"]
 

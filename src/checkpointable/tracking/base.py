@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
-from checkpointable.graph.value import Value, ValueFactory
 from checkpointable.tracking.state import state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from checkpointable.graph.value import Value, ValueFactory
     from checkpointable.tracking.variable import Variable
 
 __all__ = [

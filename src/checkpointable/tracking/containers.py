@@ -12,12 +12,14 @@ silently be missing from the checkpoint, so a save refuses then.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import Any, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import ObjectRecord, resolve_pending
 from checkpointable.tracking.base import NoDependency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Dict", "List", "TrackedContainer", "TrackedTuple", "wrap_container"]
 
@@ -169,7 +171,7 @@ class List(TrackedContainer, list[_T]):
     def __delitem__(self, index: Any) -> None:
         self._change("__delitem__", index)
 
-    def __imul__(self, count: SupportsIndex) -> List[_T]:  # type: ignore[override,misc]
+    def __imul__(self, count: SupportsIndex) -> List[_T]:
         self._change("__imul__", count)
         return self
 
@@ -295,7 +297,7 @@ class TrackedTuple(TrackedContainer, tuple[Any, ...]):
 
     def _tracked_items(self) -> Iterator[tuple[str, Any]]:
         fields: tuple[str, ...] = getattr(self, "_fields", ())
-        names = [*zip(fields, self), *((str(i), item) for i, item in enumerate(self))]
+        names = [*zip(fields, self, strict=False), *((str(i), item) for i, item in enumerate(self))]
         # A named tuple's items go by field name first, and by number too, as in TensorFlow:
         # it can take the place of a dict or of a list.
         for name, item in names:
@@ -387,7 +389,7 @@ def _wrap_tuple(value: tuple[Any, ...], wrapping: dict[int, Any] | None) -> Any:
             items.append(item.value)
         else:
             items.append(wrap_container(item, wrapping))
-    tracked = tuple.__new__(cls, items)
+    tracked: Any = tuple.__new__(cls, items)
     if untracked:
         tracked.__dict__["_untracked"] = untracked
     return tracked
@@ -405,4 +407,4 @@ def _holds_tracked(value: tuple[Any, ...]) -> bool:
 
 
 def _same_items(source: list[Any], tracked: list[Any]) -> bool:
-    return len(source) == len(tracked) and all(a is b for a, b in zip(source, tracked))
+    return len(source) == len(tracked) and all(a is b for a, b in zip(source, tracked, strict=True))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from checkpointable.graph.paths import PYTHON_STATE
 from checkpointable.graph.value import STRING, Value
 from checkpointable.tracking.base import Checkpointable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["PythonState"]
 

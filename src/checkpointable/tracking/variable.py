@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +11,9 @@ from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import STRING, Value, as_dtype, as_string_array
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.state import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Variable", "add_variable", "create_tracked_variable"]
 
@@ -61,7 +63,8 @@ class Variable(Checkpointable):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape, `()` for a scalar."""
-        return self._array.shape
+        shape: tuple[int, ...] = self._array.shape
+        return shape
 
     def numpy(self) -> Array:
         """A copy of the contents."""
@@ -253,4 +256,5 @@ def glorot_uniform(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         receptive = math.prod(shape[:-2])
         fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
     limit = math.sqrt(6.0 / max(1.0, fan_in + fan_out))
-    return np.random.uniform(-limit, limit, shape).astype(dtype)
+    # The global generator: a program that seeds it gets the same start every time.
+    return np.random.uniform(-limit, limit, shape).astype(dtype)  # noqa: NPY002
