@@ -13,7 +13,7 @@ import checkpointable as cp
 NAMES = {
     # what a program is built of
     *("Checkpointable", "Variable", "add_variable", "Optimizer", "List", "Dict"),
-    *("NoDependency", "NotCheckpointable", "Value"),
+    *("NoDependency", "NotCheckpointable", "PythonState", "Value"),
     # the verbs
     *("CheckpointableSaver", "Checkpoint", "latest_checkpoint"),
     # what a restore returns
@@ -29,8 +29,8 @@ API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 
 
 def test_the_surface_is_what_was_decided():
-    assert set(cp.__all__) == NAMES
-    assert len(cp.__all__) == len(NAMES)
+    assert sorted(cp.__all__) == sorted({*NAMES, "__version__"})
+    assert re.fullmatch(r"\d+\.\d+\.\d+", cp.__version__)
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
