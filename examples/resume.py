@@ -26,7 +26,7 @@ from rich.table import Table
 
 import checkpointable as cp
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 CLASSES, POINTS, HIDDEN, BATCH = 3, 1500, 48, 50
 STEPS, SAVE_EVERY, DIE_AT = 900, 100, 570
