@@ -1,0 +1,33 @@
+"""The checkpoint files: TensorFlow's V2 format ("tensor bundle"), ignorant of objects."""
+
+from __future__ import annotations
+
+from checkpointable.bundle.checks import Damage as Damage
+from checkpointable.bundle.data import checkpoints_in as checkpoints_in
+from checkpointable.bundle.dtypes import DataType as DataType
+from checkpointable.bundle.dtypes import datatype_of as datatype_of
+from checkpointable.bundle.dtypes import itemsize as itemsize
+from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
+from checkpointable.bundle.entry import Entry as Entry
+from checkpointable.bundle.entry import Header as Header
+from checkpointable.bundle.plan import Record as Record
+from checkpointable.bundle.reader import BundleReader as BundleReader
+from checkpointable.bundle.writer import encode_index as encode_index
+from checkpointable.bundle.writer import write_bundle as write_bundle
+from checkpointable.bundle.writer import write_index as write_index
+
+__all__ = [
+    "BundleReader",
+    "Damage",
+    "DataType",
+    "Entry",
+    "Header",
+    "Record",
+    "checkpoints_in",
+    "datatype_of",
+    "encode_index",
+    "itemsize",
+    "numpy_dtype",
+    "write_bundle",
+    "write_index",
+]

@@ -1,0 +1,100 @@
+"""CRC-32C (Castagnoli), its mask, and the sum of a whole from the sums of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.bundle.format import CRC_MASK_DELTA
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Crc32c: TypeAlias = Callable[..., int]
+
+__all__ = ["combine", "crc32c", "load_crc32c", "mask", "unmask"]
+
+# The polynomial with its bits reversed, as the checksum itself is.
+_POLYNOMIAL = 0x82F63B78
+_ONE = 1 << 31  # the polynomial "1" in that order
+
+_loaded: Any = None
+
+
+def load_crc32c() -> Crc32c:
+    """The function `crc32c(data, value=0) -> int`, for loops that call it often.
+
+    Takes any C-contiguous buffer and lets go of the GIL for large ones.
+    """
+    global _loaded  # noqa: PLW0603 - imported when first needed: it takes 10 ms and more
+    if _loaded is None:
+        from crc32c import crc32c as function
+
+        _loaded = function
+    function_: Crc32c = _loaded
+    return function_
+
+
+def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
+    """The checksum of `data`, continuing from that of the bytes before it."""
+    return load_crc32c()(data, value)
+
+
+def mask(crc: int) -> int:
+    """The form in which a checksum is stored.
+
+    The sum of bytes that hold their own sum is weak, hence LevelDB's mask: rotate right by
+    15 bits and add a constant.
+    """
+    return (((crc >> 15) | (crc << 17)) + CRC_MASK_DELTA) & 0xFFFFFFFF
+
+
+def unmask(masked: int) -> int:
+    """The checksum of its stored form."""
+    rotated = (masked - CRC_MASK_DELTA) & 0xFFFFFFFF
+    return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
+
+
+def combine(first: int, second: int, second_size: int) -> int:
+    """The checksum of two adjoining runs of bytes from the checksum of each.
+
+    Appending n bytes multiplies the first sum by x^(8n) modulo the polynomial (the method
+    of zlib's `crc32_combine`).
+    """
+    return _multiply(_power(second_size), first) ^ second
+
+
+def _multiply(a: int, b: int) -> int:
+    """a·b modulo the polynomial, over GF(2), bits reversed."""
+    product = 0
+    bit = _ONE
+    while a:
+        if a & bit:
+            product ^= b
+            a ^= bit
+        bit >>= 1
+        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+@lru_cache(maxsize=64)
+def _square(exponent: int) -> int:
+    """x^(2^exponent) modulo the polynomial."""
+    if exponent == 0:
+        return _ONE >> 1
+    root = _square(exponent - 1)
+    return _multiply(root, root)
+
+
+@lru_cache(maxsize=256)
+def _power(size: int) -> int:
+    """x^(8·size) modulo the polynomial."""
+    product = _ONE
+    exponent = 3
+    while size:
+        if size & 1:
+            product = _multiply(_square(exponent), product)
+        size >>= 1
+        exponent += 1
+    return product

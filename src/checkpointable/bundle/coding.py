@@ -1,0 +1,71 @@
+"""Integers as bytes: varints, as protobuf and LevelDB write them.
+
+A varint holds seven bits a byte, the lowest first; the high bit says that more follow.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Malformed", "decode_varint", "encode_varint"]
+
+
+class Malformed(Exception):
+    """Bytes that are no encoding of what they should be.
+
+    Internal: who knows the file and the key turns it into a `CheckpointCorruptError`.
+
+    Attributes:
+      what: what is wrong.
+      position: where, in the buffer that was parsed.
+    """
+
+    def __init__(self, what: str, position: int) -> None:
+        super().__init__(what, position)
+        self.what = what
+        self.position = position
+
+
+# Lengths below 128 are nearly all there are.
+_ONE_BYTE = [bytes((value,)) for value in range(128)]
+
+
+def encode_varint(value: int) -> bytes:
+    """The varint of a number that is not negative."""
+    if value < 128:
+        return _ONE_BYTE[value]
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def decode_varint(
+    data: bytes | memoryview, position: int, end: int, *, bits: int = 64, minimal: bool = False
+) -> tuple[int, int]:
+    """Reads the varint at `position`; returns (value, position after it).
+
+    Args:
+      end: where the bytes that it may use end.
+      bits: the width it must fit.
+      minimal: also refuse an encoding with more bytes than the value needs.
+
+    Raises:
+      Malformed
+    """
+    start = position
+    value = shift = 0
+    while position < end:
+        byte = data[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if value >> bits:
+                raise Malformed(f"a varint does not fit {bits} bits", start)
+            if minimal and byte == 0 and position - start > 1:
+                raise Malformed("a varint is longer than its value needs", start)
+            return value, position
+        shift += 7
+        if shift >= 70:
+            raise Malformed("a varint of more than 10 bytes", start)
+    raise Malformed("a varint runs over the end", start)

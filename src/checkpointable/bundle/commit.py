@@ -1,0 +1,181 @@
+"""The steps that make files a checkpoint, in the order that keeps every instant whole.
+
+1. The data is written under a temporary name and made durable.
+2. It gets its final name, under a number of shards that the present index does not use, so
+   the present checkpoint keeps its data; the directory is made durable.
+3. The index is written under a temporary name, made durable, and renamed: the one step at
+   which the old checkpoint becomes the new one. The directory is made durable.
+4. The old data is removed.
+
+Steps 2 to 4 happen under the lock of the directory, so that two processes which save to one
+prefix do so one after the other. A crash leaves the old or the new checkpoint, and beside it
+at most temporary files and data files that no index names; the next save of the prefix
+removes both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from types import TracebackType
+
+from checkpointable.bundle.entry import Header
+from checkpointable.bundle.format import data_path, index_path, parse_data_name, split_prefix
+from checkpointable.bundle.index import load_header
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointNotFoundError,
+    CheckpointUnsupportedError,
+)
+from checkpointable.storage import Storage, WritableFile, create_temporary, remove_stale
+
+__all__ = ["Publication"]
+
+
+class Publication:
+    """One save of one prefix; a context manager that removes what a failed one leaves.
+
+    Args:
+      durability: "fsync" or "flush"; with "flush" nothing is synced, the order stays.
+    """
+
+    def __init__(self, storage: Storage, prefix: str, durability: str) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self._directory, self._base = split_prefix(prefix)
+        self._sync = durability == "fsync"
+        self._data: WritableFile | None = None
+        self._index: WritableFile | None = None
+        # Data files under their final names, while no index names them yet.
+        self._renamed: list[str] = []
+
+    def __enter__(self) -> Publication:
+        self._storage.make_directories(self._directory)
+        remove_stale(self._storage, self._directory, self._is_ours)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        for file in (self._data, self._index):
+            if file is not None:
+                file.abort()
+
+    def create_data(self, size: int) -> WritableFile:
+        """The data file, `size` bytes of zeros, for its values to be written into."""
+        self._data = create_temporary(self._storage, f"{self._prefix}.data", size)
+        return self._data
+
+    def publish(self, make_index: Callable[[int], bytes]) -> None:
+        """Makes the data and an index for it the checkpoint of the prefix.
+
+        Args:
+          make_index: gives the index's contents for a number of shards, all but the first
+            of which are empty.
+        """
+        data = self._data
+        assert data is not None, "create_data comes first"
+        if self._sync:
+            data.sync()
+        guess = self._free_num_shards()
+        contents = make_index(guess)
+        with self._storage.lock_directory(self._directory):
+            num_shards = self._free_num_shards()
+            if num_shards != guess:  # another process saved in between
+                contents = make_index(num_shards)
+            try:
+                self._switch(data, contents, num_shards)
+            except BaseException:
+                self._take_back(num_shards)
+                raise
+            self._remove_old_data(num_shards)
+        data.close()
+
+    def _switch(self, data: WritableFile, contents: bytes, num_shards: int) -> None:
+        storage = self._storage
+        for shard in range(1, num_shards):
+            empty = create_temporary(storage, f"{self._prefix}.data", 0)
+            try:
+                if self._sync:
+                    empty.sync()
+                self._rename_data(empty, shard, num_shards)
+            except BaseException:
+                empty.abort()
+                raise
+            empty.close()
+        self._rename_data(data, 0, num_shards)
+        if self._sync:
+            storage.sync_directory(self._directory)
+        path = index_path(self._prefix)
+        self._index = index = create_temporary(storage, path, len(contents))
+        index.write_at(contents, 0)
+        if self._sync:
+            index.sync()
+        storage.rename(index.path, path)
+        index.close()
+        if self._sync:
+            storage.sync_directory(self._directory)
+
+    def _rename_data(self, file: WritableFile, shard: int, num_shards: int) -> None:
+        path = data_path(self._prefix, shard, num_shards)
+        self._renamed.append(path)
+        self._storage.rename(file.path, path)
+
+    def _take_back(self, num_shards: int) -> None:
+        """Removes data under final names, unless the index names it after all.
+
+        It does when the trouble came after the switch: a sync that failed, an interrupt.
+        """
+        try:
+            header = self._present_header()
+        except CheckpointError:
+            return
+        if header is not None and header.num_shards == num_shards:
+            return
+        for path in self._renamed:
+            try:
+                self._storage.delete(path)
+            except CheckpointError:
+                pass  # it was not renamed yet, or the disk refuses that as well
+
+    def _free_num_shards(self) -> int:
+        """A number of data files, 1 or 2, that the present index does not use."""
+        header = self._present_header()
+        return 2 if header is not None and header.num_shards == 1 else 1
+
+    def _present_header(self) -> Header | None:
+        path = index_path(self._prefix)
+        try:
+            with self._storage.open(path) as file:
+                return load_header(file.read(0, file.size), path)
+        except CheckpointNotFoundError:
+            return None
+        except (CheckpointCorruptError, CheckpointUnsupportedError):
+            return None  # it names no checkpoint that could be kept
+
+    def _remove_old_data(self, num_shards: int) -> None:
+        """Removes data files that the index does not name; one that resists stays."""
+        try:
+            for name in self._storage.list(self._directory):
+                parsed = parse_data_name(name, self._base)
+                if parsed is not None and parsed[1] != num_shards:
+                    self._storage.delete(os.path.join(self._directory, name))
+        except CheckpointError:
+            return
+
+    def _is_ours(self, final: str) -> bool:
+        """Whether a final name is one of this prefix, or of the same under another number.
+
+        A program that was killed while it saved ckpt-7 may go on with ckpt-8.
+        """
+        stem = re.sub(r"-[0-9]+$", "", self._base, flags=re.ASCII)
+        return bool(
+            re.fullmatch(re.escape(stem) + r"(-[0-9]+)?\.(index|data)", final, flags=re.ASCII)
+        )

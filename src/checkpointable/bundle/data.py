@@ -1,0 +1,180 @@
+"""The data files of a bundle, held open from the moment its index is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from checkpointable.bundle.format import data_path, index_path, parse_data_name, split_prefix
+from checkpointable.bundle.index import Index, load_index
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointNotFoundError,
+    CheckpointUnsupportedError,
+)
+from checkpointable.storage import ReadableFile, Storage
+
+__all__ = ["Files", "open_files"]
+
+# Each further attempt needs another save of the same prefix in the time it takes to open
+# two files.
+_ATTEMPTS = 4
+
+
+class Files:
+    """An index, and the data files that belong to it.
+
+    Attributes:
+      index: what the index says.
+      index_size: of its file, in bytes.
+      data: shard -> file, for every shard that has bytes of a value; fewer where
+        `open_files` was told to go on without.
+      paths: shard -> path, of the same shards.
+    """
+
+    def __init__(self, prefix: str, index: Index, index_size: int) -> None:
+        self.prefix = prefix
+        self.index = index
+        self.index_size = index_size
+        self.data: dict[int, ReadableFile] = {}
+        columns = index.columns
+        used = sorted({int(shard) for shard in columns.shard[columns.size > 0]})
+        self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in used}
+
+    def view(self, shard: int, offset: int, size: int) -> memoryview:
+        """The bytes of a value, mapped.
+
+        Raises:
+          CheckpointCorruptError: the data file is not there.
+        """
+        if not size:
+            return memoryview(b"")
+        file = self.data.get(shard)
+        if file is None:
+            raise missing(self.paths[shard])
+        return file.map()[offset : offset + size]
+
+    def unused(self, storage: Storage) -> list[str]:
+        """Paths of the bundle's data files that exist and hold no value."""
+        directory, base = split_prefix(self.prefix)
+        count = self.index.header.num_shards
+        names = []
+        for name in storage.list(directory):
+            parsed = parse_data_name(name, base)
+            if parsed is None or parsed[1] != count or parsed[0] >= count:
+                continue
+            if parsed[0] not in self.paths and name == os.path.basename(
+                data_path(base, parsed[0], count)
+            ):
+                names.append(f"{self.prefix}{name[len(base) :]}")
+        return names
+
+    def close(self) -> None:
+        for file in self.data.values():
+            file.close()
+        self.data = {}
+
+
+def missing(path: str) -> CheckpointCorruptError:
+    """The error for a data file that is not there."""
+    return CheckpointCorruptError(
+        "the index is there, but this data file is missing: bring it back, or remove the index",
+        path=path,
+    )
+
+
+def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files:
+    """Opens and verifies the index of `prefix`, and opens its data files.
+
+    A save of the same prefix may replace both in the meantime. That is seen by a data file
+    that is gone, or by the index being another one after the data files are open; then all
+    is read again.
+
+    Args:
+      damaged: go on without data files that are missing or too short.
+
+    Raises:
+      CheckpointNotFoundError: there is no such checkpoint; names those beside it.
+      CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError
+    """
+    path = index_path(prefix)
+    for attempt in range(_ATTEMPTS):
+        last = attempt + 1 == _ATTEMPTS
+        try:
+            index_file = storage.open(path)
+        except CheckpointNotFoundError:
+            raise _not_found(prefix, storage) from None
+        # Kept open until the data is: its inode cannot become another file's meanwhile.
+        with index_file:
+            index = load_index(index_file.read(0, index_file.size), path)
+            files = Files(prefix, index, index_file.size)
+            try:
+                absent = _open_data(files, storage)
+                if not last and storage.identity(path) != index_file.identity:
+                    files.close()
+                    continue
+                if absent and not damaged:
+                    raise missing(absent[0])
+                if not damaged:
+                    sizes = {shard: file.size for shard, file in files.data.items()}
+                    index.check_data_sizes(sizes, files.paths)
+            except BaseException:
+                files.close()
+                raise
+            return files
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _open_data(files: Files, storage: Storage) -> list[str]:
+    """Opens the data files; returns the paths of those that are not there."""
+    absent = []
+    for shard, path in files.paths.items():
+        try:
+            files.data[shard] = storage.open(path)
+        except CheckpointNotFoundError:
+            absent.append(path)
+    return absent
+
+
+def _not_found(prefix: str, storage: Storage) -> CheckpointError:
+    if storage.exists(prefix) and not _is_directory(prefix, storage):
+        return CheckpointUnsupportedError(
+            "this is one file, not the prefix of a checkpoint's files; if it is a checkpoint of "
+            "TensorFlow before 0.12 (V1), it cannot be read yet",
+            path=prefix,
+        )
+    others = checkpoints_in(split_prefix(prefix)[0], storage)
+    if others:
+        beside = f"beside it lie {', '.join(map(repr, others[:10]))}"
+        if len(others) > 10:
+            beside += f" and {len(others) - 10} more"
+    else:
+        beside = "there is none in its directory"
+    return CheckpointNotFoundError(
+        f"there is no checkpoint of this name ({os.path.basename(index_path(prefix))} does not "
+        f"exist); {beside}",
+        path=prefix,
+    )
+
+
+def _is_directory(path: str, storage: Storage) -> bool:
+    try:
+        storage.list(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def checkpoints_in(directory: str, storage: Storage) -> list[str]:
+    """The names of the checkpoints (by their indexes) in a directory; none if it is not there."""
+    try:
+        names: Iterable[str] = storage.list(directory)
+    except CheckpointError:
+        return []
+    ending = index_path("")
+    return [
+        name.removesuffix(ending)
+        for name in names
+        if name.endswith(ending) and not name.startswith(".")
+    ]

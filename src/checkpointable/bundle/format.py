@@ -1,0 +1,65 @@
+"""The numbers that the reader and the writer of a bundle share; docs/format.md explains them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+__all__: list[str] = []
+
+# -- the index: a sorted string table ------------------------------------------------------
+TABLE_MAGIC = 0xDB4775248B80FB57
+FOOTER_SIZE = 48  # two handles, zero padding to 40, the magic as uint64 little endian
+FOOTER_HANDLES_SIZE = FOOTER_SIZE - 8
+BLOCK_TRAILER_SIZE = 5  # 1 byte compression, 4 bytes masked crc32c of block and that byte
+COMPRESSION_NONE = 0
+COMPRESSION_SNAPPY = 1
+BLOCK_SIZE = 256 * 1024  # a data block is closed once it has this size
+RESTART_INTERVAL = 16  # entries from one uncompressed key to the next, in data blocks
+INDEX_RESTART_INTERVAL = 1
+
+# -- checksums -----------------------------------------------------------------------------
+CRC_MASK_DELTA = 0xA282EAD8
+
+# -- the header ----------------------------------------------------------------------------
+HEADER_KEY = ""
+VERSION = 1  # what we write as `producer`, and the highest `min_consumer` that we read
+LITTLE_ENDIAN = 0
+BIG_ENDIAN = 1
+
+# -- the data ------------------------------------------------------------------------------
+# Values of this size or more start at a multiple of ALIGNMENT, so that a mapped file serves
+# as an aligned array; below, where the padding would be noticed, at a multiple of their own
+# item size.
+ALIGNED_SIZE = 4096
+ALIGNMENT = 64
+STRING_CHECKSUM_SIZE = 4  # the masked crc32c between the lengths and the bytes of strings
+
+INT64_MAX = 2**63 - 1
+RANK_MAX = 254  # of a TensorFlow tensor
+
+_DATA_NAME = re.compile(r"\.data-(\d{5,})-of-(\d{5,})", re.ASCII)
+
+
+def index_path(prefix: str) -> str:
+    """The path of a bundle's index."""
+    return f"{prefix}.index"
+
+
+def data_path(prefix: str, shard: int, num_shards: int) -> str:
+    """The path of one of a bundle's data files."""
+    return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
+
+
+def parse_data_name(name: str, base: str) -> tuple[int, int] | None:
+    """(shard, number of shards) if `name` is that of a data file of the prefix `base`."""
+    if not name.startswith(base):
+        return None
+    match = _DATA_NAME.fullmatch(name, len(base))
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def split_prefix(prefix: str) -> tuple[str, str]:
+    """(directory, base name); the directory is "." where the prefix has none."""
+    directory, base = os.path.split(prefix)
+    return directory or os.curdir, base

@@ -1,0 +1,75 @@
+"""Work shared among threads: how many, in what portions, and in what order it ends."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["CHUNK_SIZE", "run_in_order", "thread_count"]
+
+# The portion of bytes that a thread takes at a time. Smaller, and the threads hand over the
+# GIL too often; larger, and what a first pass brought into the cache is gone at the second.
+CHUNK_SIZE = 2 * 2**20
+
+# With less than this to do in all, threads cost more than they bring.
+_PARALLEL_SIZE = 4 * 2**20
+
+# Beyond, memory and disk are the limit, not the processors.
+_THREADS_MAX = 8
+
+_Work = TypeVar("_Work")
+_Result = TypeVar("_Result")
+
+
+def thread_count(threads: int | None) -> int:
+    """The number of threads to use: `threads`, or as many as this process has processors.
+
+    Raises:
+      ValueError: `threads` is not positive.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}; it must be at least 1")
+        return threads
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _THREADS_MAX)
+    return min(os.cpu_count() or 1, _THREADS_MAX)
+
+
+def run_in_order(
+    tasks: Iterable[tuple[_Work, Callable[[], _Result]]], size: int, threads: int | None
+) -> Generator[tuple[_Work, _Result], None, None]:
+    """Runs tasks on several threads; yields (work, result) in the order they came.
+
+    `tasks` is advanced in the calling thread and only a few tasks ahead of what was yielded,
+    so what the tasks hold stays little. After an error no further task starts, and none
+    runs any more when the error leaves.
+
+    Args:
+      tasks: pairs of what names the work, and a function that does it.
+      size: bytes there are to do in all; few are done in the calling thread alone.
+      threads: how many; None for as many as there are processors.
+    """
+    workers = thread_count(threads)
+    if size < _PARALLEL_SIZE:
+        workers = 1
+    if workers == 1:
+        for work, run in tasks:
+            yield work, run()
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="checkpointable") as pool:
+        running: deque[tuple[_Work, Future[_Result]]] = deque()
+        try:
+            for work, run in tasks:
+                running.append((work, pool.submit(run)))
+                if len(running) > 2 * workers:
+                    done, future = running.popleft()
+                    yield done, future.result()
+            while running:
+                done, future = running.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

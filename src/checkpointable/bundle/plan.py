@@ -1,0 +1,161 @@
+"""Where every value of a bundle will lie, known before the first byte is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
+from checkpointable.bundle.format import ALIGNED_SIZE, ALIGNMENT, INT64_MAX
+from checkpointable.bundle.strings import encode_strings, to_bytes
+from checkpointable.errors import (
+    CheckpointError,
+    CheckpointMismatchError,
+    CheckpointUnsupportedError,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Plan", "Planned", "Record", "plan_layout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A value to write.
+
+    Attributes:
+      key: under which it is stored; not empty.
+      dtype, shape: what `read` will give.
+      read: gives the value as an array of any layout and byte order (strings: objects,
+        `S` or `U`). Called once, by the thread that called `write_bundle`, in the order of
+        the keys, late: when the value's bytes are about to be written; for strings, whose
+        size must be known, before anything is written. The array must not change until
+        `write_bundle` returns.
+    """
+
+    key: str
+    dtype: DataType
+    shape: tuple[int, ...]
+    read: Callable[[], npt.NDArray[Any]]
+
+
+@dataclass(slots=True)
+class Planned:
+    """A record and its place.
+
+    Attributes:
+      record: the value.
+      key: its key in UTF-8.
+      offset, size: its place in the data file, in bytes.
+      payload: a string value's bytes, encoded; None for all others.
+      crc: the masked checksum, once known.
+    """
+
+    record: Record
+    key: bytes
+    offset: int
+    size: int
+    payload: bytes | None
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The layout of one data file: its values in the order of their keys, and its size."""
+
+    values: list[Planned]
+    size: int
+
+
+def plan_layout(records: Iterable[Record]) -> Plan:
+    """Sorts the records by key and gives each its place.
+
+    Large values start at a multiple of 64 bytes, small ones at a multiple of their item
+    size; the gaps are zero. The layout depends on nothing but the records.
+
+    Raises:
+      ValueError: an empty key, or the same key twice.
+      CheckpointUnsupportedError: a dtype or a key that cannot be stored.
+      CheckpointMismatchError: a string value is not what its record declares.
+    """
+    values: list[Planned] = []
+    position = 0
+    last = None
+    for record in sorted(records, key=lambda record: record.key):
+        if record.key == last:
+            raise ValueError(f"two values have the key {record.key!r}")
+        last = record.key
+        key = _encode_key(record.key)
+        payload, crc = None, 0
+        width = itemsize(record.dtype)
+        if width:
+            size = width
+            for dim in record.shape:
+                size *= dim
+        elif record.dtype == DataType.DT_STRING:
+            payload, crc = _encode_strings(record)
+            size = len(payload)
+        else:
+            raise CheckpointUnsupportedError(
+                f"a value of dtype {DataType(record.dtype).name} cannot be written",
+                key=record.key,
+            )
+        if size < 0 or position + size > INT64_MAX - ALIGNMENT:
+            raise ValueError(f"key {record.key!r}: the shape {record.shape} has no size")
+        if size:
+            alignment = ALIGNMENT if size >= ALIGNED_SIZE else width or 1
+            position += -position % alignment
+        values.append(Planned(record, key, position, size, payload, crc))
+        position += size
+    return Plan(values, position)
+
+
+def _encode_key(key: str) -> bytes:
+    if not key:
+        raise ValueError("a value's key is empty; that key is the header's")
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointUnsupportedError(
+            f"the key cannot be stored as UTF-8: {error.reason}", key=key
+        ) from None
+
+
+def _encode_strings(record: Record) -> tuple[bytes, int]:
+    array = np.asarray(record.read())
+    check_declared(record, array)
+    key = record.key
+    return encode_strings([to_bytes(element, key) for element in array.reshape(-1).tolist()])
+
+
+def check_declared(record: Record, array: npt.NDArray[Any]) -> None:
+    """Checks that `read` gave what the record declares.
+
+    Raises:
+      CheckpointMismatchError: names the key and both sides.
+    """
+    if array.shape != tuple(record.shape):
+        raise CheckpointMismatchError(
+            f"the value was to have the shape {tuple(record.shape)}, but it has {array.shape}; "
+            "it changed while it was saved, or its adapter declares it wrongly",
+            key=record.key,
+        )
+    if record.dtype == DataType.DT_STRING:
+        fits = array.dtype.kind in "SUO"
+    else:
+        try:
+            wanted = numpy_dtype(record.dtype)
+        except CheckpointError:  # this NumPy cannot have made an array of it either
+            fits = False
+        else:
+            fits = array.dtype == wanted or array.dtype.newbyteorder("=") == wanted
+    if not fits:
+        raise CheckpointMismatchError(
+            f"the value was to be {DataType(record.dtype).name}, but it is of dtype "
+            f"{array.dtype}; it changed while it was saved, or its adapter declares it wrongly",
+            key=record.key,
+        )

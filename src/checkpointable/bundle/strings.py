@@ -1,0 +1,148 @@
+"""Strings as bytes: the lengths, a checksum of the lengths, the strings.
+
+    varint length … (one an element), masked crc32c of the lengths (uint32), bytes …
+
+In the checksums a length counts as a uint32 in the writer's byte order, or as a uint64
+where it does not fit one. The entry's checksum covers the lengths in that form, the four
+bytes of their checksum as stored, and the strings' bytes. In a big-endian bundle the
+stored checksum is big-endian as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
+from checkpointable.bundle.format import STRING_CHECKSUM_SIZE
+from checkpointable.errors import CheckpointMismatchError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["checksum_strings", "decode_strings", "encode_strings", "to_bytes"]
+
+_UINT32_MAX = 0xFFFFFFFF
+
+
+def to_bytes(element: object, key: str) -> bytes:
+    """One element of a string value as bytes; text as UTF-8.
+
+    Raises:
+      CheckpointMismatchError: it is neither bytes nor text that UTF-8 can hold.
+    """
+    if isinstance(element, bytes):
+        return bytes(element)  # np.bytes_ is one too
+    if isinstance(element, (bytearray, memoryview)):
+        return bytes(element)
+    if isinstance(element, str):
+        try:
+            return element.encode()
+        except UnicodeEncodeError as error:
+            raise CheckpointMismatchError(
+                f"the text {element!r:.80} cannot be stored as UTF-8: {error.reason}", key=key
+            ) from None
+    raise CheckpointMismatchError(
+        f"an element of type {type(element).__name__} cannot be stored: a value of objects "
+        "holds strings (bytes or str)",
+        key=key,
+    )
+
+
+def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
+    """The checksum (not masked) of lengths."""
+    crc32c = load_crc32c()
+    order = ">" if big_endian else "<"
+    if max(lengths, default=0) <= _UINT32_MAX:
+        return crc32c(np.array(lengths, f"{order}u4").tobytes())
+    crc = 0
+    name: Literal["big", "little"] = "big" if big_endian else "little"
+    for length in lengths:
+        crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, name), crc)
+    return crc
+
+
+def encode_strings(elements: list[bytes]) -> tuple[bytes, int]:
+    """Returns (the bytes to store, their checksum as the entry holds it, masked)."""
+    crc32c = load_crc32c()
+    lengths = [len(element) for element in elements]
+    crc = _lengths_crc(lengths, big_endian=False)
+    checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "little")
+    contents = b"".join(elements)
+    crc = crc32c(contents, crc32c(checksum, crc))
+    return b"".join(map(encode_varint, lengths)) + checksum + contents, mask(crc)
+
+
+def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
+    """(the lengths, where they end)."""
+    head = bytes(data[:count])
+    if not count or max(head) < 128:  # a byte each
+        return list(head), count
+    lengths = []
+    position = 0
+    left = len(data) - STRING_CHECKSUM_SIZE
+    for _ in range(count):
+        length, position = decode_varint(data, position, len(data))
+        left -= length
+        if left < 0:
+            raise Malformed("the strings' lengths add up to more than is stored", position)
+        lengths.append(length)
+    return lengths, position
+
+
+def _split(data: memoryview, count: int, *, big_endian: bool) -> tuple[list[int], int, int]:
+    """(the lengths, where the strings start, the checksum of all that should precede them)."""
+    if not data and not count:  # TensorFlow reads this as no strings
+        return [], 0, 0
+    lengths, position = _read_lengths(data, count)
+    start = position + STRING_CHECKSUM_SIZE
+    if start > len(data):
+        raise Malformed("the strings' lengths run over their bytes", position)
+    stored = data[position:start]
+    crc = _lengths_crc(lengths, big_endian=big_endian)
+    found = int.from_bytes(stored, "big" if big_endian else "little")
+    if found != mask(crc):
+        raise Malformed(
+            f"the strings' lengths have the checksum {mask(crc):#010x}, but {found:#010x} is "
+            "stored",
+            position,
+        )
+    if start + sum(lengths) != len(data):
+        raise Malformed(
+            f"the strings' lengths add up to {sum(lengths)}, but {len(data) - start} bytes "
+            "are stored",
+            start,
+        )
+    return lengths, start, load_crc32c()(stored, crc)
+
+
+def checksum_strings(data: memoryview, count: int, *, big_endian: bool) -> int:
+    """The checksum, masked, that the entry of `count` strings stored as `data` should hold.
+
+    Raises:
+      Malformed: the lengths do not fit (positions are relative to `data`).
+    """
+    _, start, crc = _split(data, count, big_endian=big_endian)
+    return mask(load_crc32c()(data[start:], crc))
+
+
+def decode_strings(
+    data: memoryview, shape: tuple[int, ...], *, big_endian: bool
+) -> tuple[npt.NDArray[Any], int]:
+    """Returns (an object array of bytes, the checksum that the entry should hold).
+
+    Raises:
+      Malformed: the lengths do not fit (positions are relative to `data`).
+    """
+    count = 1
+    for dim in shape:
+        count *= dim
+    lengths, position, crc = _split(data, count, big_endian=big_endian)
+    crc = mask(load_crc32c()(data[position:], crc))
+    array = np.empty(count, object)
+    for i, length in enumerate(lengths):
+        array[i] = bytes(data[position : position + length])
+        position += length
+    return array.reshape(shape), crc

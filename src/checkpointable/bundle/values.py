@@ -1,0 +1,217 @@
+"""Writes the values of a plan: each byte is read once for its checksum and its way to disk.
+
+Large values go in chunks that stay in the processor's cache between the checksum and the
+write, on several threads, straight from their own memory. Small ones are gathered, so that
+a thousand of them are one write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpointable.bundle.checksum import combine, load_crc32c, mask
+from checkpointable.bundle.dtypes import byteswapped
+from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.bundle.plan import Plan, Planned, check_declared
+from checkpointable.storage import WritableFile
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    # (bytes done, bytes in all, key of the value just done)
+    Progress: TypeAlias = Callable[[int, int, str], None]
+
+__all__ = ["write_values"]
+
+# Values below this are copied into one buffer with their neighbours.
+GATHERED_SIZE = 128 * 1024
+
+
+def write_values(
+    file: WritableFile,
+    plan: Plan,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Writes every value of `plan` to its place in `file` and sets its `crc`.
+
+    Raises:
+      CheckpointMismatchError: a value is not what its record declares.
+      CheckpointIOError: the disk refused.
+    """
+    writer = _Writer(file, plan, progress)
+    tasks = ((task, task.run) for task in writer.tasks())
+    with closing(run_in_order(tasks, plan.size, threads)) as results:
+        for task, crc in results:
+            task.finish(crc)
+
+
+class _Task:
+    """Something for a thread to do (`run`), and what its result means (`finish`)."""
+
+    def run(self) -> int:
+        raise NotImplementedError
+
+    def finish(self, crc: int) -> None:
+        raise NotImplementedError
+
+
+class _Writer:
+    def __init__(self, file: WritableFile, plan: Plan, progress: Progress | None) -> None:
+        self.file = file
+        self._plan = plan
+        self._progress = progress
+        self._done = 0
+        self._total = sum(value.size for value in plan.values)
+
+    def tasks(self) -> Iterator[_Task]:
+        """All that is to do, in file order; reads the values as it goes."""
+        gathered = _Gathered(self)
+        for value in self._plan.values:
+            if value.size >= GATHERED_SIZE:
+                if gathered.values:
+                    yield gathered
+                    gathered = _Gathered(self)
+                yield from self._chunks(value)
+                continue
+            gathered.add(value)
+            if gathered.size >= CHUNK_SIZE:
+                yield gathered
+                gathered = _Gathered(self)
+        if gathered.values:
+            yield gathered
+
+    def _chunks(self, value: Planned) -> Iterator[_Task]:
+        left = value.size
+        for part, size in _split(_contents(value)):
+            left -= size
+            yield _Chunk(self, value, part, value.offset + value.size - left - size, left)
+
+    def advance(self, size: int, key: str) -> None:
+        self._done += size
+        if self._progress is not None:
+            self._progress(self._done, self._total, key)
+
+
+class _Chunk(_Task):
+    """A part of a large value, or all of it."""
+
+    __slots__ = ("_left", "_offset", "_part", "_size", "_value", "_writer")
+
+    def __init__(
+        self, writer: _Writer, value: Planned, part: npt.NDArray[Any], offset: int, left: int
+    ) -> None:
+        self._writer = writer
+        self._value = value
+        self._part = part
+        self._offset = offset
+        self._left = left
+        self._size = part.nbytes
+
+    def run(self) -> int:
+        data = _plain_bytes(self._part).data
+        # A string value's checksum is more than that of its bytes, and known already.
+        crc = load_crc32c()(data) if self._value.payload is None else 0
+        self._writer.file.write_at(data, self._offset)
+        del self._part
+        return crc
+
+    def finish(self, crc: int) -> None:
+        # Tasks finish in the order they were made, so `crc` is that of the parts before.
+        value = self._value
+        if value.payload is None:
+            value.crc = combine(value.crc, crc, self._size)
+            if not self._left:
+                value.crc = mask(value.crc)
+        self._writer.advance(self._size, value.record.key)
+
+
+class _Gathered(_Task):
+    """Small values that lie one after another."""
+
+    __slots__ = ("_parts", "_writer", "size", "values")
+
+    def __init__(self, writer: _Writer) -> None:
+        self._writer = writer
+        self._parts: list[Any] = []
+        self.values: list[Planned] = []
+        self.size = 0
+
+    def add(self, value: Planned) -> None:
+        self.values.append(value)
+        self._parts.append(_contents(value))
+        self.size += value.size
+
+    def run(self) -> int:
+        crc32c = load_crc32c()
+        parts = []
+        start = position = self.values[0].offset
+        for value, contents in zip(self.values, self._parts, strict=True):
+            if value.offset != position:
+                parts.append(bytes(value.offset - position))
+            if value.payload is None:
+                contents = _plain_bytes(contents)
+                value.crc = mask(crc32c(contents))
+            parts.append(contents)
+            position = value.offset + value.size
+        if position > start:
+            self._writer.file.write_at(b"".join(parts), start)
+        self._parts = []
+        return 0
+
+    def finish(self, crc: int) -> None:
+        del crc  # each value has its own
+        self._writer.advance(self.size, self.values[-1].record.key)
+
+
+def _contents(value: Planned) -> Any:
+    """The value, read: an array, or a string value's bytes."""
+    if value.payload is not None:
+        return np.frombuffer(value.payload, np.uint8)
+    array = np.asarray(value.record.read())
+    check_declared(value.record, array)
+    return array
+
+
+def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
+    """Parts of an array of about `CHUNK_SIZE` bytes, in row-major order, with their sizes.
+
+    A part of a contiguous array is a view; that of another is one too, and is made
+    contiguous when its turn comes, so that no copy of the whole is ever held.
+    """
+    if array.nbytes <= CHUNK_SIZE:
+        yield array, array.nbytes
+    elif array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        step = CHUNK_SIZE // array.itemsize
+        for start in range(0, flat.size, step):
+            part = flat[start : start + step]
+            yield part, part.nbytes
+    else:
+        row_size = array.nbytes // len(array)
+        if row_size > CHUNK_SIZE:
+            for row in array:
+                yield from _split(row)
+            return
+        step = CHUNK_SIZE // row_size
+        for start in range(0, len(array), step):
+            part = array[start : start + step]
+            yield part, part.nbytes
+
+
+def _plain_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """An array's elements as row-major little-endian bytes; no copy if they already are."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    array = np.ascontiguousarray(array).reshape(-1)
+    if sys.byteorder == "big":
+        array = byteswapped(array)
+    return array.view(np.uint8)
