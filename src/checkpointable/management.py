@@ -81,7 +81,7 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
         if identity is not None:
             prefix = path[: -len(_INDEX)]
             number = _NUMBER.search(prefix)
-            found.append((identity.mtime_ns, int(number.group(1)) if number else -1, prefix))
+            found.append((identity.modified_ns, int(number.group(1)) if number else -1, prefix))
     return [prefix for _, _, prefix in sorted(found, reverse=True)]
 
 

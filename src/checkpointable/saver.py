@@ -209,7 +209,11 @@ def restore_objects(
     except BaseException:
         reader.close()
         raise
-    restore.attach(0, root, attached)
+    try:
+        restore.attach(0, root, attached)
+    except BaseException:
+        restore.expect_partial.set = True  # the error says more than the warning would
+        raise
     return CheckpointLoadStatus(restore, root, attached)
 
 

@@ -55,6 +55,11 @@ class TrackedContainer:
         untracked = self.__dict__.get("_untracked")
         return not untracked or id(item) not in untracked
 
+    def _as_given(self, item: Any) -> Any:
+        """`item` as it would have to be given to make a copy that treats it alike."""
+        untracked = self.__dict__.get("_untracked")
+        return NoDependency(item) if untracked and id(item) in untracked else item
+
     def _restore_arrivals(self) -> None:
         """Restores what restores wait for and is there by now (S21)."""
         record = record_of(self)
@@ -177,7 +182,7 @@ class List(TrackedContainer, list[_T]):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         # By items alone: the copy is nobody's tracked form, and may contain itself.
-        return type(self), (), None, iter(self)
+        return type(self), (), None, map(self._as_given, self)
 
 
 class _DictMixin(TrackedContainer):
@@ -261,7 +266,8 @@ class _DictMixin(TrackedContainer):
             del self[key]
 
     def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
-        return type(self), (), None, None, iter(self.items())
+        items = ((key, self._as_given(item)) for key, item in self.items())
+        return type(self), (), None, None, items
 
 
 class Dict(_DictMixin, dict[Any, Any]):
@@ -311,11 +317,11 @@ class TrackedTuple(TrackedContainer, tuple[Any, ...]):
         return None
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        return _plain_tuple, (_plain_type(type(self)), list(self))
+        return _rebuild_tuple, (_plain_type(type(self)), list(map(self._as_given, self)))
 
 
-def _plain_tuple(cls: type, items: list[Any]) -> Any:
-    return tuple.__new__(cls, items)
+def _rebuild_tuple(cls: type, items: list[Any]) -> Any:
+    return wrap_container(tuple.__new__(cls, items))
 
 
 def _plain_type(cls: type) -> type:
