@@ -145,7 +145,7 @@ def equal_bit_for_bit(a: Path, b: Path) -> bool:
         left, right = np.asarray(first.get_tensor(key)), np.asarray(second.get_tensor(key))
         equal = left.dtype == right.dtype and left.tobytes() == right.tobytes()
         same = same and equal
-        name = key.replace("/.ATTRIBUTES/VARIABLE_VALUE", "").replace("/.OPTIMIZER_SLOT", " ·")
+        name = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
         table.add_row(name, str(left.shape), "[green]yes" if equal else "[red]NO")
     console.print(table)
     return same
