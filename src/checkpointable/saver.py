@@ -212,7 +212,7 @@ def restore_objects(
     try:
         restore.attach(0, root, attached)
     except BaseException:
-        restore.expect_partial.set = True  # the error says more than the warning would
+        restore.expect_partial()  # the error says more than the warning would
         raise
     return CheckpointLoadStatus(restore, root, attached)
 

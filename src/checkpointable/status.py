@@ -100,7 +100,7 @@ class CheckpointLoadStatus(LoadStatus):
           AssertionError: says whether the root had no dependencies or the checkpoint is of
             another program.
         """
-        if self._restore.bound_count() <= 1:
+        if self._restore.bound_count <= 1:
             if len(self._walk().objects) <= 1:
                 self._raise(
                     [f"nothing to restore: no dependencies were added to {self._root!r} yet"]
@@ -121,7 +121,7 @@ class CheckpointLoadStatus(LoadStatus):
 
     def expect_partial(self) -> CheckpointLoadStatus:
         """Silences the warning that values of the checkpoint were never used (S30)."""
-        self._restore.expect_partial.set = True
+        self._restore.expect_partial()
         return self
 
     def _walk(self) -> ObjectWalk:

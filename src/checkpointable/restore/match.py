@@ -1,0 +1,295 @@
+"""Matching: which node of the checkpoint is which object of the program. Changes nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import ObjectRecord
+from checkpointable.graph.paths import VARIABLE_VALUE, join
+from checkpointable.graph.value import STRING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+
+    from checkpointable.bundle import Entry
+    from checkpointable.graph.adapter import Adapter
+    from checkpointable.graph.object_graph import SlotVariable
+    from checkpointable.restore.restore import Restore
+
+__all__ = ["Assignment", "Conflict", "Match", "Mismatch", "NewSlot", "find_mismatch", "match"]
+
+
+class Conflict(NamedTuple):
+    """A claim that S23 refuses: the node, or its value, is another object's already."""
+
+    node_id: int
+    claimed_by: str  # path, as far as the claim tells it
+    what: str
+
+
+class Mismatch(NamedTuple):
+    """A value whose dtype or shape is not that of the object it goes to (S25)."""
+
+    path: str
+    stored_dtype: np.dtype[Any]
+    stored_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        problems = []
+        if self.stored_dtype != self.dtype:
+            stored, own = dtype_name(self.stored_dtype), dtype_name(self.dtype)
+            problems.append(f"dtype {stored} in the checkpoint, {own} in the program")
+        if self.shape is not None and self.stored_shape != self.shape:
+            problems.append(
+                f"shape {self.stored_shape} in the checkpoint, {self.shape} in the program"
+            )
+        return f"{self.path or 'the root'}: {'; '.join(problems)}"
+
+
+class Assignment(NamedTuple):
+    """A value that is to be assigned."""
+
+    node_id: int
+    attribute: str
+    key: str
+    record: ObjectRecord
+    value: Value
+
+
+class NewSlot(NamedTuple):
+    """A slot that is to be made with its restored value (S22)."""
+
+    optimizer: Any
+    variable: Any
+    slot: SlotVariable
+    key: str
+
+
+@dataclass(slots=True)
+class Match:
+    """What a match found; nothing of it has happened yet.
+
+    Attributes:
+      bound: node -> the record of the object that it becomes.
+      objects: the same, node -> the object and its adapter.
+      assignments: values to assign, in breadth-first order.
+      in_place: (node, attribute) of values whose object holds them, or later ones, already.
+      missing: (record, local name, node): dependencies that do not exist yet.
+      new_slots: slot's node -> slot that is to be made.
+      conflicts, mismatches: what does not go; (node, attribute) -> mismatch.
+    """
+
+    bound: dict[int, ObjectRecord] = field(default_factory=dict)
+    objects: dict[int, tuple[Any, Adapter]] = field(default_factory=dict)
+    assignments: list[Assignment] = field(default_factory=list)
+    in_place: list[tuple[int, str]] = field(default_factory=list)
+    missing: list[tuple[ObjectRecord, str, int]] = field(default_factory=list)
+    new_slots: dict[int, NewSlot] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    mismatches: dict[tuple[int, str], Mismatch] = field(default_factory=dict)
+
+
+def match(
+    restore: Restore, starts: Iterable[tuple[int, Any]], attached: Sequence[tuple[str, Any]] = ()
+) -> Match:
+    """Matches objects with nodes, and what they lead to, breadth-first.
+
+    Args:
+      restore: what has been matched before.
+      starts: (node, object) to begin with.
+      attached: further dependencies of the first object that it does not track itself.
+    """
+    matcher = _Matcher(restore)
+    extra = dict(attached)
+    for node_id, obj in starts:
+        matcher.bind(node_id, obj, "", node_id)
+    while matcher.queue:
+        matcher.visit(matcher.queue.popleft(), extra)
+        extra = {}
+    return matcher.found
+
+
+class _Matcher:
+    def __init__(self, restore: Restore) -> None:
+        self.restore = restore
+        self.graph = restore.graph
+        self.found = Match()
+        self.queue: deque[int] = deque()
+        # (record's id, attribute) -> node whose value goes there in this match
+        self._holders: dict[tuple[int, str], int] = {}
+
+    def visit(self, node_id: int, extra: dict[str, Any]) -> None:
+        """Matches the values and dependencies of a node that has just got its object."""
+        obj, adapter = self.found.objects[node_id]
+        self._match_values(node_id, obj, adapter)
+        for child in self.graph.nodes[node_id].children:
+            local = adapter.child(obj, child.local_name)
+            if local is None and extra:
+                local = extra.get(child.local_name)
+            if local is not None and adapter_of(local) is not None:
+                self.bind(child.node_id, local, child.local_name, node_id)
+            elif self.graph.nodes[child.node_id].may_have_values:
+                record = self.found.bound[node_id]
+                self.found.missing.append((record, child.local_name, child.node_id))
+        self._match_slots(node_id)
+
+    def bind(self, node_id: int, obj: Any, local_name: str, parent: int) -> None:
+        """Makes `obj` that node, unless it is already, or another object is (S23)."""
+        adapter = adapter_of(obj)
+        if adapter is None:
+            raise TypeError(f"{type(obj).__name__} takes no part in checkpointing")
+        record = adapter.record(obj)
+        current = self._current(node_id)
+        if current is None:
+            self.found.bound[node_id] = record
+            self.found.objects[node_id] = (obj, adapter)
+            self.queue.append(node_id)
+        elif current is not record and self.graph.nodes[node_id].may_have_values:
+            parent_path = self.restore.paths[parent]
+            self.found.conflicts.append(
+                Conflict(
+                    node_id,
+                    join(parent_path, local_name) if local_name else parent_path,
+                    "the checkpoint has one object there, the program two: the first that was "
+                    "matched keeps the value, this one is not restored",
+                )
+            )
+
+    def _current(self, node_id: int) -> ObjectRecord | None:
+        current = self.found.bound.get(node_id)
+        if current is None and self.restore.is_bound(node_id):
+            # Where its object is gone the node is taken all the same: what a status says
+            # must not depend on when that object was collected.
+            return self.restore.record(node_id) or _GONE
+        return current
+
+    def _match_values(self, node_id: int, obj: Any, adapter: Adapter) -> None:
+        attributes = self.graph.nodes[node_id].attributes
+        if not attributes:
+            return
+        record = self.found.bound[node_id]
+        values = adapter.values(obj)
+        for attribute in attributes:
+            made = values.get(attribute.name)
+            if made is None:
+                continue
+            uid, source = record.sources.get(attribute.name, (0, 0))
+            place = (id(record), attribute.name)
+            holder = self._holders.get(place, source if uid == self.restore.uid else None)
+            if holder == node_id or (holder is None and uid > self.restore.uid):
+                # A variable that was made with this value, or a later restore has set it.
+                self.found.in_place.append((node_id, attribute.name))
+            elif holder is not None:
+                self._match_second_value(node_id, holder, attribute.name)
+            else:
+                self._holders[place] = node_id
+                key = attribute.checkpoint_key
+                value = made if isinstance(made, Value) else made(key)
+                self._assign(Assignment(node_id, attribute.name, key, record, value))
+
+    def _assign(self, assignment: Assignment) -> None:
+        self.found.assignments.append(assignment)
+        problem = find_mismatch(
+            self.restore,
+            assignment.node_id,
+            assignment.key,
+            assignment.value.dtype,
+            assignment.value.shape,
+        )
+        if problem is not None:
+            self.found.mismatches[assignment.node_id, assignment.attribute] = problem
+
+    def _match_second_value(self, node_id: int, holder: int, attribute: str) -> None:
+        """Two nodes go to one object: fine as long as their values do not collide (S23)."""
+        first, second = self._entry(holder, attribute), self._entry(node_id, attribute)
+        if _same_contents(first, second):
+            self.found.in_place.append((node_id, attribute))
+            return
+        paths = self.restore.paths
+        what = (
+            "the program has one object there, the checkpoint two whose values differ: that "
+            f"of {paths[holder]} was restored, this one was not"
+        )
+        self.found.conflicts.append(Conflict(node_id, paths[node_id], what))
+
+    def _entry(self, node_id: int, attribute: str) -> Entry | None:
+        for candidate in self.graph.nodes[node_id].attributes:
+            if candidate.name == attribute:
+                return self.restore.reader.entry(candidate.checkpoint_key)
+        return None
+
+    def _match_slots(self, node_id: int) -> None:
+        """Slots whose variable and optimizer are both known, now that this node is (S22)."""
+        for optimizer_id, slot in self.restore.slots_of_variable.get(node_id, ()):
+            self._match_slot(optimizer_id, slot)
+        for slot in self.restore.slots_of_optimizer.get(node_id, ()):
+            if slot.original_variable_node_id != node_id:
+                self._match_slot(node_id, slot)
+
+    def _match_slot(self, optimizer_id: int, slot: SlotVariable) -> None:
+        node_id = slot.slot_variable_node_id
+        if node_id in self.found.bound or self.restore.is_bound(node_id):
+            return
+        optimizer = self._object(optimizer_id)
+        variable = self._object(slot.original_variable_node_id)
+        adapter = None if optimizer is None or variable is None else adapter_of(optimizer)
+        slots = None if adapter is None else adapter.slots(optimizer)
+        if slots is None:
+            return
+        existing = slots.get(variable, slot.slot_name)
+        if existing is not None:
+            self.bind(node_id, existing, slot.slot_name, optimizer_id)
+            return
+        attributes = self.graph.nodes[node_id].attributes
+        if len(attributes) == 1 and attributes[0].name == VARIABLE_VALUE:
+            key = attributes[0].checkpoint_key
+            self.found.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
+
+    def _object(self, node_id: int) -> Any | None:
+        """The living object that a node is bound to, or None."""
+        if node_id in self.found.objects:
+            return self.found.objects[node_id][0]
+        record = self.restore.record(node_id)
+        return None if record is None or record.owner is None else record.owner()
+
+
+_GONE = ObjectRecord()
+
+
+def find_mismatch(
+    restore: Restore,
+    node_id: int,
+    key: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...] | None,
+) -> Mismatch | None:
+    """Whether the value at `key` fits an object of this dtype and shape (None: any)."""
+    reader = restore.reader
+    stored_dtype, stored_shape = reader.dtype(key), reader.shape(key)
+    if stored_dtype == dtype and (shape is None or stored_shape == shape):
+        return None
+    return Mismatch(restore.paths[node_id], stored_dtype, stored_shape, dtype, shape)
+
+
+def _same_contents(first: Entry | None, second: Entry | None) -> bool:
+    """Whether two values are equal, as far as dtype, shape, size and checksum tell."""
+    if first is None or second is None:
+        return False
+    return (first.dtype, first.shape, first.size, first.crc) == (
+        second.dtype,
+        second.shape,
+        second.size,
+        second.crc,
+    )
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """How messages name a dtype."""
+    return "string" if dtype == STRING else str(dtype.name)

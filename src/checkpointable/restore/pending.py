@@ -1,0 +1,91 @@
+"""The word that a restore leaves on an object: when this dependency comes, call me (S21)."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpointable.errors import CheckpointMismatchError
+from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.restore.match import find_mismatch
+
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import ObjectRecord, PendingChild
+    from checkpointable.restore.restore import Restore
+
+__all__ = ["Pending", "as_array", "leave_word"]
+
+
+class Pending:
+    """Waits on an object's record for a dependency; see `graph.adapter.PendingChild`."""
+
+    __slots__ = ("_strong", "_weak", "fingerprint", "node_id", "uid")
+
+    def __init__(self, restore: Restore, node_id: int) -> None:
+        self._strong: Restore | None = restore
+        self._weak = weakref.ref(restore)
+        self.fingerprint = restore.fingerprint
+        self.node_id = node_id
+        self.uid = restore.uid
+
+    @property
+    def restore(self) -> Restore | None:
+        """The restore that waits; None if it was superseded and nobody asks for it any more."""
+        return self._weak()
+
+    def yield_to(self, later: Pending) -> None:
+        """Stops keeping the files open if `later` brings every value that this would.
+
+        Without this a program that restores each new checkpoint in turn, and never builds
+        some part of it, would keep all of them open.
+        """
+        if (later.node_id, later.fingerprint) == (self.node_id, self.fingerprint):
+            self._strong = None
+
+    def attach(self, child: Any) -> None:
+        """The dependency has come: match it, check it, restore it."""
+        restore = self.restore
+        if restore is not None:
+            restore.attach(self.node_id, child)
+
+    def initial_value(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...] | None
+    ) -> tuple[np.ndarray[Any, np.dtype[Any]], tuple[int, int]] | None:
+        """The value of the variable waited for, in a new buffer; see `PendingChild`."""
+        restore, node_id = self.restore, self.node_id
+        # A node that another object has already is no value to start from: attach says so.
+        if restore is None or restore.is_bound(node_id):
+            return None
+        attributes = restore.graph.nodes[node_id].attributes
+        if len(attributes) != 1 or attributes[0].name != VARIABLE_VALUE:
+            return None
+        key = attributes[0].checkpoint_key
+        problem = find_mismatch(restore, node_id, key, dtype, shape)
+        if problem is not None:
+            raise CheckpointMismatchError(str(problem), path=restore.reader.prefix, key=key)
+        return as_array(restore.reader.get_tensor(key)), (restore.uid, node_id)
+
+
+def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """What a reader gave, as an array also where it is a scalar string."""
+    if isinstance(contents, bytes):
+        array = np.empty((), dtype=object)
+        array[()] = contents
+        return array
+    result: np.ndarray[Any, np.dtype[Any]] = contents
+    return result
+
+
+def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
+    """Notes on an object that `pending` waits for its dependency `local_name`."""
+    waiting = record.pending.get(local_name, [])
+    for earlier in waiting:
+        if isinstance(earlier, Pending):
+            earlier.yield_to(pending)
+    record.pending[local_name] = [*filter(_is_wanted, waiting), pending]
+
+
+def _is_wanted(pending: PendingChild) -> bool:
+    return not isinstance(pending, Pending) or pending.restore is not None

@@ -1,0 +1,242 @@
+"""Restore: a checkpoint that is being restored into the program's objects."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from typing import TYPE_CHECKING, Any, Literal
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
+from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
+from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.logs import logger
+from checkpointable.restore.match import Conflict, Match, NewSlot, match
+from checkpointable.restore.pending import Pending, as_array, leave_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from checkpointable.bundle import BundleReader
+    from checkpointable.graph.adapter import ObjectRecord
+
+__all__ = ["Restore", "Verify", "next_uid"]
+
+Verify = Literal["stream"] | bool
+
+_MOST_PROBLEMS = 10
+_uids = itertools.count(1)
+
+
+def next_uid() -> int:
+    """A number that is higher than that of every restore before (S24)."""
+    return next(_uids)
+
+
+class Restore:
+    """A checkpoint that is being restored into the program's objects.
+
+    Attributes:
+      uid: grows with every call of restore; of two that know a value the higher wins (S24).
+      reader: the open checkpoint.
+      graph: its object graph, renames applied.
+      fingerprint: equal for two checkpoints only if their graphs are equal.
+      consumed: (node, attribute) of every value that found its object.
+      conflicts: the refused claims (S23).
+      value_count: how many values the checkpoint has.
+      slots_of_variable, slots_of_optimizer: the slots by the node of either.
+    """
+
+    def __init__(
+        self,
+        reader: BundleReader,
+        graph: ObjectGraph,
+        *,
+        fingerprint: object,
+        verify: Verify = True,
+    ) -> None:
+        self.uid = next_uid()
+        self.reader = reader
+        self.graph = graph
+        self.fingerprint = fingerprint
+        self.consumed: set[tuple[int, str]] = set()
+        self.conflicts: list[Conflict] = []
+        self.value_count = sum(len(node.attributes) for node in graph.nodes)
+        self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
+        self._verify = verify
+        self._expect_partial = _Flag()
+        self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
+        self._check_keys()
+        weakref.finalize(
+            self, _finish, reader, self.value_count, self.consumed, self._expect_partial
+        )
+
+    def _check_keys(self) -> None:
+        for node_id, node in enumerate(self.graph.nodes):
+            for attribute in node.attributes:
+                if attribute.checkpoint_key not in self.reader:
+                    raise CheckpointCorruptError(
+                        f"the object graph names this key (value {attribute.name!r} of node "
+                        f"{node_id}), but the index has no such entry",
+                        path=f"{self.reader.prefix}.index",
+                        key=attribute.checkpoint_key,
+                    )
+
+    @functools.cached_property
+    def paths(self) -> NodePaths:
+        """The paths of the checkpoint's nodes."""
+        return NodePaths(self.graph)
+
+    @property
+    def values(self) -> Iterator[tuple[int, str]]:
+        """(node, attribute) of every value in the checkpoint."""
+        for node_id, node in enumerate(self.graph.nodes):
+            for attribute in node.attributes:
+                yield node_id, attribute.name
+
+    @property
+    def bound_count(self) -> int:
+        """How many nodes found an object, the root included."""
+        return len(self._bound)
+
+    def is_bound(self, node_id: int) -> bool:
+        """Whether the node found an object, which may be gone by now."""
+        return node_id in self._bound
+
+    def record(self, node_id: int) -> ObjectRecord | None:
+        """The record of the living object that the node is bound to, or None."""
+        reference = self._bound.get(node_id)
+        return None if reference is None else reference()
+
+    def expect_partial(self) -> None:
+        """Silences the warning that values were never used (S30)."""
+        self._expect_partial.set = True
+
+    def match(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> Match:
+        """What `attach` would do."""
+        return match(self, [(node_id, obj)], attached)
+
+    def attach(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> None:
+        """Matches `obj`, and what it leads to, with the node and restores what exists.
+
+        Args:
+          node_id: the node that `obj` is.
+          obj: an object that an adapter knows.
+          attached: further dependencies of `obj` that it does not track itself.
+
+        Raises:
+          CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
+        """
+        found = self.match(node_id, obj, attached)
+        self._check(found)
+        self._commit(found)
+
+    def _check(self, found: Match) -> None:
+        """Raises before anything is changed (S25)."""
+        if found.mismatches:
+            problems = [str(problem) for problem in found.mismatches.values()]
+            shown = "\n  ".join(problems[:_MOST_PROBLEMS])
+            more = len(problems) - _MOST_PROBLEMS
+            rest = f"\n  … and {more} more" if more > 0 else ""
+            raise CheckpointMismatchError(
+                f"{len(problems)} value(s) do not fit the program; nothing was restored "
+                f"(plan() shows likely renames):\n  {shown}{rest}",
+                path=self.reader.prefix,
+            )
+        if self._verify is True:
+            keys = [assignment.key for assignment in found.assignments]
+            keys += [new.key for new in found.new_slots.values()]
+            self.reader.check(keys)
+
+    def _commit(self, found: Match) -> None:
+        self._assign(found)
+        for node_id, record in found.bound.items():
+            self._bound[node_id] = weakref.ref(record)
+        for record, local_name, node_id in found.missing:
+            leave_word(record, local_name, Pending(self, node_id))
+        for new in found.new_slots.values():
+            self._create_slot(new)
+        self.conflicts += found.conflicts
+        for conflict in found.conflicts:
+            logger.warning(
+                "%s: %s claims %s: %s",
+                self.reader.prefix,
+                conflict.claimed_by or "the root",
+                self.paths[conflict.node_id] or "the root",
+                conflict.what,
+            )
+        if len(self.consumed) == self.value_count:
+            # What still waits can only be a second claim, which needs no file.
+            self.reader.close()
+
+    def _assign(self, found: Match) -> None:
+        in_memory: list[tuple[str, Any]] = []
+        for assignment in found.assignments:
+            if assignment.value.memory is not None:
+                in_memory.append((assignment.key, assignment.value.memory))
+            else:
+                # First, since this is code that may refuse: filling memory is not.
+                assignment.value.write(self.reader.get_tensor(assignment.key))
+        # Where all was to be verified, `_check` has just done it.
+        self.reader.read_into(in_memory, verify=self._verify == "stream" and "stream")
+        for assignment in found.assignments:
+            assignment.record.sources[assignment.attribute] = (self.uid, assignment.node_id)
+            self.consumed.add((assignment.node_id, assignment.attribute))
+        self.consumed.update(found.in_place)
+
+    def _create_slot(self, new: NewSlot) -> None:
+        node_id = new.slot.slot_variable_node_id
+        adapter = adapter_of(new.optimizer)
+        slots = None if adapter is None else adapter.slots(new.optimizer)
+        if slots is None:
+            return
+        contents = as_array(self.reader.get_tensor(new.key))
+        slot = slots.create(new.variable, new.slot.slot_name, contents)
+        slot_adapter = None if slot is None else adapter_of(slot)
+        if slot_adapter is None:
+            return
+        record = slot_adapter.record(slot)
+        record.sources[VARIABLE_VALUE] = (self.uid, node_id)
+        self._bound[node_id] = weakref.ref(record)
+        self.consumed.add((node_id, VARIABLE_VALUE))
+
+
+class _Flag:
+    """A switch that outlives the restore it belongs to."""
+
+    __slots__ = ("set",)
+
+    def __init__(self) -> None:
+        self.set = False
+
+
+def _slot_edges(
+    graph: ObjectGraph,
+) -> tuple[dict[int, list[tuple[int, SlotVariable]]], dict[int, list[SlotVariable]]]:
+    """The slots by their variable's node, with the optimizer's, and by the optimizer's."""
+    by_variable: dict[int, list[tuple[int, SlotVariable]]] = {}
+    by_optimizer: dict[int, list[SlotVariable]] = {}
+    for node_id, node in enumerate(graph.nodes):
+        for slot in node.slot_variables:
+            by_variable.setdefault(slot.original_variable_node_id, []).append((node_id, slot))
+            by_optimizer.setdefault(node_id, []).append(slot)
+    return by_variable, by_optimizer
+
+
+def _finish(
+    reader: BundleReader,
+    value_count: int,
+    consumed: set[tuple[int, str]],
+    expect_partial: _Flag,
+) -> None:
+    """Closes the files and says, once, if values were never used (S30)."""
+    reader.close()
+    if len(consumed) < value_count and not expect_partial.set:
+        logger.warning(
+            "%s: %d of %d values were never restored into an object; "
+            "status.assert_consumed() names them, status.expect_partial() silences this",
+            reader.prefix,
+            value_count - len(consumed),
+            value_count,
+        )
