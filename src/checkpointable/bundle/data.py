@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import numpy as np
+
 from checkpointable.bundle.format import data_path, index_path, parse_data_name, split_prefix
 from checkpointable.bundle.index import Index, load_index
 from checkpointable.errors import (
@@ -39,7 +41,7 @@ class Files:
         self.index_size = index_size
         self.data: dict[int, ReadableFile] = {}
         columns = index.columns
-        used = sorted({int(shard) for shard in columns.shard[columns.size > 0]})
+        used = np.unique(columns.shard[columns.size > 0]).tolist()
         self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in used}
 
     def view(self, shard: int, offset: int, size: int) -> memoryview:

@@ -95,13 +95,13 @@ class BundleReader:
         return list(self._index.rows)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._index.rows
+        return self._index.find(key) >= 0
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index.rows)
 
     def __len__(self) -> int:
-        return len(self._index.rows)
+        return len(self._index)
 
     def entry(self, key: str) -> Entry:
         """What the index says of a value.
@@ -141,16 +141,15 @@ class BundleReader:
         return parts + [(key, index.entry_of(row)) for key, row in index.rows.items()]
 
     def _row(self, key: str) -> int:
-        try:
-            return self._index.rows[key]
-        except (KeyError, TypeError):
-            # Looking for similar keys takes 20 us a key.
-            few = len(self._index.rows) <= 1000
-            near = difflib.get_close_matches(str(key), self._index.rows, 3) if few else []
-            hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
-            raise CheckpointNotFoundError(
-                f"the checkpoint has no value of this key{hint}", path=self.prefix, key=str(key)
-            ) from None
+        row = self._index.find(key)
+        if row >= 0:
+            return row
+        # Looking for similar keys takes 20 us a key.
+        near = difflib.get_close_matches(key, self._index.rows, 3) if len(self) <= 1000 else []
+        hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
+        raise CheckpointNotFoundError(
+            f"the checkpoint has no value of this key{hint}", path=self.prefix, key=key
+        )
 
     # -- one value -------------------------------------------------------------------------
 
@@ -262,9 +261,9 @@ class BundleReader:
         strings: list[tuple[str, int, npt.NDArray[Any]]] = []
         index = self._index
         dtypes: dict[int, np.dtype[Any]] = {}
-        rows, codes, shape_of = index.rows, index.columns.dtype, index.shape_of
+        find, codes, shape_of = index.find, index.columns.dtype, index.shape_of
         for key, array in pairs:
-            row = rows.get(key, -1)
+            row = find(key)
             if row < 0:
                 row = self._row(key)
             code = int(codes[row])
