@@ -51,7 +51,9 @@ class OursSynced(Ours):
 
 class TensorFlow:
     def __init__(self, arrays: Arrays) -> None:
+        # Only what it prints when it starts depends on these.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         import tensorflow as tf
 
         self._variables = {name: tf.Variable(array) for name, array in arrays.items()}
@@ -95,10 +97,40 @@ class Safetensors:
         return self._arrays
 
 
+class SafetensorsTorch:
+    """As most people use it: a module's state dict, given back by `load_state_dict`."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        import torch
+
+        self._module = torch.nn.Module()
+        for name, array in arrays.items():
+            parameter = torch.nn.Parameter(torch.from_numpy(array.copy()), requires_grad=False)
+            self._module.register_parameter(name, parameter)
+
+    def save(self, directory: Path) -> None:
+        from safetensors.torch import save_file
+
+        save_file(self._module.state_dict(), directory / "model.safetensors")
+
+    def restore(self, directory: Path) -> None:
+        from safetensors.torch import load_file
+
+        self._module.load_state_dict(load_file(directory / "model.safetensors"))
+
+    def clear(self) -> None:
+        for parameter in self._module.parameters():
+            parameter.zero_()
+
+    def arrays(self) -> Arrays:
+        return {name: value.numpy() for name, value in self._module.named_parameters()}
+
+
 OURS, SYNCED = "ours", "ours, synced"
 LIBRARIES: dict[str, type[Library]] = {
     OURS: Ours,
     SYNCED: OursSynced,
     "TensorFlow": TensorFlow,
-    "safetensors": Safetensors,
+    "safetensors, NumPy": Safetensors,
+    "safetensors, PyTorch": SafetensorsTorch,
 }

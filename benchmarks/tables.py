@@ -17,7 +17,7 @@ from .timing import Result, Spread
 
 
 def machine() -> dict[str, Any]:
-    packages = ("checkpointable", "numpy", "tensorflow-cpu", "safetensors")
+    packages = ("checkpointable", "numpy", "tensorflow-cpu", "safetensors", "torch")
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
@@ -38,19 +38,17 @@ def _times(spread: Spread) -> str:
 def round_trips(results: Iterable[Result]) -> Table:
     table = Table(
         title="Save and restore",
-        caption="Median (least–greatest) of the rounds. Ratios are taken round by round: the\n"
-        "contender's time by ours with durability “flush”, as the peers do not sync.",
+        caption="Median (least–greatest) of the rounds. Ratios are taken round by round,\n"
+        "by our time with durability “flush”: the peers do not sync either.",
     )
-    table.add_column("work")
-    table.add_column("contender")
-    table.add_column("ms", justify="right")
-    table.add_column("ours is … times as fast", justify="right")
+    table.add_column("work, contender")
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("we are … times as fast", justify="right", no_wrap=True)
     for result in results:
-        work = result.work
+        table.add_row(f"[bold]{result.work}")
         for name in result.seconds:
             ratio = "" if name == result.ours else _times(result.ratio(name))
-            table.add_row(work, name, _milliseconds(result.spread(name)), ratio)
-            work = ""
+            table.add_row(f"  {name}", _milliseconds(result.spread(name)), ratio)
         table.add_section()
     return table
 

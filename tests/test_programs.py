@@ -44,7 +44,7 @@ def test_each_library_restores_what_it_saved(name, tmp_path):
 def test_a_benchmark_refuses_a_library_that_restores_wrong_values(tmp_path):
     arrays = {"v": np.ones(3, np.float32)}
 
-    class Forgetful(LIBRARIES["safetensors"]):
+    class Forgetful(LIBRARIES["safetensors, NumPy"]):
         def restore(self, directory):
             pass
 
