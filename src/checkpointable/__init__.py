@@ -20,9 +20,13 @@ from checkpointable.management import latest_checkpoint as latest_checkpoint
 from checkpointable.reading import list_variables as list_variables
 from checkpointable.reading import load_checkpoint as load_checkpoint
 from checkpointable.reading import object_metadata as object_metadata
+from checkpointable.report import Outcome as Outcome
+from checkpointable.report import Report as Report
+from checkpointable.report import ReportEntry as ReportEntry
 from checkpointable.saver import CheckpointableSaver as CheckpointableSaver
 from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
 from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
+from checkpointable.status import NameBasedSaverStatus as NameBasedSaverStatus
 from checkpointable.tracking.base import Checkpointable as Checkpointable
 from checkpointable.tracking.base import NoDependency as NoDependency
 from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
@@ -50,10 +54,14 @@ __all__ = [
     "Dict",
     "InitializationOnlyStatus",
     "List",
+    "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointable",
     "Optimizer",
+    "Outcome",
     "PythonState",
+    "Report",
+    "ReportEntry",
     "Value",
     "Variable",
     "__version__",

@@ -9,22 +9,17 @@ import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
+from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
-from checkpointable.saver import (
-    Durability,
-    Path,
-    Progress,
-    numbered_prefix,
-    restore_objects,
-    write_objects,
-)
+from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable, add_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from checkpointable.restore import Verify
+    from checkpointable.report import Report
+    from checkpointable.restore import Names, Verify
     from checkpointable.status import LoadStatus
 
 __all__ = ["Checkpoint"]
@@ -163,15 +158,48 @@ class Checkpoint(Checkpointable):
         )
         return prefix
 
-    def restore(self, save_path: Path | None, *, verify: Verify = True) -> LoadStatus:
+    def restore(
+        self,
+        save_path: Path | None,
+        *,
+        renames: Mapping[str, str] | None = None,
+        names: Names | None = None,
+        verify: Verify = True,
+    ) -> LoadStatus:
         """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
-        status = self.read(save_path, verify=verify)
+        status = self.read(save_path, renames=renames, names=names, verify=verify)
         _ = self.save_counter  # made now, so that a status knows it
         return status
 
-    def read(self, save_path: Path | None, *, verify: Verify = True) -> LoadStatus:
-        """Restores what `write` wrote: neither makes nor demands a counter (S15)."""
-        return restore_objects(self._target, save_path, attached=self._extra(), verify=verify)
+    def read(
+        self,
+        save_path: Path | None,
+        *,
+        renames: Mapping[str, str] | None = None,
+        names: Names | None = None,
+        verify: Verify = True,
+    ) -> LoadStatus:
+        """Restores what `write` wrote: neither makes nor demands a counter (S15).
+
+        Args, errors: as `CheckpointableSaver.restore`.
+        """
+        return restore_objects(
+            self._target,
+            save_path,
+            attached=self._extra(),
+            renames=renames,
+            names=names,
+            optional=(_COUNTER,),  # files that are not ours do not count our saves
+            verify=verify,
+        )
+
+    def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
+        """What `restore` would do: matches, but reads and assigns no value (S31).
+
+        The counter counts as it would in a `restore`: it is made.
+        """
+        _ = self.save_counter
+        return plan_objects(self._target, save_path, attached=self._extra(), renames=renames)
 
 
 def _dependency(obj: Any, name: str) -> Any | None:

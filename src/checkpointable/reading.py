@@ -9,8 +9,8 @@ from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.loading import read_graph
 from checkpointable.management import checkpoint_prefix
-from checkpointable.saver import read_graph
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph

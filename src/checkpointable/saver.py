@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.bundle import BundleReader, DataType, Record, datatype_of, write_bundle
-from checkpointable.errors import CheckpointCorruptError
-from checkpointable.graph.encoding import decode_graph, encode_graph
-from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, value_key
-from checkpointable.graph.value import STRING, Value, as_string_array
-from checkpointable.graph.walk import ObjectWalk, walk
-from checkpointable.management import checkpoint_prefix, update_checkpoint_state
-from checkpointable.restore import Restore, Verify
-from checkpointable.status import CheckpointLoadStatus, InitializationOnlyStatus, LoadStatus
+from checkpointable.loading import plan_objects, restore_objects
+from checkpointable.management import update_checkpoint_state
+from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
 
-__all__ = ["CheckpointableSaver", "Durability"]
+if TYPE_CHECKING:
+    from checkpointable.report import Report
+    from checkpointable.restore import Names, Verify
+    from checkpointable.status import LoadStatus
 
-Durability = Literal["fsync", "flush"]
-Path = str | os.PathLike[str]
-Progress = Callable[[int, int, str], None]
-Attached = Sequence[tuple[str, Any]]
+__all__ = ["CheckpointableSaver"]
 
 
 class CheckpointableSaver:
@@ -83,156 +73,43 @@ class CheckpointableSaver:
         update_checkpoint_state(os.path.dirname(prefix), prefix, durability=durability)
         return prefix
 
-    def restore(self, save_path: Path | None, *, verify: Verify = True) -> LoadStatus:
+    def restore(
+        self,
+        save_path: Path | None,
+        *,
+        renames: Mapping[str, str] | None = None,
+        names: Names | None = None,
+        verify: Verify = True,
+    ) -> LoadStatus:
         """Restores the objects below the root, those that exist now and those still to come.
 
         Args:
           save_path: what `save` returned; also an `.index` file, or a directory (its latest
             checkpoint). None: nothing is restored, see `InitializationOnlyStatus` (S32).
+          renames: checkpoint's path -> program's path, where code was renamed since:
+            `{"encoder/blocks": "encoder/layers"}`, `*` for any run within a segment.
+          names: for a checkpoint without an object graph, where objects have no global names
+            of their own: a mapping, or a function, from an object's path to the checkpoint's
+            name (S39).
           verify: True: every checksum of what is about to be assigned is verified before the
             first variable changes. "stream": each is verified while it is assigned. False:
             none is.
 
         Returns:
-          A status, which says exactly what was and was not restored.
+          A status, which says exactly what was and was not restored: a `CheckpointLoadStatus`,
+          or, of a checkpoint without an object graph, a `NameBasedSaverStatus`, which waits
+          for its `run_restore_ops` (S38).
 
         Raises:
           CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError,
           CheckpointMismatchError: no variable was changed.
+          ValueError: a rename that matches nothing, or that makes two things collide.
         """
-        return restore_objects(self._root, save_path, verify=verify)
+        return restore_objects(self._root, save_path, renames=renames, names=names, verify=verify)
 
+    def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
+        """What `restore` would do: matches, but reads and assigns no value (S31).
 
-def numbered_prefix(file_prefix: Path, checkpoint_number: Any) -> str:
-    """`<prefix>-<number>`, or the prefix itself if there is no number."""
-    prefix = os.fspath(file_prefix)
-    if not isinstance(prefix, str):
-        raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
-    if checkpoint_number is not None:
-        return f"{prefix}-{_as_int(checkpoint_number)}"
-    if not os.path.basename(prefix):
-        raise ValueError(
-            f"file_prefix {prefix!r} names a directory: add the beginning of the files' names, "
-            "as in 'directory/ckpt'"
-        )
-    return prefix
-
-
-def _as_int(number: Any) -> int:
-    """The value of an int, or of a scalar variable or tensor of any framework."""
-    if hasattr(number, "__index__") and not hasattr(number, "numpy"):
-        return int(number.__index__())
-    array = np.asarray(number.detach() if hasattr(number, "detach") else number)
-    if array.size != 1 or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
-        )
-    return int(array.reshape(()))
-
-
-def write_objects(
-    root: Any,
-    prefix: str,
-    *,
-    attached: Attached = (),
-    durability: Durability = "fsync",
-    progress: Progress | None = None,
-) -> None:
-    """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
-    found = walk(root, adapter_of, attached)
-    graph = ObjectGraph()
-    records = list(_records(found, graph))
-    graph.mark_nodes_with_values()
-    encoded = encode_graph(graph)
-    records.append(
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
-    )
-    write_bundle(prefix, records, durability=durability, progress=progress)
-
-
-def _records(found: ObjectWalk, graph: ObjectGraph) -> Iterator[Record]:
-    """What is to be written; fills `graph` as it goes."""
-    for node_id, obj in enumerate(found.objects):
-        adapter = found.adapters[node_id]
-        node = Node(children=found.children[node_id])
-        graph.nodes.append(node)
-        slots = found.slot_variables.get(node_id)
-        if slots:
-            node.slot_variables = slots
-        try:
-            values = adapter.values(obj)
-        except (ValueError, NotImplementedError) as error:
-            raise type(error)(f"{found.path(node_id) or 'the root'}: {error}") from error
-        if not values:
-            continue
-        path = found.path(node_id)
-        full_name = adapter.full_name(obj)
-        attributes = []
-        for attribute, made in values.items():
-            key = value_key(path, attribute)
-            value = made if isinstance(made, Value) else made(key)
-            attributes.append(Attribute(attribute, full_name, key))
-            yield _record(key, value)
-        node.attributes = attributes
-
-
-def _record(key: str, value: Value) -> Record:
-    if value.dtype == STRING:
-
-        def read() -> np.ndarray[Any, np.dtype[Any]]:
-            return as_string_array(value.read(), key)
-
-        # Its size must be known before anything is written, and so must its shape.
-        array = read()
-        _check_shape(key, value, array.shape)
-        return Record(key, DataType.DT_STRING, array.shape, lambda: array)
-    if value.shape is None:
-        array = np.asarray(value.read())
-        return Record(key, datatype_of(value.dtype), array.shape, lambda: array)
-    return Record(key, datatype_of(value.dtype), value.shape, value.read)
-
-
-def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:
-    if value.shape is not None and value.shape != shape:
-        raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")
-
-
-def restore_objects(
-    root: Any, save_path: Path | None, *, attached: Attached = (), verify: Verify = True
-) -> LoadStatus:
-    """What every `restore` and `read` does."""
-    if save_path is None:
-        return InitializationOnlyStatus()
-    reader = BundleReader(checkpoint_prefix(save_path))
-    try:
-        restore = _start(reader, verify)
-    except BaseException:
-        reader.close()
-        raise
-    try:
-        restore.attach(0, root, attached)
-    except BaseException:
-        restore.expect_partial()  # the error says more than the warning would
-        raise
-    return CheckpointLoadStatus(restore, root, attached)
-
-
-def _start(reader: BundleReader, verify: Verify) -> Restore:
-    if GRAPH_KEY not in reader:
-        raise NotImplementedError("name-based")
-    data = read_graph(reader)
-    graph = decode_graph(data, reader.prefix)
-    return Restore(reader, graph, fingerprint=hashlib.blake2b(data).digest(), verify=verify)
-
-
-def read_graph(reader: BundleReader) -> bytes:
-    """The encoded object graph of a checkpoint that has one."""
-    data = reader.get_tensor(GRAPH_KEY)
-    if not isinstance(data, bytes):
-        raise CheckpointCorruptError(
-            "the object graph is a scalar string, but here it is "
-            f"{reader.dtype(GRAPH_KEY)} of shape {reader.shape(GRAPH_KEY)}",
-            path=f"{reader.prefix}.index",
-            key=GRAPH_KEY,
-        )
-    return data
+        Args, errors: as `restore`; what does not fit is in the report, not an error.
+        """
+        return plan_objects(self._root, save_path, renames=renames)

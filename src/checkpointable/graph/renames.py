@@ -151,9 +151,7 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
     return renamed
 
 
-def _find_or_make(
-    renamed: ObjectGraph, children: list[list[Child]], path: tuple[str, ...]
-) -> int:
+def _find_or_make(renamed: ObjectGraph, children: list[list[Child]], path: tuple[str, ...]) -> int:
     """The node at `path`; what is missing on the way is made, without values."""
     node_id = 0
     for segment in path:

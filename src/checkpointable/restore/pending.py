@@ -12,10 +12,12 @@ from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.restore.match import find_mismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from checkpointable.graph.adapter import ObjectRecord, PendingChild
     from checkpointable.restore.restore import Restore
 
-__all__ = ["Pending", "as_array", "leave_word"]
+__all__ = ["Pending", "as_array", "leave_word", "pending_nodes"]
 
 
 class Pending:
@@ -85,6 +87,14 @@ def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
         if isinstance(earlier, Pending):
             earlier.yield_to(pending)
     record.pending[local_name] = [*filter(_is_wanted, waiting), pending]
+
+
+def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[int]:
+    """The nodes of `restore` that the object waits for."""
+    for waiting in record.pending.values():
+        for pending in waiting:
+            if isinstance(pending, Pending) and pending.restore is restore:
+                yield pending.node_id
 
 
 def _is_wanted(pending: PendingChild) -> bool:

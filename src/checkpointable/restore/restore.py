@@ -16,12 +16,13 @@ from checkpointable.restore.match import Conflict, Match, NewSlot, match
 from checkpointable.restore.pending import Pending, as_array, leave_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.value import Value
 
-__all__ = ["Restore", "Verify", "next_uid"]
+__all__ = ["Restore", "Verify", "assign_values", "next_uid"]
 
 Verify = Literal["stream"] | bool
 
@@ -171,15 +172,11 @@ class Restore:
             self.reader.close()
 
     def _assign(self, found: Match) -> None:
-        in_memory: list[tuple[str, Any]] = []
-        for assignment in found.assignments:
-            if assignment.value.memory is not None:
-                in_memory.append((assignment.key, assignment.value.memory))
-            else:
-                # First, since this is code that may refuse: filling memory is not.
-                assignment.value.write(self.reader.get_tensor(assignment.key))
-        # Where all was to be verified, `_check` has just done it.
-        self.reader.read_into(in_memory, verify=self._verify == "stream" and "stream")
+        assign_values(
+            self.reader,
+            [(assignment.key, assignment.value) for assignment in found.assignments],
+            self._verify,
+        )
         for assignment in found.assignments:
             assignment.record.sources[assignment.attribute] = (self.uid, assignment.node_id)
             self.consumed.add((assignment.node_id, assignment.attribute))
@@ -200,6 +197,23 @@ class Restore:
         record.sources[VARIABLE_VALUE] = (self.uid, node_id)
         self._bound[node_id] = weakref.ref(record)
         self.consumed.add((node_id, VARIABLE_VALUE))
+
+
+def assign_values(
+    reader: BundleReader, values: Iterable[tuple[str, Value]], verify: Verify
+) -> None:
+    """Assigns what `reader` holds under the keys; what fits has been checked by now.
+
+    Where all was to be verified before the first assignment (`verify=True`), it has been.
+    """
+    in_memory: list[tuple[str, Any]] = []
+    for key, value in values:
+        if value.memory is not None:
+            in_memory.append((key, value.memory))
+        else:
+            # First, since this is code that may refuse: filling memory is not.
+            value.write(reader.get_tensor(key))
+    reader.read_into(in_memory, verify="stream" if verify == "stream" else False)
 
 
 class _Flag:

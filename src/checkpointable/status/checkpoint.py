@@ -1,52 +1,24 @@
-"""The outcome of a restore: what was matched, and assertions about it (S27-S34)."""
+"""The status of an object-based checkpoint."""
 
 from __future__ import annotations
 
-import abc
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
+from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.report import Outcome, build_report
+from checkpointable.report.build import State
+from checkpointable.restore.pending import pending_nodes
+from checkpointable.status.status import LoadStatus, label, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from checkpointable.report import Report
     from checkpointable.restore import Restore
 
-__all__ = ["CheckpointLoadStatus", "InitializationOnlyStatus", "LoadStatus"]
-
-_MOST_PATHS = 10
-
-Self = TypeVar("Self", bound="LoadStatus")
-
-
-class LoadStatus(abc.ABC):
-    """What every status offers."""
-
-    @abc.abstractmethod
-    def assert_consumed(self: Self) -> Self:
-        """Fails unless the checkpoint and the program's objects match completely."""
-
-    @abc.abstractmethod
-    def assert_existing_objects_matched(self: Self) -> Self:
-        """Fails if an object that exists has no value in the checkpoint."""
-
-    @abc.abstractmethod
-    def assert_nontrivial_match(self: Self) -> Self:
-        """Fails if nothing but the root matched."""
-
-    @abc.abstractmethod
-    def run_restore_ops(self, session: Any = None) -> None:
-        """Runs what the restore has recorded (graph mode)."""
-
-    @abc.abstractmethod
-    def initialize_or_restore(self, session: Any = None) -> None:
-        """Restores what is in the checkpoint and initializes the rest (graph mode)."""
-
-    def expect_partial(self: Self) -> Self:
-        """Silences the warning that values of the checkpoint were never used (S30)."""
-        return self
+__all__ = ["CheckpointLoadStatus"]
 
 
 class CheckpointLoadStatus(LoadStatus):
@@ -62,6 +34,70 @@ class CheckpointLoadStatus(LoadStatus):
         self._restore = restore
         self._root = root
         self._attached = attached
+        self._allowed: tuple[str, ...] = ()
+
+    def report(self) -> Report:
+        """The outcome, value by value, as data that prints as a table (S31).
+
+        An object that was built and restored since counts as restored. Never raises.
+        """
+        program = self._walk()
+        restore = self._restore
+        restored: set[tuple[int, str]] = set()
+        waiting: set[int] = set()
+        for obj, adapter in zip(program.objects, program.adapters, strict=True):
+            own = adapter.record(obj)
+            for attribute, (uid, _) in own.sources.items():
+                if uid >= restore.uid:
+                    restored.add((id(own), attribute))
+            waiting.update(pending_nodes(own, restore))
+        bound = {
+            node_id: record
+            for node_id in range(len(restore.graph.nodes))
+            if (record := restore.record(node_id)) is not None
+        }
+        state = State(restore.consumed, bound, restored, waiting, {}, restore.conflicts)
+        return build_report(restore, program, state)
+
+    def require(self, *patterns: str) -> CheckpointLoadStatus:
+        """Fails if anything under the patterns was not restored; returns the status.
+
+            status.require("model/**", "step")
+
+        Args:
+          patterns: `*` stands for a run of characters within a segment, `**` for any number
+            of segments.
+
+        Raises:
+          AssertionError: names the paths, on either side; or a pattern that matches nothing.
+        """
+        found = self.report()
+        problems = []
+        for pattern in patterns:
+            entries = [entry for entry in found if matches_any(entry.path, (pattern,))]
+            if not entries:
+                problems.append(f"require({pattern!r}): nothing has such a path, on either side")
+            problems += [
+                f"{label(entry.path, entry.attribute)} is {entry.outcome.value}"
+                for entry in entries
+                if entry.outcome is not Outcome.RESTORED
+            ]
+        if problems:
+            self._raise([listing("requirement(s) not met", problems)])
+        return self
+
+    def allow_missing(self, *patterns: str) -> CheckpointLoadStatus:
+        """Takes what the patterns name out of what the assertions demand; returns the status.
+
+        On either side: objects without a value, and values without an object. Patterns as in
+        `require`.
+
+            status.allow_missing("optimizer/**").assert_consumed()
+        """
+        for pattern in patterns:
+            path_pattern(pattern)  # refuses a malformed one here, not in an assertion
+        self._allowed += patterns
+        return self
 
     def assert_consumed(self) -> CheckpointLoadStatus:
         """Fails unless every value found its object and every object its value (S27).
@@ -72,12 +108,13 @@ class CheckpointLoadStatus(LoadStatus):
         problems = self._unmatched_objects()
         restore = self._restore
         unused = [
-            _label(restore.paths[node_id], attribute)
+            label(restore.paths[node_id], attribute)
             for node_id, attribute in restore.values
             if (node_id, attribute) not in restore.consumed
+            and not self._is_allowed(restore.paths[node_id])
         ]
         if unused:
-            problems.append(_listing("value(s) in the checkpoint have no object", unused))
+            problems.append(listing("value(s) in the checkpoint have no object", unused))
         self._raise(problems)
         return self
 
@@ -108,7 +145,7 @@ class CheckpointLoadStatus(LoadStatus):
             self._raise(
                 [
                     "nothing but the root matched: the checkpoint is of another program. "
-                    + _listing("object(s) were not restored", self._objects_without_value())
+                    + listing("object(s) were not restored", self._objects_without_value())
                 ]
             )
         return self
@@ -139,9 +176,10 @@ class CheckpointLoadStatus(LoadStatus):
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
             missing += [
-                _label(found.path(node_id), attribute)
+                label(found.path(node_id), attribute)
                 for attribute in attributes
                 if sources.get(attribute, (0, 0))[0] < self._restore.uid
+                and not self._is_allowed(found.path(node_id))
             ]
         return missing
 
@@ -149,56 +187,19 @@ class CheckpointLoadStatus(LoadStatus):
         problems = []
         missing = self._objects_without_value()
         if missing:
-            problems.append(_listing("object(s) have no value in the checkpoint", missing))
+            problems.append(listing("object(s) have no value in the checkpoint", missing))
         conflicts = [
             f"{conflict.claimed_by or 'the root'} ({conflict.what})"
             for conflict in self._restore.conflicts
+            if not self._is_allowed(conflict.claimed_by)
         ]
         if conflicts:
-            problems.append(_listing("claim(s) were refused", conflicts))
+            problems.append(listing("claim(s) were refused", conflicts))
         return problems
+
+    def _is_allowed(self, path: str) -> bool:
+        return bool(self._allowed) and matches_any(path, self._allowed)
 
     def _raise(self, problems: list[str]) -> None:
         if problems:
             raise AssertionError(f"{self._restore.reader.prefix}: " + "; ".join(problems))
-
-
-class InitializationOnlyStatus(LoadStatus):
-    """The status of `restore(None)`: there was no checkpoint (S32)."""
-
-    def assert_consumed(self) -> InitializationOnlyStatus:
-        """Always raises AssertionError."""
-        raise self._error()
-
-    def assert_existing_objects_matched(self) -> InitializationOnlyStatus:
-        """Always raises AssertionError."""
-        raise self._error()
-
-    def assert_nontrivial_match(self) -> InitializationOnlyStatus:
-        """Always raises AssertionError."""
-        raise self._error()
-
-    def run_restore_ops(self, session: Any = None) -> None:
-        """Always raises AssertionError."""
-        raise self._error()
-
-    def initialize_or_restore(self, session: Any = None) -> None:
-        """Initializes the variables; eagerly they were when they were made."""
-
-    @staticmethod
-    def _error() -> AssertionError:
-        return AssertionError("No checkpoint specified (save_path=None): nothing is restored")
-
-
-def _label(path: str, attribute: str) -> str:
-    """How a message names a value: by its object's path, and by itself if that is not enough."""
-    name = path or "the root"
-    if attribute in (VARIABLE_VALUE, PYTHON_STATE):
-        return name
-    return f"{name} ({attribute})"
-
-
-def _listing(what: str, paths: list[str]) -> str:
-    shown = ", ".join(paths[:_MOST_PATHS])
-    more = len(paths) - _MOST_PATHS
-    return f"{len(paths)} {what}: {shown}" + (f", … and {more} more" if more > 0 else "")

@@ -1,0 +1,130 @@
+"""Restoring the objects below a root; what every `restore`, `read` and `plan` does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.bundle import BundleReader
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.graph.encoding import decode_graph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
+from checkpointable.graph.renames import rename_graph
+from checkpointable.graph.walk import walk
+from checkpointable.management import checkpoint_prefix
+from checkpointable.report.build import State, build_report
+from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
+from checkpointable.saving import Attached, Path
+from checkpointable.status import (
+    CheckpointLoadStatus,
+    InitializationOnlyStatus,
+    LoadStatus,
+    NameBasedSaverStatus,
+)
+
+if TYPE_CHECKING:
+    from checkpointable.report import Report
+
+__all__ = ["plan_objects", "read_graph", "restore_objects"]
+
+
+def restore_objects(
+    root: Any,
+    save_path: Path | None,
+    *,
+    attached: Attached = (),
+    renames: Mapping[str, str] | None = None,
+    names: Names | None = None,
+    optional: tuple[str, ...] = (),
+    verify: Verify = True,
+) -> LoadStatus:
+    """What every `restore` and `read` does.
+
+    Args: as `CheckpointableSaver.restore`, and
+      attached: further dependencies of the root that it does not track itself.
+      optional: paths that a name-based checkpoint may lack.
+    """
+    if save_path is None:
+        return InitializationOnlyStatus()
+    reader = BundleReader(checkpoint_prefix(save_path))
+    try:
+        if GRAPH_KEY not in reader:
+            _refuse_renames(reader, renames)
+            by_name = NameBasedRestore(reader, names, verify)
+            return NameBasedSaverStatus(by_name, root, attached, optional)
+        restore = _start(reader, renames, verify)
+    except BaseException:
+        reader.close()
+        raise
+    try:
+        restore.attach(0, root, attached)
+    except BaseException:
+        restore.expect_partial()  # the error says more than the warning would
+        raise
+    return CheckpointLoadStatus(restore, root, attached)
+
+
+def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> None:
+    if renames:
+        raise ValueError(
+            f"{reader.prefix}: renames= moves paths of an object graph, and this is a "
+            "name-based checkpoint; names= maps paths to its names"
+        )
+
+
+def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
+    data = read_graph(reader)
+    graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
+    # Renames make another graph of the same bytes.
+    described = data + repr(sorted((renames or {}).items())).encode()
+    fingerprint = hashlib.blake2b(described).digest()
+    return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
+
+
+def plan_objects(
+    root: Any,
+    save_path: Path,
+    *,
+    attached: Attached = (),
+    renames: Mapping[str, str] | None = None,
+) -> Report:
+    """What every `plan` does."""
+    with BundleReader(checkpoint_prefix(save_path)) as reader:
+        if GRAPH_KEY not in reader:
+            raise CheckpointUnsupportedError(
+                "a name-based checkpoint has no object graph to match with: "
+                "restore(...).run_restore_ops() says what has no name",
+                path=reader.prefix,
+            )
+        restore = _start(reader, renames, verify=True)
+        restore.expect_partial()
+        found = restore.match(0, root, attached)
+        consumed = {(a.node_id, a.attribute) for a in found.assignments}
+        consumed -= found.mismatches.keys()
+        consumed.update(found.in_place)
+        restored = {(id(found.bound[node_id]), attribute) for node_id, attribute in consumed}
+        consumed.update((node_id, VARIABLE_VALUE) for node_id in found.new_slots)
+        state = State(
+            consumed,
+            found.bound,
+            restored,
+            {node_id for _, _, node_id in found.missing},
+            found.mismatches,
+            found.conflicts,
+        )
+        return build_report(restore, walk(root, adapter_of, attached), state)
+
+
+def read_graph(reader: BundleReader) -> bytes:
+    """The encoded object graph of a checkpoint that has one."""
+    data = reader.get_tensor(GRAPH_KEY)
+    if not isinstance(data, bytes):
+        raise CheckpointCorruptError(
+            "the object graph is a scalar string, but here it is "
+            f"{reader.dtype(GRAPH_KEY)} of shape {reader.shape(GRAPH_KEY)}",
+            path=f"{reader.prefix}.index",
+            key=GRAPH_KEY,
+        )
+    return data

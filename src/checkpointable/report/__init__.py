@@ -1,0 +1,17 @@
+"""Why something did not match: the outcome of a restore as data, as a table, as a tree (S31).
+
+report.py         the data: one entry a value, its outcome, what is likely its counterpart
+build.py          what a restore and the program say, put together
+counterparts.py   which missing value a renamed one probably is
+text.py           the table and the tree
+"""
+
+from __future__ import annotations
+
+from checkpointable.report.build import build_report as build_report
+from checkpointable.report.report import Outcome as Outcome
+from checkpointable.report.report import Report as Report
+from checkpointable.report.report import ReportEntry as ReportEntry
+from checkpointable.report.report import ValueInfo as ValueInfo
+
+__all__ = ["Outcome", "Report", "ReportEntry", "ValueInfo", "build_report"]

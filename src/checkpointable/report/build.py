@@ -1,0 +1,236 @@
+"""Puts together what a restore and the program's objects say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpointable.graph.value import Value
+from checkpointable.report.counterparts import (
+    Candidates,
+    Guess,
+    Unmatched,
+    find_counterparts,
+    suggest_renames,
+)
+from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
+from checkpointable.restore.match import dtype_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.walk import ObjectWalk
+    from checkpointable.restore import Conflict, Mismatch, Restore
+
+__all__ = ["State", "build_report"]
+
+_SLOT = "/.OPTIMIZER_SLOT/"
+_SHIFTED = "matched by position, may have shifted"
+
+
+class State(NamedTuple):
+    """How far a restore has come, or would come.
+
+    Attributes:
+      consumed: (node, attribute) of every value that found its object.
+      bound: node -> the record of its object, where that is alive.
+      restored: (id of a record, attribute) of every value that is in place in the program.
+      waiting: nodes that a living object waits for.
+      mismatches: (node, attribute) -> what does not fit.
+      conflicts: the refused claims.
+    """
+
+    consumed: Collection[tuple[int, str]]
+    bound: Mapping[int, ObjectRecord]
+    restored: Collection[tuple[int, str]]
+    waiting: Collection[int]
+    mismatches: Mapping[tuple[int, str], Mismatch]
+    conflicts: list[Conflict]
+
+
+def build_report(restore: Restore, program: ObjectWalk, state: State) -> Report:
+    """The report of `restore` for the objects in `program`."""
+    return _Builder(restore, program, state).build()
+
+
+class _Builder:
+    def __init__(self, restore: Restore, program: ObjectWalk, state: State) -> None:
+        self.restore = restore
+        self.program = program
+        self.state = state
+        self.report = Report(restore.reader.prefix)
+        # (id of a record, attribute) -> the node whose value goes there
+        self._node_of = {
+            (id(record), attribute.name): node_id
+            for node_id, record in state.bound.items()
+            for attribute in restore.graph.nodes[node_id].attributes
+        }
+        self._shown: set[tuple[int, str]] = set()
+        self._claims = {conflict.claimed_by: conflict.what for conflict in state.conflicts}
+
+    def build(self) -> Report:
+        self._add_program()
+        self._add_checkpoint()
+        self._add_counterparts()
+        self._add_shifts()
+        return self.report
+
+    def _add_program(self) -> None:
+        for node_id, obj in enumerate(self.program.objects):
+            adapter = self.program.adapters[node_id]
+            try:
+                values = adapter.values(obj)
+            except NotImplementedError:  # NotCheckpointable: only saving it is an error
+                continue
+            if not values:
+                continue
+            path = self.program.path(node_id)
+            record = adapter.record(obj)
+            for attribute, made in values.items():
+                info = _info(made) if isinstance(made, Value) else None
+                self._add_own(path, attribute, record, info)
+
+    def _add_own(
+        self, path: str, attribute: str, record: ObjectRecord, info: ValueInfo | None
+    ) -> None:
+        place = (id(record), attribute)
+        node_id = self._node_of.get(place)
+        entry = ReportEntry(path, attribute, Outcome.MISSING, program=info)
+        if node_id is not None:
+            self._shown.add((node_id, attribute))
+            self._add_stored(entry, node_id)
+        if node_id is not None and (node_id, attribute) in self.state.mismatches:
+            entry.outcome = Outcome.MISMATCH
+        elif place in self.state.restored:
+            entry.outcome = Outcome.RESTORED
+        elif path in self._claims:
+            entry.outcome = Outcome.AMBIGUOUS
+        entry.note = self._claims.get(path, "")
+        self.report.entries.append(entry)
+
+    def _add_stored(self, entry: ReportEntry, node_id: int) -> None:
+        for attribute in self.restore.graph.nodes[node_id].attributes:
+            if attribute.name == entry.attribute:
+                reader, entry.key = self.restore.reader, attribute.checkpoint_key
+                dtype = dtype_name(reader.dtype(entry.key))
+                entry.checkpoint = ValueInfo(dtype, reader.shape(entry.key))
+
+    def _add_checkpoint(self) -> None:
+        """What the checkpoint has and no object of the program shows."""
+        waited_for = _below(self.restore, self.state.waiting)
+        conflicting = {conflict.node_id: conflict for conflict in self.state.conflicts}
+        for place in self.restore.values:
+            if place in self._shown:
+                continue
+            node_id, attribute = place
+            entry = ReportEntry(self.restore.paths[node_id], attribute, Outcome.UNUSED)
+            self._add_stored(entry, node_id)
+            if place in self.state.consumed:  # a second name, or an object that is gone again
+                entry.outcome = Outcome.RESTORED
+            elif node_id in conflicting:
+                entry.outcome = Outcome.AMBIGUOUS
+                entry.note = conflicting[node_id].what
+            elif node_id in waited_for:
+                entry.outcome = Outcome.DEFERRED
+                entry.note = "its object does not exist yet"
+            self.report.entries.append(entry)
+
+    def _add_counterparts(self) -> None:
+        open_outcomes = (Outcome.MISSING, Outcome.UNUSED, Outcome.DEFERRED, Outcome.MISMATCH)
+        open_entries = [e for e in self.report.entries if e.outcome in open_outcomes]
+        found = find_counterparts(
+            [Unmatched(e.path, (e.attribute, e.program)) for e in open_entries if e.program],
+            [Unmatched(e.path, (e.attribute, e.checkpoint)) for e in open_entries if e.checkpoint],
+        )
+        for entry in open_entries:
+            guess = self._guess(entry, found)
+            if guess is None:
+                continue
+            entry.candidates = guess.paths
+            entry.candidate = guess.paths[0] if guess.sure else None
+            if not guess.sure:
+                entry.note = "ambiguous: several of the same dtype and shape are as likely"
+            if entry.outcome is Outcome.DEFERRED:
+                # An object that lacks a value is there, so this one was hardly meant to come.
+                entry.outcome, entry.note = Outcome.UNUSED, entry.note if not guess.sure else ""
+        pairs = [
+            (guess.paths[0], path)
+            for path, guess in found.of_program.items()
+            if guess.sure and _SLOT not in path and guess.paths[0] != path
+        ]
+        settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
+        self.report.renames = suggest_renames(pairs, settled)
+
+    @staticmethod
+    def _guess(entry: ReportEntry, found: Candidates) -> Guess | None:
+        if entry.outcome is Outcome.MISMATCH:
+            # Both sides are open: where its own value went is what a user looks for first.
+            return found.of_program.get(entry.path) or found.of_checkpoint.get(entry.path)
+        if entry.outcome is Outcome.MISSING:
+            return found.of_program.get(entry.path)
+        return found.of_checkpoint.get(entry.path)
+
+    def _add_shifts(self) -> None:
+        """Lists that were matched by position although they differ in length."""
+        own_ids = {
+            id(adapter.record(obj)): own_id
+            for own_id, (obj, adapter) in enumerate(
+                zip(self.program.objects, self.program.adapters, strict=True)
+            )
+        }
+        shifted = set()
+        for node_id, record in self.state.bound.items():
+            own_id = own_ids.get(id(record))
+            if own_id is None:
+                continue
+            stored = _list_length(self.restore.graph.nodes[node_id].children)
+            own = _list_length(self.program.children[own_id])
+            if stored is not None and own is not None and stored != own:
+                path = self.program.path(own_id)
+                shifted.add(path)
+                self.report.notes.append(
+                    f"{path or 'the root'}: {stored} items in the checkpoint, {own} in the "
+                    f"program: {_SHIFTED}"
+                )
+        if shifted:
+            for entry in self.report.entries:
+                if entry.outcome is Outcome.RESTORED and not shifted.isdisjoint(_above(entry.path)):
+                    entry.note = _SHIFTED
+
+
+def _above(path: str) -> Iterator[str]:
+    """The paths of the objects that lead to this one."""
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _info(value: Value) -> ValueInfo:
+    return ValueInfo(dtype_name(value.dtype), value.shape)
+
+
+def _list_length(children: Any) -> int | None:
+    """How many items, if the dependencies are those of a list: "0", "1", … without gaps."""
+    names = {child.local_name for child in children}
+    if not names or not all(name.isdecimal() for name in names):
+        return None
+    return len(names) if names == {str(i) for i in range(len(names))} else None
+
+
+def _below(restore: Restore, nodes: Collection[int]) -> set[int]:
+    """The nodes and all that they lead to, slots included."""
+    seen = set(nodes)
+    stack = list(nodes)
+    while stack:
+        node = restore.graph.nodes[stack.pop()]
+        reached = [child.node_id for child in node.children]
+        reached += [slot.slot_variable_node_id for slot in node.slot_variables]
+        for node_id in reached:
+            if node_id not in seen:
+                seen.add(node_id)
+                stack.append(node_id)
+    for node_id in list(seen):
+        for _, slot in restore.slots_of_variable.get(node_id, ()):
+            seen.add(slot.slot_variable_node_id)
+    return seen

@@ -1,0 +1,117 @@
+"""A report as a table of plain text, and as a tree in colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
+from checkpointable.report.report import Outcome, Report, ReportEntry
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+__all__ = ["renames_text", "table", "tree"]
+
+_COLOURS = {
+    Outcome.RESTORED: "green",
+    Outcome.DEFERRED: "cyan",
+    Outcome.MISSING: "red",
+    Outcome.UNUSED: "yellow",
+    Outcome.MISMATCH: "bold red",
+    Outcome.AMBIGUOUS: "magenta",
+}
+
+
+def table(report: Report) -> str:
+    """One line a value: path, outcome, both sides, what is likely its counterpart."""
+    rows = [("path", "outcome", "checkpoint", "program", "")]
+    rows += [
+        (
+            _name(entry),
+            entry.outcome.value,
+            "-" if entry.checkpoint is None else str(entry.checkpoint),
+            "-" if entry.program is None else str(entry.program),
+            _remark(entry),
+        )
+        for entry in report.entries
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
+        for row in rows
+    ]
+    lines = [line.rstrip() for line in lines]
+    return "\n".join([f"{report.checkpoint}: {_summary(report)}", *lines, *_footer(report)])
+
+
+def tree(report: Report) -> Tree:
+    """The paths as a tree, each value in the colour of its outcome."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    root = Tree(Text(f"{report.checkpoint}: {_summary(report)}", style="bold"))
+    branches: dict[tuple[str, ...], Any] = {(): root}
+    for entry in report.entries:
+        segments = tuple(entry.path.split("/")) if entry.path else ()
+        for depth in range(1, len(segments)):
+            prefix = segments[:depth]
+            if prefix not in branches:
+                branches[prefix] = branches[prefix[:-1]].add(Text(prefix[-1]))
+        label = Text(segments[-1] if segments else "(root)")
+        if entry.attribute not in (VARIABLE_VALUE, PYTHON_STATE):
+            label.append(f" ({entry.attribute})")
+        label.append(f"  {entry.outcome.value}", style=_COLOURS[entry.outcome])
+        sides = _sides(entry)
+        remark = _remark(entry)
+        label.append(f"  {sides}", style="dim")
+        if remark:
+            label.append(f"  {remark}", style="italic")
+        branch = branches[segments[:-1]].add(label)
+        branches.setdefault(segments, branch)
+    for line in _footer(report):
+        root.add(Text(line))
+    return root
+
+
+def renames_text(report: Report) -> str:
+    """The suggested renames as they are written in a call."""
+    inner = ", ".join(f"{old!r}: {new!r}" for old, new in report.renames.items())
+    return f"renames={{{inner}}}"
+
+
+def _name(entry: ReportEntry) -> str:
+    name = entry.path or "(root)"
+    if entry.attribute in (VARIABLE_VALUE, PYTHON_STATE):
+        return name
+    return f"{name} ({entry.attribute})"
+
+
+def _sides(entry: ReportEntry) -> str:
+    if entry.outcome is Outcome.MISMATCH:
+        return f"{entry.checkpoint} in the checkpoint, {entry.program} in the program"
+    return str(entry.checkpoint or entry.program or "")
+
+
+def _remark(entry: ReportEntry) -> str:
+    parts = []
+    if entry.candidate is not None:
+        parts.append(f"likely {entry.candidate}")
+    elif entry.candidates:
+        parts.append(f"one of {', '.join(entry.candidates)}?")
+    if entry.note:
+        parts.append(entry.note)
+    return "; ".join(parts)
+
+
+def _summary(report: Report) -> str:
+    counts = report.counts
+    if not counts:
+        return "no values"
+    return ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+
+
+def _footer(report: Report) -> list[str]:
+    lines = list(report.notes)
+    if report.renames:
+        lines.append(f"likely renamed: {renames_text(report)}")
+    return lines

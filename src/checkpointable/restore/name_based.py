@@ -1,0 +1,131 @@
+"""Restoring a checkpoint without an object graph by global names (S38, S39)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.errors import CheckpointMismatchError
+from checkpointable.graph.value import Value
+from checkpointable.graph.walk import walk
+from checkpointable.restore.match import Mismatch
+from checkpointable.restore.restore import Verify, assign_values, next_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from checkpointable.bundle import BundleReader
+    from checkpointable.graph.adapter import ObjectRecord
+
+__all__ = ["NameBasedRestore", "NamedValue", "Names", "named_values"]
+
+Names = Mapping[str, str] | Callable[[str], "str | None"]
+
+
+class NamedValue(NamedTuple):
+    """A value of the program and the name under which a checkpoint has it ("" for none)."""
+
+    path: str
+    attribute: str
+    name: str
+    record: ObjectRecord
+    value: Value
+
+
+def named_values(
+    root: Any, attached: Sequence[tuple[str, Any]], names: Names | None
+) -> list[NamedValue]:
+    """Every value below `root` with its name: from `names`, else the object's own.
+
+    Raises:
+      ValueError: `names` has a path that the program has not.
+    """
+    found = walk(root, adapter_of, attached)
+    values: list[NamedValue] = []
+    for node_id, obj in enumerate(found.objects):
+        adapter = found.adapters[node_id]
+        own = adapter.values(obj)
+        if not own:
+            continue
+        path = found.path(node_id)
+        # A global name names one value: of an object with several, none has one.
+        name = _name(path, adapter.full_name(obj), names) if len(own) == 1 else ""
+        record = adapter.record(obj)
+        for attribute, made in own.items():
+            value = made if isinstance(made, Value) else made(name)
+            values.append(NamedValue(path, attribute, name, record, value))
+    if isinstance(names, Mapping):
+        unknown = sorted(set(names) - {value.path for value in values})
+        if unknown:
+            raise ValueError(
+                f"names: the program has no value at {', '.join(unknown[:10])}; paths are "
+                "written as in status.report(), segments separated by '/'"
+            )
+    return values
+
+
+def _name(path: str, own: str, names: Names | None) -> str:
+    if names is None:
+        return own
+    given = names.get(path, own) if isinstance(names, Mapping) else names(path)
+    return given or ""
+
+
+class NameBasedRestore:
+    """A checkpoint that is to be restored by names, once somebody says so.
+
+    Attributes:
+      reader: the open checkpoint.
+      ran: whether it has been run.
+      missing: paths that had nothing under their name when it was last run.
+      matched: how many values it restored when it was last run.
+    """
+
+    def __init__(self, reader: BundleReader, names: Names | None, verify: Verify) -> None:
+        self.reader = reader
+        self.ran = False
+        self.missing: dict[str, str] = {}
+        self.matched = 0
+        self._names = names
+        self._verify = verify
+        self._uid = next_uid()
+
+    def run(self, root: Any, attached: Sequence[tuple[str, Any]]) -> None:
+        """Restores every value that has something under its name.
+
+        Raises:
+          CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
+        """
+        missing: dict[str, str] = {}
+        chosen: list[NamedValue] = []
+        for value in named_values(root, attached, self._names):
+            if value.name and value.name in self.reader:
+                # A later restore has set it: of two the last wins (S24).
+                if value.record.sources.get(value.attribute, (0, 0))[0] <= self._uid:
+                    chosen.append(value)
+            else:
+                missing[value.path] = value.name
+        self._check(chosen)
+        assign_values(self.reader, [(value.name, value.value) for value in chosen], self._verify)
+        for value in chosen:
+            value.record.sources[value.attribute] = (self._uid, 0)
+        self.missing, self.matched, self.ran = missing, len(chosen), True
+
+    def _check(self, chosen: list[NamedValue]) -> None:
+        problems = []
+        for value in chosen:
+            dtype, shape = self.reader.dtype(value.name), self.reader.shape(value.name)
+            own_dtype, own_shape = value.value.dtype, value.value.shape
+            if dtype != own_dtype or (own_shape is not None and shape != own_shape):
+                problems.append(str(Mismatch(value.path, dtype, shape, own_dtype, own_shape)))
+        if problems:
+            shown = "\n  ".join(problems[:10])
+            rest = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
+            raise CheckpointMismatchError(
+                f"{len(problems)} value(s) do not fit the program; nothing was restored:\n  "
+                f"{shown}{rest}",
+                path=self.reader.prefix,
+            )
+        if self._verify is True:
+            self.reader.check([value.name for value in chosen])

@@ -1,0 +1,118 @@
+"""Writing the objects below a root as a checkpoint; what every `save` and `write` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, value_key
+from checkpointable.graph.value import STRING, Value, as_string_array
+from checkpointable.graph.walk import ObjectWalk, walk
+
+__all__ = ["Attached", "Durability", "Path", "Progress", "numbered_prefix", "write_objects"]
+
+Durability = Literal["fsync", "flush"]
+Path = str | os.PathLike[str]
+Progress = Callable[[int, int, str], None]
+Attached = Sequence[tuple[str, Any]]
+
+
+def numbered_prefix(file_prefix: Path, checkpoint_number: Any) -> str:
+    """`<prefix>-<number>`, or the prefix itself if there is no number."""
+    prefix = os.fspath(file_prefix)
+    if not isinstance(prefix, str):
+        raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
+    if checkpoint_number is not None:
+        return f"{prefix}-{_as_int(checkpoint_number)}"
+    if not os.path.basename(prefix):
+        raise ValueError(
+            f"file_prefix {prefix!r} names a directory: add the beginning of the files' names, "
+            "as in 'directory/ckpt'"
+        )
+    return prefix
+
+
+def _as_int(number: Any) -> int:
+    """The value of an int, or of a scalar variable or tensor of any framework."""
+    if hasattr(number, "__index__") and not hasattr(number, "numpy"):
+        return int(number.__index__())
+    array = np.asarray(number.detach() if hasattr(number, "detach") else number)
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
+        )
+    return int(array.reshape(()))
+
+
+def write_objects(
+    root: Any,
+    prefix: str,
+    *,
+    attached: Attached = (),
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+) -> None:
+    """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
+    found = walk(root, adapter_of, attached)
+    graph = ObjectGraph()
+    records = list(_records(found, graph))
+    graph.mark_nodes_with_values()
+    encoded = encode_graph(graph)
+    records.append(
+        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+    )
+    write_bundle(prefix, records, durability=durability, progress=progress)
+
+
+def _records(found: ObjectWalk, graph: ObjectGraph) -> Iterator[Record]:
+    """What is to be written; fills `graph` as it goes."""
+    for node_id, obj in enumerate(found.objects):
+        adapter = found.adapters[node_id]
+        node = Node(children=found.children[node_id])
+        graph.nodes.append(node)
+        slots = found.slot_variables.get(node_id)
+        if slots:
+            node.slot_variables = slots
+        try:
+            values = adapter.values(obj)
+        except (ValueError, NotImplementedError) as error:
+            raise type(error)(f"{found.path(node_id) or 'the root'}: {error}") from error
+        if not values:
+            continue
+        path = found.path(node_id)
+        full_name = adapter.full_name(obj)
+        attributes = []
+        for attribute, made in values.items():
+            key = value_key(path, attribute)
+            value = made if isinstance(made, Value) else made(key)
+            attributes.append(Attribute(attribute, full_name, key))
+            yield _record(key, value)
+        node.attributes = attributes
+
+
+def _record(key: str, value: Value) -> Record:
+    if value.dtype == STRING:
+
+        def read() -> np.ndarray[Any, np.dtype[Any]]:
+            return as_string_array(value.read(), key)
+
+        # Its size must be known before anything is written, and so must its shape.
+        array = read()
+        _check_shape(key, value, array.shape)
+        return Record(key, DataType.DT_STRING, array.shape, lambda: array)
+    if value.shape is None:
+        array = np.asarray(value.read())
+        return Record(key, datatype_of(value.dtype), array.shape, lambda: array)
+    return Record(key, datatype_of(value.dtype), value.shape, value.read)
+
+
+def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:
+    if value.shape is not None and value.shape != shape:
+        raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")
