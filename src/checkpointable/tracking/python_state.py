@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from checkpointable.errors import CheckpointError, CheckpointMismatchError
 from checkpointable.graph.paths import PYTHON_STATE
 from checkpointable.graph.value import STRING, Value
 from checkpointable.tracking.base import Checkpointable
@@ -31,11 +33,78 @@ class PythonState(Checkpointable, abc.ABC):
 
     @abc.abstractmethod
     def serialize(self) -> bytes | str:
-        """The state, as bytes (or text, stored as UTF-8)."""
+        """The state, as bytes (or text, stored as UTF-8).
+
+        Raises:
+          ValueError: the state cannot be saved as it stands; the save adds the object's path.
+        """
 
     @abc.abstractmethod
     def deserialize(self, string_value: bytes) -> None:
-        """Takes back what `serialize` gave."""
+        """Takes back what `serialize` gave.
 
-    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value]:
-        return {PYTHON_STATE: Value(STRING, (), self.serialize, self.deserialize)}
+        Raises:
+          CheckpointMismatchError, CheckpointCorruptError: it is not of this kind, or damaged;
+            the restore adds the object's key. Nothing may have changed then.
+        """
+
+    def _check_serialized(self, string_value: bytes) -> None:
+        """Raises what `deserialize` would, and changes nothing."""
+
+    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Callable[[str], Value]]:
+        return {PYTHON_STATE: self._as_value}
+
+    def _as_value(self, key: str) -> Value:
+        return _StateValue(self, key)
+
+
+class _StateValue(Value):
+    """The state as a value; says in errors where the object is, which it does not know."""
+
+    __slots__ = ("_key", "_state")
+
+    def __init__(self, state: PythonState, key: str) -> None:
+        self.dtype = STRING
+        self.shape = ()
+        self.memory = None
+        self._state = state
+        self._key = key
+
+    def read(self) -> bytes | str:
+        try:
+            serialized: Any = self._state.serialize()
+        except ValueError as error:
+            if type(error) is not ValueError:  # a subclass knows more than its text
+                raise
+            raise ValueError(f"{self._path()}: {error}") from error
+        if not isinstance(serialized, bytes | str):
+            raise TypeError(
+                f"{self._path()}: {type(self._state).__name__}.serialize() returned a "
+                f"{type(serialized).__name__}; it must return bytes or str"
+            )
+        return serialized
+
+    def check(self, contents: Any) -> None:
+        """Raises what `write` would, and changes nothing."""
+        self._tell(self._state._check_serialized, contents)
+
+    def write(self, contents: Any) -> None:
+        self._tell(self._state.deserialize, contents)
+
+    def _tell(self, method: Callable[[bytes], None], contents: Any) -> None:
+        if not isinstance(contents, bytes):
+            raise CheckpointMismatchError(
+                "a Python state is a scalar string, but here the checkpoint has "
+                f"{type(contents).__name__}",
+                key=self._key,
+            )
+        try:
+            method(contents)
+        except CheckpointError as error:
+            if error.key is None:
+                error.key = self._key
+            raise
+
+    def _path(self) -> str:
+        path = self._key.rpartition("/.ATTRIBUTES/")[0]
+        return path or "the root"

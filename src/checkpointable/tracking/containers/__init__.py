@@ -1,0 +1,21 @@
+"""Lists, dicts and tuples that track their items (S3).
+
+A plain container assigned to an attribute is replaced by its tracked form, which still is a
+`list`, `dict` or `tuple` for everybody else: for `isinstance`, equality, iteration, `copy`,
+`pickle`, JSON. It may be changed freely and is saved as it stands.
+
+The tracked form keeps the plain container it was made of and passes its own changes on to it,
+so the two differ only if somebody changes the plain one through its old name. Such items would
+silently be missing from the checkpoint, so a save refuses then.
+"""
+
+from __future__ import annotations
+
+from checkpointable.tracking.containers.base import TrackedContainer as TrackedContainer
+from checkpointable.tracking.containers.base import record_of as record_of
+from checkpointable.tracking.containers.dicts import Dict as Dict
+from checkpointable.tracking.containers.lists import List as List
+from checkpointable.tracking.containers.tuples import TrackedTuple as TrackedTuple
+from checkpointable.tracking.containers.wrapping import wrap_container as wrap_container
+
+__all__ = ["Dict", "List", "TrackedContainer", "TrackedTuple", "record_of", "wrap_container"]

@@ -1,0 +1,59 @@
+"""What the tracked containers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from checkpointable.graph.adapter import ObjectRecord, resolve_pending
+from checkpointable.tracking.base import NoDependency, wrap
+
+__all__ = ["TrackedContainer", "as_given", "record_of", "unwrapped"]
+
+
+class TrackedContainer:
+    """What the tracked containers share: a record, and the plain container they stand for."""
+
+    # No __init__ sets these: a list may be unpickled or copied without one.
+    _record: ObjectRecord
+    _source: Any = None
+
+    def _tracked_items(self) -> Iterator[tuple[str, Any]]:
+        """Local name and item of every dependency, in order."""
+        raise NotImplementedError
+
+    def _child(self, local_name: str) -> Any | None:
+        """The dependency of that name, or None."""
+        raise NotImplementedError
+
+    def _restore_arrivals(self) -> None:
+        """Restores what restores wait for and is there by now (S21)."""
+        record = record_of(self)
+        for local_name in list(record.pending):
+            child = self._child(local_name)
+            if child is not None:
+                resolve_pending(record, local_name, child)
+
+
+def unwrapped(item: Any) -> tuple[Any, bool]:
+    """The form in which an item is stored, and whether it is to be left untracked (S4)."""
+    if isinstance(item, NoDependency):
+        return item.value, True
+    return wrap(item), False
+
+
+def record_of(container: TrackedContainer) -> ObjectRecord:
+    """The record of a tracked container, made when first asked for."""
+    record: ObjectRecord | None = container.__dict__.get("_record")
+    if record is None:
+        record = container.__dict__["_record"] = ObjectRecord(container)
+    return record
+
+
+def as_given(items: Iterable[Any], untracked: list[bool] | None) -> Iterator[Any]:
+    """The items as they would have to be given to make a copy that treats them alike."""
+    if not untracked:
+        yield from items
+        return
+    for item, is_untracked in zip(items, untracked, strict=True):
+        yield NoDependency(item) if is_untracked else item

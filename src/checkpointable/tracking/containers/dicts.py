@@ -1,0 +1,146 @@
+"""The dicts that track their items."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import resolve_pending
+from checkpointable.tracking.containers.base import (
+    TrackedContainer,
+    as_given,
+    record_of,
+    unwrapped,
+)
+
+__all__ = ["Dict", "TrackedDict", "TrackedOrderedDict"]
+
+
+class TrackedDict(TrackedContainer):
+    """What tracked dicts do beyond the dict type that they extend."""
+
+    # The keys of untracked items; None as long as there is none.
+    _untracked: set[Any] | None = None
+
+    def _is_tracked(self, key: Any, item: Any) -> bool:
+        return adapter_of(item) is not None and not (self._untracked and key in self._untracked)
+
+    def _tracked_items(self: Any) -> Iterator[tuple[str, Any]]:
+        source = self._source
+        if source is not None and not (
+            len(source) == len(self)
+            and all(key in source and source[key] is value for key, value in self.items())
+        ):
+            raise ValueError(
+                "the dict was changed through its old name (the plain dict that was assigned) "
+                f"and now differs from the tracked one: {len(source)} items there, {len(self)} "
+                "here. Change it through the attribute, or assign it with NoDependency"
+            )
+        for key, item in self.items():
+            if self._is_tracked(key, item):
+                if not isinstance(key, str):
+                    raise ValueError(
+                        f"the dict maps the key {key!r}, which is no string, to a "
+                        f"{type(item).__name__} that would be tracked; a checkpoint names items "
+                        "by string keys. Use strings, or wrap the item in NoDependency"
+                    )
+                yield key, item
+
+    def _child(self: Any, local_name: str) -> Any | None:
+        item = self.get(local_name)
+        return item if item is not None and self._is_tracked(local_name, item) else None
+
+    def _set(self: Any, key: Any, value: Any) -> None:
+        value, untracked = unwrapped(value)
+        super().__setitem__(key, value)  # type: ignore[misc]
+        self._mark(key, untracked)
+        if self._source is not None:
+            self._source[key] = value
+        record = record_of(self)
+        if record.pending and isinstance(key, str) and self._is_tracked(key, value):
+            resolve_pending(record, key, value)
+
+    def _mark(self, key: Any, untracked: bool) -> None:
+        if untracked:
+            self._untracked = {*(self._untracked or ()), key}
+        elif self._untracked:
+            self._untracked.discard(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._set(key, value)
+
+    def __delitem__(self: Any, key: Any) -> None:
+        super().__delitem__(key)  # type: ignore[misc]
+        self._mark(key, False)
+        if self._source is not None:
+            self._source.pop(key, None)
+
+    def update(self: Any, *arguments: Any, **keywords: Any) -> None:
+        """As `dict.update`; tracks and restores the items."""
+        for key, value in dict(*arguments, **keywords).items():
+            self._set(key, value)
+
+    def __ior__(self: Any, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def setdefault(self: Any, key: Any, default: Any = None) -> Any:
+        """As `dict.setdefault`."""
+        if key not in self:
+            self._set(key, default)
+        return self[key]
+
+    def pop(self: Any, key: Any, *default: Any) -> Any:
+        """As `dict.pop`."""
+        if key not in self and default:
+            return default[0]
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self: Any, last: bool = True) -> tuple[Any, Any]:
+        """As `dict.popitem` (`last` as in `OrderedDict.popitem`)."""
+        if not self:
+            raise KeyError("popitem(): the dict is empty")
+        key = next(reversed(self)) if last else next(iter(self))
+        return key, self.pop(key)
+
+    def clear(self: Any) -> None:
+        """As `dict.clear`."""
+        for key in list(self):
+            del self[key]
+
+    def __reduce_ex__(self: Any, protocol: SupportsIndex) -> Any:
+        untracked = None if not self._untracked else [key in self._untracked for key in self]
+        items = zip(self, as_given(self.values(), untracked), strict=True)
+        return type(self), (), None, None, items
+
+
+class Dict(TrackedDict, dict[Any, Any]):
+    """A dict that tracks its items under their string keys (S3).
+
+    Assigning a plain dict to an attribute of a Checkpointable makes one. Items with other
+    keys may be anything that is not tracked.
+    """
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        dict.__init__(self)
+        self.update(*arguments, **keywords)
+
+    def copy(self) -> dict[Any, Any]:
+        """A plain dict of the same items."""
+        return dict(self)
+
+
+class TrackedOrderedDict(TrackedDict, OrderedDict[Any, Any]):
+    """The tracked form of an `OrderedDict`."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        OrderedDict.__init__(self)
+        self.update(*arguments, **keywords)
+
+    def copy(self) -> Any:
+        """A plain OrderedDict of the same items."""
+        return OrderedDict(self)

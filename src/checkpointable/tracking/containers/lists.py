@@ -1,0 +1,172 @@
+"""The list that tracks its items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, SupportsIndex, TypeVar
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import resolve_pending
+from checkpointable.tracking.containers.base import (
+    TrackedContainer,
+    as_given,
+    record_of,
+    unwrapped,
+)
+
+__all__ = ["List"]
+
+_T = TypeVar("_T")
+
+
+class List(TrackedContainer, list[_T]):
+    """A list that tracks its items under "0", "1", … (S3).
+
+    Assigning a plain list to an attribute of a Checkpointable makes one. Items appended or
+    set later are tracked, and restored if a restore waits for them, when they arrive.
+    """
+
+    # Which items are untracked, by position; None as long as none is.
+    _untracked: list[bool] | None = None
+
+    def __init__(self, items: Iterable[_T] = ()) -> None:
+        list.__init__(self)
+        self.extend(items)
+
+    def _tracked_items(self) -> Iterator[tuple[str, Any]]:
+        source = self._source
+        if source is not None and not _same_items(source, self):
+            raise ValueError(
+                "the list was changed through its old name (the plain list that was assigned) "
+                f"and now differs from the tracked one: {len(source)} items there, {len(self)} "
+                "here. Change it through the attribute, or assign it with NoDependency"
+            )
+        for index, item in enumerate(self):
+            if self._is_tracked(index, item):
+                yield str(index), item
+
+    def _is_tracked(self, index: int, item: Any) -> bool:
+        return adapter_of(item) is not None and not (self._untracked and self._untracked[index])
+
+    def _child(self, local_name: str) -> Any | None:
+        if not local_name.isdecimal() or (local_name[0] == "0" and local_name != "0"):
+            return None
+        index = int(local_name) if len(local_name) < 20 else len(self)
+        if index >= len(self):
+            return None
+        item = self[index]
+        return item if self._is_tracked(index, item) else None
+
+    def append(self, item: _T) -> None:
+        """As `list.append`; tracks and restores `item`."""
+        stored, untracked = unwrapped(item)
+        if untracked and self._untracked is None:
+            self._untracked = [False] * len(self)
+        super().append(stored)
+        if self._untracked is not None:
+            self._untracked.append(untracked)
+        if self._source is not None:
+            self._source.append(stored)
+        record = record_of(self)
+        if record.pending and not untracked and adapter_of(stored) is not None:
+            resolve_pending(record, str(len(self) - 1), stored)
+
+    def extend(self, items: Iterable[_T]) -> None:
+        """As `list.extend`; tracks and restores the items."""
+        for item in list(items):
+            self.append(item)
+
+    def __iadd__(self, items: Iterable[_T]) -> List[_T]:  # type: ignore[override,misc]
+        self.extend(items)
+        return self
+
+    def _change(self, method: str, *arguments: Any, untracked: Any = None) -> Any:
+        """Calls a method of `list`: here, on the source, and in step on what is untracked.
+
+        Args:
+          untracked: for the last argument, where that brings items: whether they are untracked.
+        """
+        if self._untracked is None and _any(untracked):
+            self._untracked = [False] * len(self)
+        source = self._source
+        in_step = source is None or self._is_in_step(arguments)
+        result = getattr(list, method)(self, *arguments)
+        if self._untracked is not None:
+            brought = arguments if untracked is None else (*arguments[:-1], untracked)
+            getattr(list, method)(self._untracked, *brought)
+        if source is not None and in_step:
+            getattr(list, method)(source, *arguments)
+        self._restore_arrivals()
+        return result
+
+    def _is_in_step(self, arguments: tuple[Any, ...]) -> bool:
+        """Whether the source may be changed alike.
+
+        If it was changed through its old name it must stay different, for the save to say so.
+        Where one item changes, equal lengths do: any difference that there is remains.
+        """
+        if arguments and not isinstance(arguments[0], slice):
+            return len(self._source) == len(self)
+        return _same_items(self._source, self)
+
+    def insert(self, index: SupportsIndex, item: _T) -> None:
+        """As `list.insert`; items behind it get new numbers."""
+        stored, untracked = unwrapped(item)
+        self._change("insert", index, stored, untracked=untracked)
+
+    def pop(self, index: SupportsIndex = -1) -> _T:
+        """As `list.pop`."""
+        result: _T = self._change("pop", index)
+        return result
+
+    def remove(self, item: _T) -> None:
+        """As `list.remove`."""
+        del self[self.index(item)]
+
+    def clear(self) -> None:
+        """As `list.clear`."""
+        self._change("clear")
+
+    def reverse(self) -> None:
+        """As `list.reverse`."""
+        self._change("reverse")
+
+    def sort(self, *, key: Any = None, reverse: bool = False) -> None:
+        """As `list.sort`."""
+        keys: Any = list(self) if key is None else list(map(key, self))
+        order = sorted(range(len(self)), key=keys.__getitem__, reverse=reverse)
+        untracked = self._untracked or [False] * len(self)
+        self._change(
+            "__setitem__",
+            slice(None),
+            [self[index] for index in order],
+            untracked=[untracked[index] for index in order],
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            pairs = [unwrapped(item) for item in value]
+            stored: Any = [item for item, _ in pairs]
+            untracked: Any = [flag for _, flag in pairs]
+        else:
+            stored, untracked = unwrapped(value)
+        self._change("__setitem__", index, stored, untracked=untracked)
+
+    def __delitem__(self, index: Any) -> None:
+        self._change("__delitem__", index)
+
+    def __imul__(self, count: SupportsIndex) -> List[_T]:
+        self._change("__imul__", count)
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # By items alone: the copy is nobody's tracked form, and may contain itself.
+        return type(self), (), None, as_given(self, self._untracked)
+
+
+def _any(untracked: Any) -> bool:
+    return any(untracked) if isinstance(untracked, list) else bool(untracked)
+
+
+def _same_items(source: list[Any], tracked: list[Any]) -> bool:
+    return len(source) == len(tracked) and all(a is b for a, b in zip(source, tracked, strict=True))

@@ -1,0 +1,220 @@
+"""JSONState: a dict of plain data, saved as JSON (S8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
+from checkpointable.tracking.python_state import PythonState
+
+__all__ = ["GENERATOR_KEY", "JSONState", "decode_object", "encode_object"]
+
+GENERATOR_KEY = "checkpointable/generator"
+"""Marks the state of a random number generator among JSON objects."""
+
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+_JSON_TYPES = (str, int, float, dict, list)  # a bool is an int
+
+
+class JSONState(PythonState, dict[str, Any]):
+    """A dict whose contents are JSON, saved as they are at the time.
+
+        progress = cp.JSONState(epoch=0, best=float("inf"), files=[])
+        checkpoint = cp.Checkpoint(progress=progress, net=net)
+        progress["files"].append("a.txt")       # simply in the next save
+
+    Values are None, bool, int, float (infinities and NaN too), str, and lists and string-keyed
+    dicts of them, nested as they like. What is saved comes back equal and of these types: a
+    subclass of one comes back as what it extends. A restore replaces the contents and keeps
+    the object.
+
+    A save raises ValueError, with the path inside the state, for anything else: a tuple, an
+    array, a key that is no string, a container that contains itself, text with lone
+    surrogates, an int beyond Python's limit on digits.
+    """
+
+    def serialize(self) -> bytes:
+        """The contents as JSON in UTF-8.
+
+        Raises:
+          ValueError: something in it is not JSON; the message names its path.
+        """
+        if GENERATOR_KEY in self:
+            raise ValueError(f"the key {GENERATOR_KEY!r} is reserved for random number generators")
+        return encode_object(self)
+
+    def deserialize(self, string_value: bytes) -> None:
+        """Replaces the contents by those of a JSON object.
+
+        Raises:
+          CheckpointCorruptError: it is not JSON; nothing was changed.
+          CheckpointMismatchError: it is no JSON object, or that of a random number generator.
+        """
+        contents = _decode_contents(string_value)
+        self.clear()
+        self.update(contents)
+
+    def _check_serialized(self, string_value: bytes) -> None:
+        _decode_contents(string_value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict.__repr__(self)})"
+
+
+def _decode_contents(string_value: bytes) -> dict[str, Any]:
+    contents = decode_object(string_value, "JSON state")
+    if GENERATOR_KEY in contents:
+        raise CheckpointMismatchError(
+            f"the checkpoint has the state of a {contents[GENERATOR_KEY]!s:.80}, the program has "
+            "a JSONState here"
+        )
+    return contents
+
+
+def encode_object(contents: dict[str, Any]) -> bytes:
+    """`contents` as JSON in UTF-8.
+
+    Raises:
+      ValueError: something in it is not JSON; the message names its path.
+    """
+    try:
+        # First, since it ends for every input, one that contains itself too.
+        text = json.dumps(contents, ensure_ascii=False, separators=(",", ":"))
+        # It takes tuples and other keys than strings, which would not come back.
+        if _is_json(contents):
+            return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = _find_problem(contents) or f"it cannot be written as JSON: {error}"
+    else:
+        problem = _find_problem(contents) or "it cannot be written as JSON"
+    raise ValueError(problem)
+
+
+def decode_object(string_value: bytes, what: str) -> dict[str, Any]:
+    """The JSON object that `encode_object` wrote.
+
+    Args:
+      what: names it in messages.
+
+    Raises:
+      CheckpointCorruptError: it is not JSON.
+      CheckpointMismatchError: it is no JSON object.
+    """
+    try:
+        contents = json.loads(string_value.decode())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointCorruptError(f"the {what} cannot be read as JSON: {error}") from None
+    if not isinstance(contents, dict):
+        raise CheckpointMismatchError(
+            f"the {what} in the checkpoint is a {type(contents).__name__}, in the program a dict"
+        )
+    return contents
+
+
+def _is_json(root: dict[str, Any]) -> bool:
+    """Whether all of it is JSON, quickly; `json.dumps` has shown that it ends."""
+    stack: list[Any] = [root]
+    while stack:
+        container = stack.pop()
+        if isinstance(container, dict):
+            if any(not issubclass(kind, str) for kind in set(map(type, container))):
+                return False
+            items = container.values()
+        else:
+            items = container
+        kinds = set(map(type, items)) - _LEAVES
+        if not kinds:
+            continue
+        if not all(issubclass(kind, _JSON_TYPES) for kind in kinds):
+            return False
+        stack += [item for item in items if isinstance(item, dict | list)]
+    return True
+
+
+class _Place(NamedTuple):
+    """Something in the state: how it is reached, and the containers around it."""
+
+    item: Any
+    path: str
+    inside: tuple[int, ...]
+
+
+def _find_problem(root: dict[str, Any]) -> str | None:
+    """What is wrong and where: `layers[2].size: …`. None if nothing is found."""
+    stack = [_Place(root, "", ())]
+    while stack:
+        item, path, inside = stack.pop()
+        what = _problem(item)
+        if what is None and id(item) in inside:
+            what = "it contains itself"
+        if what is None and len(inside) > _DEEPEST:
+            what = f"it is nested more than {_DEEPEST} deep"
+        if what is not None:
+            return f"{path or 'the state itself'}: {what}"
+        if isinstance(item, dict):
+            around = (*inside, id(item))
+            stack += [_Place(v, _inner(path, k), around) for k, v in reversed(item.items())]
+        elif isinstance(item, list):
+            around = (*inside, id(item))
+            stack += [_Place(v, f"{path}[{i}]", around) for i, v in _reversed(item)]
+    return None
+
+
+# Beyond it Python's own reader and writer of JSON reach their limits.
+_DEEPEST = 900
+
+
+def _reversed(items: list[Any]) -> Iterator[tuple[int, Any]]:
+    # Leaves of the plain types are no problem and many, but for text, ints and floats at odds
+    # with JSON, which are rare: all are looked at, but without a place on the stack for most.
+    for index in range(len(items) - 1, -1, -1):
+        item = items[index]
+        if isinstance(item, dict | list) or _problem(item) is not None:
+            yield index, item
+
+
+def _problem(item: Any) -> str | None:
+    """What is wrong with one item, its contents apart."""
+    if isinstance(item, dict):
+        for key in item:
+            if not isinstance(key, str):
+                return f"the key {key!r:.80} is a {type(key).__name__}; JSON has strings alone"
+            if _is_no_text(key):
+                return f"the key {key!a:.80} is no Unicode text (it has a lone surrogate)"
+        return None
+    if isinstance(item, str):
+        return "it is no Unicode text (it has a lone surrogate)" if _is_no_text(item) else None
+    if isinstance(item, int) and item.bit_length() > 2000:
+        try:
+            int.__repr__(item)
+        except ValueError as error:
+            return f"the int cannot be written: {error}"
+        return None
+    if item is None or isinstance(item, _JSON_TYPES):
+        return None
+    return f"a {type(item).__name__} is not JSON{_ADVICE.get(type(item).__name__, '')}"
+
+
+_ADVICE = {
+    "tuple": "; use a list",
+    "set": "; use a sorted list",
+    "bytes": "; decode it to text",
+    "ndarray": "; make it a cp.Variable, or use .tolist()",
+    "Variable": "; assign it to an attribute, or use int() or float()",
+}
+
+
+def _is_no_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _inner(path: str, key: Any) -> str:
+    if isinstance(key, str) and key.isidentifier():
+        return f"{path}.{key}" if path else key
+    return f"{path}[{key!r:.80}]"
