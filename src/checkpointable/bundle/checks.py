@@ -61,10 +61,15 @@ class Stored(NamedTuple):
 
 
 def in_file_order(files: Files, rows: Iterable[int]) -> list[Stored]:
-    """The rows in the order of their data, by data file and offset."""
+    """The rows in the order of their data, by data file and offset.
+
+    Where an empty value has the offset of another it comes first, so that of neighbours the
+    last is the one that ends last.
+    """
     columns = files.index.columns
     order = np.fromiter(rows, np.int64)
-    order = order[np.lexsort((columns.offset[order], columns.shard[order]))]
+    by = (columns.size[order], columns.offset[order], columns.shard[order])
+    order = order[np.lexsort(by)]
     numbers = (columns.dtype, columns.shard, columns.offset, columns.size, columns.crc)
     return [
         Stored(*numbers_)

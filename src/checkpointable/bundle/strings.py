@@ -78,7 +78,7 @@ def encode_strings(elements: list[bytes]) -> tuple[bytes, int]:
 def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
     """(the lengths, where they end)."""
     head = bytes(data[:count])
-    if not count or max(head) < 128:  # a byte each
+    if not count or (len(head) == count and max(head) < 128):  # a byte each
         return list(head), count
     lengths = []
     position = 0
