@@ -14,6 +14,7 @@ NAMES = {
     # what a program is built of
     *("Checkpointable", "Variable", "add_variable", "Optimizer", "List", "Dict"),
     *("NoDependency", "NotCheckpointable", "PythonState", "Value"),
+    *("JSONState", "RandomState", "NumpyRandomState"),
     # the verbs
     *("CheckpointableSaver", "Checkpoint", "latest_checkpoint"),
     # what a restore returns

@@ -32,8 +32,11 @@ from checkpointable.tracking.base import NoDependency as NoDependency
 from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
 from checkpointable.tracking.containers import Dict as Dict
 from checkpointable.tracking.containers import List as List
+from checkpointable.tracking.json_state import JSONState as JSONState
 from checkpointable.tracking.optimizer import Optimizer as Optimizer
 from checkpointable.tracking.python_state import PythonState as PythonState
+from checkpointable.tracking.random_state import NumpyRandomState as NumpyRandomState
+from checkpointable.tracking.random_state import RandomState as RandomState
 from checkpointable.tracking.variable import Variable as Variable
 from checkpointable.tracking.variable import add_variable as add_variable
 
@@ -53,13 +56,16 @@ __all__ = [
     "CheckpointableSaver",
     "Dict",
     "InitializationOnlyStatus",
+    "JSONState",
     "List",
     "NameBasedSaverStatus",
     "NoDependency",
     "NotCheckpointable",
+    "NumpyRandomState",
     "Optimizer",
     "Outcome",
     "PythonState",
+    "RandomState",
     "Report",
     "ReportEntry",
     "Value",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
@@ -113,24 +112,33 @@ def decode_object(string_value: bytes, what: str) -> dict[str, Any]:
     return contents
 
 
+# Python's own reader and writer of JSON recurse, and the stack may be deeper at the restore
+# than it was at the save: this leaves room for both.
+_DEEPEST = 200
+
+
 def _is_json(root: dict[str, Any]) -> bool:
     """Whether all of it is JSON, quickly; `json.dumps` has shown that it ends."""
-    stack: list[Any] = [root]
-    while stack:
-        container = stack.pop()
-        if isinstance(container, dict):
-            if any(not issubclass(kind, str) for kind in set(map(type, container))):
+    level: list[Any] = [root]
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                if not all(issubclass(kind, str) for kind in set(map(type, container))):
+                    return False
+                items: Any = container.values()
+            else:
+                items = container
+            kinds = set(map(type, items)) - _LEAVES
+            if not kinds:
+                continue
+            if not all(issubclass(kind, _JSON_TYPES) for kind in kinds):
                 return False
-            items = container.values()
-        else:
-            items = container
-        kinds = set(map(type, items)) - _LEAVES
-        if not kinds:
-            continue
-        if not all(issubclass(kind, _JSON_TYPES) for kind in kinds):
-            return False
-        stack += [item for item in items if isinstance(item, dict | list)]
-    return True
+            inner += [item for item in items if isinstance(item, (dict, list))]
+        if not inner:
+            return True
+        level = inner
+    return False
 
 
 class _Place(NamedTuple):
@@ -149,30 +157,28 @@ def _find_problem(root: dict[str, Any]) -> str | None:
         what = _problem(item)
         if what is None and id(item) in inside:
             what = "it contains itself"
-        if what is None and len(inside) > _DEEPEST:
+        if what is None and len(inside) == _DEEPEST:
             what = f"it is nested more than {_DEEPEST} deep"
         if what is not None:
-            return f"{path or 'the state itself'}: {what}"
-        if isinstance(item, dict):
-            around = (*inside, id(item))
-            stack += [_Place(v, _inner(path, k), around) for k, v in reversed(item.items())]
-        elif isinstance(item, list):
-            around = (*inside, id(item))
-            stack += [_Place(v, f"{path}[{i}]", around) for i, v in _reversed(item)]
+            return f"{path.removeprefix('.') or 'the state itself'}: {what}"
+        around = (*inside, id(item))
+        stack += [_Place(inner, path + step, around) for step, inner in _suspects(item)]
     return None
 
 
-# Beyond it Python's own reader and writer of JSON reach their limits.
-_DEEPEST = 900
+def _suspects(container: Any) -> list[tuple[str, Any]]:
+    """What in a container is one itself or has a problem, the first last, and how it is reached."""
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    found = [
+        (_step(key), item)
+        for key, item in items
+        if isinstance(item, (dict, list)) or _problem(item) is not None
+    ]
+    return found[::-1]
 
 
-def _reversed(items: list[Any]) -> Iterator[tuple[int, Any]]:
-    # Leaves of the plain types are no problem and many, but for text, ints and floats at odds
-    # with JSON, which are rare: all are looked at, but without a place on the stack for most.
-    for index in range(len(items) - 1, -1, -1):
-        item = items[index]
-        if isinstance(item, dict | list) or _problem(item) is not None:
-            yield index, item
+def _step(key: str | int) -> str:
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r:.80}]"
 
 
 def _problem(item: Any) -> str | None:
@@ -212,9 +218,3 @@ def _is_no_text(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def _inner(path: str, key: Any) -> str:
-    if isinstance(key, str) and key.isidentifier():
-        return f"{path}.{key}" if path else key
-    return f"{path}[{key!r:.80}]"

@@ -1,0 +1,279 @@
+"""Random number generators as Python state, so that the next draw is the same (S8).
+
+The state is stored as a JSON object, without pickle: which generator it is under
+`GENERATOR_KEY`, and its numbers. Arrays of NumPy's generators are lists under their names; the
+dtype is that of the generator that takes them back.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
+from checkpointable.tracking.json_state import GENERATOR_KEY, decode_object, encode_object
+from checkpointable.tracking.python_state import PythonState
+
+__all__ = ["NumpyRandomState", "RandomState"]
+
+_STATE_KEY = "state"
+
+# Of `random.Random.getstate`: the number of the form, then 624 words and a position.
+_PYTHON_VERSION = 3
+_WORDS = 624
+
+
+class _GeneratorState(PythonState):
+    """What the states of generators share: the object around the numbers, and who it is for."""
+
+    @abc.abstractmethod
+    def _kind(self) -> str:
+        """Which generator this is, as messages name it."""
+
+    @abc.abstractmethod
+    def _read(self) -> Any:
+        """The generator's state as JSON."""
+
+    @abc.abstractmethod
+    def _parse(self, stored: Any) -> Any:
+        """What the generator's setter takes; raises `_Unfit` for what is no state of its."""
+
+    @abc.abstractmethod
+    def _set(self, state: Any) -> None:
+        """Gives the generator what `_parse` returned."""
+
+    def serialize(self) -> bytes:
+        """The generator's kind and state as JSON."""
+        return encode_object({GENERATOR_KEY: self._kind(), _STATE_KEY: self._read()})
+
+    def deserialize(self, string_value: bytes) -> None:
+        """Sets the generator to a saved state.
+
+        Raises:
+          CheckpointMismatchError: it is that of another kind of generator, or none.
+          CheckpointCorruptError: it is damaged. The generator did not change.
+        """
+        self._set(self._decode(string_value))
+
+    def _check_serialized(self, string_value: bytes) -> None:
+        self._decode(string_value)
+
+    def _decode(self, string_value: bytes) -> Any:
+        contents = decode_object(string_value, "random number generator's state")
+        own = self._kind()
+        kind = contents.get(GENERATOR_KEY, "Python state that is no random number generator")
+        if kind != own:
+            raise CheckpointMismatchError(
+                f"the checkpoint has the state of a {kind!s:.80}, the program has a {own} here"
+            )
+        try:
+            return self._parse(contents.get(_STATE_KEY))
+        except _Unfit as error:
+            raise CheckpointCorruptError(f"no state of a {own}: {error}") from None
+
+
+class _Unfit(Exception):
+    """Says what is wrong with a stored state."""
+
+
+class RandomState(_GeneratorState):
+    """The state of a `random.Random`, or of the module `random` itself.
+
+        checkpoint = cp.Checkpoint(shuffling=cp.RandomState(), net=net)
+
+    After a restore the generator's next draw is what it would have been after the save.
+
+    Args:
+      generator: the generator to save and restore; None for the module's functions.
+
+    Raises:
+      TypeError: no `random.Random`, or one that has no state (`random.SystemRandom`).
+    """
+
+    def __init__(self, generator: random.Random | None = None) -> None:
+        if generator is not None and not isinstance(generator, random.Random):
+            raise TypeError(
+                f"RandomState takes a random.Random or None, not {type(generator).__name__}; "
+                "for NumPy's generators there is NumpyRandomState"
+            )
+        self._generator: random.Random | ModuleType = random if generator is None else generator
+        try:
+            self._read()
+        except (NotImplementedError, _Unfit) as error:
+            raise TypeError(
+                f"a {type(generator).__name__} has no state that could be saved ({error})"
+            ) from None
+
+    @property
+    def generator(self) -> random.Random | ModuleType:
+        """The generator; the module `random` if none was given."""
+        return self._generator
+
+    def _kind(self) -> str:
+        return "random.Random"
+
+    def _read(self) -> dict[str, Any]:
+        version, internal, gauss_next = self._generator.getstate()
+        if version != _PYTHON_VERSION:
+            raise _Unfit(f"its state is of the form {version!r}")
+        *key, position = internal
+        state = {"version": version, "key": key, "pos": position, "gauss_next": gauss_next}
+        self._parse(state)
+        return state
+
+    def _parse(self, stored: Any) -> tuple[int, tuple[int, ...], float | None]:
+        fields = _fields(stored, ("version", "key", "pos", "gauss_next"))
+        if fields["version"] != _PYTHON_VERSION:
+            raise _Unfit(f"version is {fields['version']!r:.80}, not {_PYTHON_VERSION}")
+        key = _words(fields["key"], "key", _WORDS, 2**32 - 1)
+        gauss_next = fields["gauss_next"]
+        if gauss_next is not None and not _is_finite_float(gauss_next):
+            raise _Unfit(f"gauss_next is {gauss_next!r:.80}, neither null nor a float")
+        return _PYTHON_VERSION, (*key, _word(fields["pos"], "pos", _WORDS)), gauss_next
+
+    def _set(self, state: Any) -> None:
+        self._generator.setstate(state)
+
+
+class NumpyRandomState(_GeneratorState):
+    """The state of a NumPy generator, old or new, or of the global one (`np.random.seed`).
+
+        rng = np.random.default_rng(1)
+        checkpoint = cp.Checkpoint(rng=cp.NumpyRandomState(rng), net=net)
+
+    After a restore the generator's next draw is what it would have been after the save. What
+    `spawn` gives is not part of it: that depends on the seed, and on how many were spawned.
+
+    Args:
+      generator: a `np.random.Generator` on any bit generator, or a `np.random.RandomState`;
+        None for the global one.
+
+    Raises:
+      TypeError: it is none of these; a bit generator of a third party whose state is no plain
+        numbers.
+    """
+
+    def __init__(
+        self, generator: np.random.Generator | np.random.RandomState | None = None
+    ) -> None:
+        if not isinstance(generator, np.random.Generator | np.random.RandomState | None):
+            raise TypeError(
+                "NumpyRandomState takes a numpy.random.Generator, a numpy.random.RandomState or "
+                f"None, not {type(generator).__name__}"
+            )
+        self._generator = generator
+        try:
+            self._parse(decode_object(self.serialize(), "state")[_STATE_KEY])
+        except (_Unfit, ValueError) as error:
+            raise TypeError(f"the state of a {self._kind()} cannot be saved: {error}") from None
+
+    @property
+    def generator(self) -> np.random.Generator | np.random.RandomState | None:
+        """The generator; None for the global one."""
+        return self._generator
+
+    def _kind(self) -> str:
+        outer = "Generator" if isinstance(self._generator, np.random.Generator) else "RandomState"
+        return f"numpy.random.{outer}({self._live()['bit_generator']})"
+
+    def _live(self) -> dict[str, Any]:
+        generator = self._generator
+        state: Any
+        if isinstance(generator, np.random.Generator):
+            state = generator.bit_generator.state
+        elif generator is None:
+            state = np.random.get_state(legacy=False)  # noqa: NPY002 - the global one is asked for
+        else:
+            state = generator.get_state(legacy=False)
+        return dict(state)
+
+    def _read(self) -> Any:
+        return _to_json(self._live())
+
+    def _parse(self, stored: Any) -> Any:
+        state = _like(stored, self._live(), "state")
+        for name, most in _BOUNDS.items():
+            for place in (state, state.get("state")):
+                value = place.get(name) if isinstance(place, dict) else None
+                if isinstance(value, int) and value > most:
+                    raise _Unfit(f"{name} is {value}, more than {most}")
+        inner = state.get("state")
+        if isinstance(inner, dict) and isinstance(inner.get("inc"), int) and not inner["inc"] & 1:
+            raise _Unfit("inc is even")
+        return state
+
+    def _set(self, state: Any) -> None:
+        generator = self._generator
+        if isinstance(generator, np.random.Generator):
+            generator.bit_generator.state = state
+        elif generator is None:
+            np.random.set_state(state)  # noqa: NPY002 - the global one is asked for
+        else:
+            generator.set_state(state)
+
+
+# NumPy takes these without a look, and would use a position to read memory.
+_BOUNDS = {
+    "pos": _WORDS,
+    "buffer_pos": 4,
+    "has_uint32": 1,
+    "has_gauss": 1,
+    "uinteger": 2**32 - 1,
+}
+_LARGEST = 2**128 - 1  # a PCG64's state and increment have 128 bits
+
+
+def _to_json(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _to_json(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
+
+
+def _like(stored: Any, live: Any, name: str) -> Any:
+    """`stored` in the form of `live`: the same names, types, array shapes and dtypes."""
+    if isinstance(live, dict):
+        fields = _fields(stored, tuple(live), name)
+        return {key: _like(fields[key], value, key) for key, value in live.items()}
+    if isinstance(live, np.ndarray):
+        if live.dtype.kind != "u":
+            raise _Unfit(f"{name} is an array of {live.dtype}, not of unsigned words")
+        most = int(np.iinfo(live.dtype).max)
+        return np.array(_words(stored, name, live.size, most), live.dtype).reshape(live.shape)
+    if isinstance(live, str):
+        if stored != live:
+            raise _Unfit(f"{name} is {stored!r:.80}, not {live!r}")
+        return live
+    if isinstance(live, float):
+        if not _is_finite_float(stored):
+            raise _Unfit(f"{name} is {stored!r:.80}, no float")
+        return stored
+    return _word(stored, name, _LARGEST)
+
+
+def _fields(stored: Any, names: tuple[str, ...], what: str = "state") -> dict[str, Any]:
+    if not isinstance(stored, dict) or set(stored) != set(names):
+        found = ", ".join(map(str, stored)) if isinstance(stored, dict) else type(stored).__name__
+        raise _Unfit(f"{what} has {found:.200} where there should be {', '.join(names)}")
+    return stored
+
+
+def _words(stored: Any, name: str, count: int, most: int) -> list[int]:
+    if not isinstance(stored, list) or len(stored) != count:
+        size = f"{len(stored)} numbers" if isinstance(stored, list) else type(stored).__name__
+        raise _Unfit(f"{name} has {size}, not {count} numbers")
+    return [_word(word, name, most) for word in stored]
+
+
+def _word(stored: Any, name: str, most: int) -> int:
+    if type(stored) is not int or not 0 <= stored <= most:
+        raise _Unfit(f"{name} has {stored!r:.80}, no integer from 0 to {most}")
+    return stored
+
+
+def _is_finite_float(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
