@@ -17,6 +17,7 @@ from checkpointable.errors import CheckpointPermissionError as CheckpointPermiss
 from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
 from checkpointable.graph.value import Value as Value
 from checkpointable.management import latest_checkpoint as latest_checkpoint
+from checkpointable.name_based_saver import Saver as Saver
 from checkpointable.reading import list_variables as list_variables
 from checkpointable.reading import load_checkpoint as load_checkpoint
 from checkpointable.reading import object_metadata as object_metadata
@@ -68,6 +69,7 @@ __all__ = [
     "RandomState",
     "Report",
     "ReportEntry",
+    "Saver",
     "Value",
     "Variable",
     "__version__",

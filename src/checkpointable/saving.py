@@ -16,7 +16,15 @@ from checkpointable.graph.paths import GRAPH_KEY, value_key
 from checkpointable.graph.value import STRING, Value, as_string_array
 from checkpointable.graph.walk import ObjectWalk, walk
 
-__all__ = ["Attached", "Durability", "Path", "Progress", "numbered_prefix", "write_objects"]
+__all__ = [
+    "Attached",
+    "Durability",
+    "Path",
+    "Progress",
+    "numbered_prefix",
+    "record_of_value",
+    "write_objects",
+]
 
 Durability = Literal["fsync", "flush"]
 Path = str | os.PathLike[str]
@@ -93,11 +101,17 @@ def _records(found: ObjectWalk, graph: ObjectGraph) -> Iterator[Record]:
             key = value_key(path, attribute)
             value = made if isinstance(made, Value) else made(key)
             attributes.append(Attribute(attribute, full_name, key))
-            yield _record(key, value)
+            yield record_of_value(key, value)
         node.attributes = attributes
 
 
-def _record(key: str, value: Value) -> Record:
+def record_of_value(key: str, value: Value) -> Record:
+    """What is to be written under `key` for a value.
+
+    Raises:
+      ValueError: strings of another shape than the value says.
+      TypeError: a string value that gives something else.
+    """
     if value.dtype == STRING:
 
         def read() -> np.ndarray[Any, np.dtype[Any]]:

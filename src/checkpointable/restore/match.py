@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.adapter import ObjectRecord
 from checkpointable.graph.paths import VARIABLE_VALUE, join
 from checkpointable.graph.value import STRING, Value
@@ -16,12 +17,24 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.bundle import Entry
+    from checkpointable.bundle import BundleReader, Entry
     from checkpointable.graph.adapter import Adapter
     from checkpointable.graph.object_graph import SlotVariable
     from checkpointable.restore.restore import Restore
 
-__all__ = ["Assignment", "Conflict", "Match", "Mismatch", "NewSlot", "find_mismatch", "match"]
+__all__ = [
+    "Assignment",
+    "Conflict",
+    "Match",
+    "Mismatch",
+    "NewSlot",
+    "dtype_name",
+    "find_mismatch",
+    "match",
+    "mismatch_error",
+]
+
+_MOST_PROBLEMS = 10
 
 
 class Conflict(NamedTuple):
@@ -196,15 +209,13 @@ class _Matcher:
 
     def _assign(self, assignment: Assignment) -> None:
         self.found.assignments.append(assignment)
-        problem = find_mismatch(
-            self.restore,
-            assignment.node_id,
-            assignment.key,
-            assignment.value.dtype,
-            assignment.value.shape,
-        )
+        value, node_id = assignment.value, assignment.node_id
+        reader, key = self.restore.reader, assignment.key
+        if reader.dtype(key) == value.dtype and value.shape in (None, reader.shape(key)):
+            return  # the path of what fits is not asked for
+        problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
-            self.found.mismatches[assignment.node_id, assignment.attribute] = problem
+            self.found.mismatches[node_id, assignment.attribute] = problem
 
     def _match_second_value(self, node_id: int, holder: int, attribute: str) -> None:
         """Two nodes go to one object: fine as long as their values do not collide (S23)."""
@@ -264,18 +275,31 @@ _GONE = ObjectRecord()
 
 
 def find_mismatch(
-    restore: Restore,
-    node_id: int,
+    reader: BundleReader,
+    path: str,
     key: str,
     dtype: np.dtype[Any],
     shape: tuple[int, ...] | None,
 ) -> Mismatch | None:
-    """Whether the value at `key` fits an object of this dtype and shape (None: any)."""
-    reader = restore.reader
+    """Whether the value at `key` fits the object at `path`, of this dtype and shape (None: any)."""
     stored_dtype, stored_shape = reader.dtype(key), reader.shape(key)
     if stored_dtype == dtype and (shape is None or stored_shape == shape):
         return None
-    return Mismatch(restore.paths[node_id], stored_dtype, stored_shape, dtype, shape)
+    return Mismatch(path, stored_dtype, stored_shape, dtype, shape)
+
+
+def mismatch_error(
+    prefix: str, problems: Sequence[object], advice: str = ""
+) -> CheckpointMismatchError:
+    """The error that lists what does not fit, at most ten and a count (S25)."""
+    shown = "\n  ".join(map(str, problems[:_MOST_PROBLEMS]))
+    more = len(problems) - _MOST_PROBLEMS
+    rest = f"\n  … and {more} more" if more > 0 else ""
+    return CheckpointMismatchError(
+        f"{len(problems)} value(s) do not fit the program; nothing was restored{advice}:\n  "
+        f"{shown}{rest}",
+        path=prefix,
+    )
 
 
 def _same_contents(first: Entry | None, second: Entry | None) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
-from checkpointable.restore.match import Mismatch
+from checkpointable.restore.match import find_mismatch, mismatch_error
 from checkpointable.restore.restore import Verify, assign_values, next_uid
 
 if TYPE_CHECKING:
@@ -113,19 +112,12 @@ class NameBasedRestore:
         self.missing, self.matched, self.ran = missing, len(chosen), True
 
     def _check(self, chosen: list[NamedValue]) -> None:
-        problems = []
-        for value in chosen:
-            dtype, shape = self.reader.dtype(value.name), self.reader.shape(value.name)
-            own_dtype, own_shape = value.value.dtype, value.value.shape
-            if dtype != own_dtype or (own_shape is not None and shape != own_shape):
-                problems.append(str(Mismatch(value.path, dtype, shape, own_dtype, own_shape)))
+        problems = [
+            problem
+            for path, _, name, _, value in chosen
+            if (problem := find_mismatch(self.reader, path, name, value.dtype, value.shape))
+        ]
         if problems:
-            shown = "\n  ".join(problems[:10])
-            rest = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
-            raise CheckpointMismatchError(
-                f"{len(problems)} value(s) do not fit the program; nothing was restored:\n  "
-                f"{shown}{rest}",
-                path=self.reader.prefix,
-            )
+            raise mismatch_error(self.reader.prefix, problems)
         if self._verify is True:
             self.reader.check([value.name for value in chosen])

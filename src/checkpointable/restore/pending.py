@@ -64,7 +64,7 @@ class Pending:
         if len(attributes) != 1 or attributes[0].name != VARIABLE_VALUE:
             return None
         key = attributes[0].checkpoint_key
-        problem = find_mismatch(restore, node_id, key, dtype, shape)
+        problem = find_mismatch(restore.reader, restore.paths[node_id], key, dtype, shape)
         if problem is not None:
             raise CheckpointMismatchError(str(problem), path=restore.reader.prefix, key=key)
         return as_array(restore.reader.get_tensor(key)), (restore.uid, node_id)

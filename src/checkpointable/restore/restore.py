@@ -8,11 +8,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
+from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.logs import logger
-from checkpointable.restore.match import Conflict, Match, NewSlot, match
+from checkpointable.restore.match import Conflict, Match, NewSlot, match, mismatch_error
 from checkpointable.restore.pending import Pending, as_array, leave_word
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = ["Restore", "Verify", "assign_values", "next_uid"]
 
 Verify = Literal["stream"] | bool
 
-_MOST_PROBLEMS = 10
 _uids = itertools.count(1)
 
 
@@ -136,14 +135,10 @@ class Restore:
     def _check(self, found: Match) -> None:
         """Raises before anything is changed (S25)."""
         if found.mismatches:
-            problems = [str(problem) for problem in found.mismatches.values()]
-            shown = "\n  ".join(problems[:_MOST_PROBLEMS])
-            more = len(problems) - _MOST_PROBLEMS
-            rest = f"\n  … and {more} more" if more > 0 else ""
-            raise CheckpointMismatchError(
-                f"{len(problems)} value(s) do not fit the program; nothing was restored "
-                f"(plan() shows likely renames):\n  {shown}{rest}",
-                path=self.reader.prefix,
+            raise mismatch_error(
+                self.reader.prefix,
+                list(found.mismatches.values()),
+                " (plan() shows likely renames)",
             )
         if self._verify is True:
             keys = [assignment.key for assignment in found.assignments]
