@@ -108,7 +108,8 @@ def _encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
         dim = b"\x08" + encode_varint(size) if size else b""
         dims.append(b"\x12" + encode_varint(len(dim)) + dim)
     body = b"".join(dims)
-    return b"\x08" + encode_varint(dtype) + b"\x12" + encode_varint(len(body)) + body
+    head = b"\x08" + encode_varint(dtype) if dtype else b""
+    return head + b"\x12" + encode_varint(len(body)) + body
 
 
 def encode_fields(
