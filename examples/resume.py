@@ -138,7 +138,7 @@ def child(directory: Path, die_at: int | None = None) -> int:
 
 def equal_bit_for_bit(a: Path, b: Path) -> bool:
     first, second = cp.load_checkpoint(a), cp.load_checkpoint(b)
-    table = Table("value", "shape", "resumed = undisturbed")
+    table = Table("value", "shape", "equal")
     keys = [key for key in first.keys() if key != "_CHECKPOINTABLE_OBJECT_GRAPH"]
     same = sorted(first.keys()) == sorted(second.keys())
     for key in keys:

@@ -13,12 +13,14 @@ import checkpointable as cp
 NAMES = {
     # what a program is built of
     *("Checkpointable", "Variable", "add_variable", "Optimizer", "List", "Dict"),
-    *("NoDependency", "NotCheckpointable", "PythonState", "Value"),
+    *("NoDependency", "NotCheckpointable", "Value"),
+    *("PythonState", "JSONState", "RandomState", "NumpyRandomState"),
     *("JSONState", "RandomState", "NumpyRandomState"),
     # the verbs
-    *("CheckpointableSaver", "Checkpoint", "latest_checkpoint"),
+    *("CheckpointableSaver", "Checkpoint", "Saver", "latest_checkpoint"),
     # what a restore returns
     *("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
+    *("Report", "ReportEntry", "Outcome"),
     # checkpoints without objects
     *("load_checkpoint", "list_variables", "object_metadata"),
     # errors
