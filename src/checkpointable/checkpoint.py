@@ -113,6 +113,7 @@ class Checkpoint(Checkpointable):
     def save(
         self,
         file_prefix: Path,
+        session: Any = None,
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
@@ -128,7 +129,10 @@ class Checkpoint(Checkpointable):
         counter.assign_add(1)
         try:
             prefix = self.write(
-                numbered_prefix(file_prefix, counter), durability=durability, progress=progress
+                numbered_prefix(file_prefix, counter),
+                session,
+                durability=durability,
+                progress=progress,
             )
         except BaseException:
             counter.assign_add(-1)  # what was not saved does not count
@@ -139,6 +143,7 @@ class Checkpoint(Checkpointable):
     def write(
         self,
         file_prefix: Path,
+        session: Any = None,
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
@@ -153,6 +158,7 @@ class Checkpoint(Checkpointable):
             self._target,
             prefix,
             attached=self._extra(),
+            session=session,
             durability=durability,
             progress=progress,
         )

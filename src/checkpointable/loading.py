@@ -47,7 +47,7 @@ def restore_objects(
       optional: paths that a name-based checkpoint may lack.
     """
     if save_path is None:
-        return InitializationOnlyStatus()
+        return InitializationOnlyStatus(root, attached)
     reader = BundleReader(checkpoint_prefix(save_path))
     try:
         if GRAPH_KEY not in reader:

@@ -14,9 +14,10 @@ from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Value
 from checkpointable.logs import logger
 from checkpointable.management import checkpoint_prefix
+from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
-from checkpointable.restore.restore import assign_values, next_uid
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix, record_of_value
+from checkpointable.restore.restore import assign_values, next_uid, record_values
+from checkpointable.saving import Durability, Path, Progress, numbered_prefix, records_of_values
 from checkpointable.state_file import CheckpointState, write_state
 
 if TYPE_CHECKING:
@@ -89,10 +90,9 @@ class Saver:
         Returns:
           The checkpoint's full path, to be given to `restore`.
         """
-        prefix = numbered_prefix(file_prefix, checkpoint_number)
-        records = [
-            record_of_value(name, value) for name, (value, _) in sorted(self._values().items())
-        ]
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        values = [(name, value) for name, (value, _) in sorted(self._values().items())]
+        records = records_of_values(values, session)
         write_bundle(prefix, records, durability=durability, progress=progress)
         self._note(prefix, durability)
         return prefix
@@ -111,7 +111,10 @@ class Saver:
             _check(reader, values)
             if verify is True:
                 reader.check(values)
-            assign_values(reader, [(name, value) for name, (value, _) in values.items()], verify)
+            pairs = [(name, value) for name, (value, _) in values.items()]
+            assign_values(reader, pairs, verify)
+            for executor, own in by_executor(record_values(pairs)):
+                executor.run(own, reader, session)
         for name, (_, record) in values.items():
             for attribute in _attributes(self._variables[name]):
                 record.sources[attribute] = (uid, 0)

@@ -68,8 +68,8 @@ class CheckpointableSaver:
             names its path.
           CheckpointIOError: the system refused; the checkpoints that were there still are.
         """
-        prefix = numbered_prefix(file_prefix, checkpoint_number)
-        write_objects(self._root, prefix, durability=durability, progress=progress)
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        write_objects(self._root, prefix, session=session, durability=durability, progress=progress)
         update_checkpoint_state(os.path.dirname(prefix), prefix, durability=durability)
         return prefix
 

@@ -15,6 +15,7 @@ from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
 from checkpointable.graph.value import STRING, Value, as_string_array
 from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.restore.executors import by_executor
 
 __all__ = [
     "Attached",
@@ -22,7 +23,7 @@ __all__ = [
     "Path",
     "Progress",
     "numbered_prefix",
-    "record_of_value",
+    "records_of_values",
     "write_objects",
 ]
 
@@ -32,13 +33,17 @@ Progress = Callable[[int, int, str], None]
 Attached = Sequence[tuple[str, Any]]
 
 
-def numbered_prefix(file_prefix: Path, checkpoint_number: Any) -> str:
-    """`<prefix>-<number>`, or the prefix itself if there is no number."""
+def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
+    """`<prefix>-<number>`, or the prefix itself if there is no number.
+
+    Args:
+      session: evaluates a number that is a variable of graph mode (S36).
+    """
     prefix = os.fspath(file_prefix)
     if not isinstance(prefix, str):
         raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
     if checkpoint_number is not None:
-        return f"{prefix}-{_as_int(checkpoint_number)}"
+        return f"{prefix}-{_as_int(checkpoint_number, session)}"
     if not os.path.basename(prefix):
         raise ValueError(
             f"file_prefix {prefix!r} names a directory: add the beginning of the files' names, "
@@ -47,11 +52,13 @@ def numbered_prefix(file_prefix: Path, checkpoint_number: Any) -> str:
     return prefix
 
 
-def _as_int(number: Any) -> int:
+def _as_int(number: Any, session: Any) -> int:
     """The value of an int, or of a scalar variable or tensor of any framework."""
     if hasattr(number, "__index__") and not hasattr(number, "numpy"):
         return int(number.__index__())
-    array = np.asarray(number.detach() if hasattr(number, "detach") else number)
+    array = _number_in_graph(number, session)
+    if array is None:
+        array = np.asarray(number.detach() if hasattr(number, "detach") else number)
     if array.size != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
@@ -59,18 +66,30 @@ def _as_int(number: Any) -> int:
     return int(array.reshape(()))
 
 
+def _number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The value of a variable of graph mode; None for anything else."""
+    adapter = adapter_of(number)
+    values = {} if adapter is None else adapter.values(number)
+    for value in values.values():
+        if isinstance(value, Value) and value.executor is not None:
+            return np.asarray(value.executor.read([value], session)[0])
+    return None
+
+
 def write_objects(
     root: Any,
     prefix: str,
     *,
     attached: Attached = (),
+    session: Any = None,
     durability: Durability = "fsync",
     progress: Progress | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
     found = walk(root, adapter_of, attached)
     graph = ObjectGraph()
-    records = list(_records(found, graph))
+    values = list(_values(found, graph))
+    records = records_of_values(values, session)
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
     records.append(
@@ -79,8 +98,8 @@ def write_objects(
     write_bundle(prefix, records, durability=durability, progress=progress)
 
 
-def _records(found: ObjectWalk, graph: ObjectGraph) -> Iterator[Record]:
-    """What is to be written; fills `graph` as it goes."""
+def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]]:
+    """(key, value) of what is to be written; fills `graph` as it goes."""
     for node_id, obj in enumerate(found.objects):
         adapter = found.adapters[node_id]
         node = Node(children=found.children[node_id])
@@ -101,11 +120,36 @@ def _records(found: ObjectWalk, graph: ObjectGraph) -> Iterator[Record]:
             key = value_key(path, attribute)
             value = made if isinstance(made, Value) else made(key)
             attributes.append(Attribute(attribute, full_name, key))
-            yield record_of_value(key, value)
+            yield key, value
         node.attributes = attributes
 
 
-def record_of_value(key: str, value: Value) -> Record:
+def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:
+    """What is to be written, (key, value) each.
+
+    Args:
+      session: evaluates values of graph mode (S36).
+    """
+    evaluated: dict[str, Any] = {}
+    for executor, own in by_executor(values):
+        contents = executor.read([value for _, value in own], session)
+        evaluated.update(zip((key for key, _ in own), contents, strict=True))
+    return [
+        _record(key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
+        for key, value in values
+    ]
+
+
+class _Evaluated(Value):
+    """A value of graph mode with its contents."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Value, contents: Any) -> None:
+        super().__init__(value.dtype, value.shape, lambda: contents, value.write)
+
+
+def _record(key: str, value: Value) -> Record:
     """What is to be written under `key` for a value.
 
     Raises:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from checkpointable.graph.executor import Executor
 
 __all__ = ["STRING", "Value", "ValueFactory", "Values", "as_dtype", "as_string_array"]
 
@@ -99,6 +102,10 @@ class Value:
     """
 
     __slots__ = ("_read", "_write", "dtype", "memory", "shape")
+
+    # What acts for this value as long as it cannot be read or assigned itself; a subclass for
+    # such values has one.
+    executor: Executor | None = None
 
     def __init__(
         self,

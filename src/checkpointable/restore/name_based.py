@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
+from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
-from checkpointable.restore.restore import Verify, assign_values, next_uid
+from checkpointable.restore.restore import Verify, assign_values, next_uid, record_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ class NameBasedRestore:
         self._verify = verify
         self._uid = next_uid()
 
-    def run(self, root: Any, attached: Sequence[tuple[str, Any]]) -> None:
+    def run(self, root: Any, attached: Sequence[tuple[str, Any]], session: Any) -> None:
         """Restores every value that has something under its name.
 
         Raises:
@@ -106,10 +107,17 @@ class NameBasedRestore:
             else:
                 missing[value.path] = value.name
         self._check(chosen)
-        assign_values(self.reader, [(value.name, value.value) for value in chosen], self._verify)
+        values = [(value.name, value.value) for value in chosen]
+        assign_values(self.reader, values, self._verify)
+        for executor, own in by_executor(record_values(values)):
+            executor.run(own, self.reader, session)
         for value in chosen:
             value.record.sources[value.attribute] = (self._uid, 0)
         self.missing, self.matched, self.ran = missing, len(chosen), True
+
+    def is_set(self, record: ObjectRecord, attribute: str) -> bool:
+        """Whether this or a later restore has set a value, or is going to (S35)."""
+        return record.sources.get(attribute, (0, 0))[0] >= self._uid
 
     def _check(self, chosen: list[NamedValue]) -> None:
         problems = [

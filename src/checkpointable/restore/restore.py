@@ -12,6 +12,7 @@ from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.logs import logger
+from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import Conflict, Match, NewSlot, match, mismatch_error
 from checkpointable.restore.pending import Pending, as_array, leave_word
 
@@ -67,6 +68,7 @@ class Restore:
         self._verify = verify
         self._expect_partial = _Flag()
         self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
+        self._recorded: list[tuple[str, Value]] = []
         self._check_keys()
         weakref.finalize(
             self, _finish, reader, self.value_count, self.consumed, self._expect_partial
@@ -112,6 +114,11 @@ class Restore:
     def expect_partial(self) -> None:
         """Silences the warning that values were never used (S30)."""
         self._expect_partial.set = True
+
+    def run_recorded(self, session: Any) -> None:
+        """Restores the values whose restoring was recorded, all that are known by now (S34)."""
+        for executor, own in by_executor(self._recorded):
+            executor.run(own, self.reader, session)
 
     def match(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> Match:
         """What `attach` would do."""
@@ -162,16 +169,14 @@ class Restore:
                 self.paths[conflict.node_id] or "the root",
                 conflict.what,
             )
-        if len(self.consumed) == self.value_count:
+        if len(self.consumed) == self.value_count and not self._recorded:
             # What still waits can only be a second claim, which needs no file.
             self.reader.close()
 
     def _assign(self, found: Match) -> None:
-        assign_values(
-            self.reader,
-            [(assignment.key, assignment.value) for assignment in found.assignments],
-            self._verify,
-        )
+        values = [(assignment.key, assignment.value) for assignment in found.assignments]
+        self._recorded += record_values(values)
+        assign_values(self.reader, values, self._verify)
         for assignment in found.assignments:
             assignment.record.sources[assignment.attribute] = (self.uid, assignment.node_id)
             self.consumed.add((assignment.node_id, assignment.attribute))
@@ -194,15 +199,26 @@ class Restore:
         self.consumed.add((node_id, VARIABLE_VALUE))
 
 
+def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Records the restoring of values that cannot be assigned yet, and returns these (S34)."""
+    recorded = [(key, value) for key, value in values if value.executor is not None]
+    for executor, own in by_executor(recorded):
+        executor.record([value for _, value in own])
+    return recorded
+
+
 def assign_values(
     reader: BundleReader, values: Iterable[tuple[str, Value]], verify: Verify
 ) -> None:
     """Assigns what `reader` holds under the keys; what fits has been checked by now.
 
     Where all was to be verified before the first assignment (`verify=True`), it has been.
+    Values that an executor acts for are left to it.
     """
     in_memory: list[tuple[str, Any]] = []
     for key, value in values:
+        if value.executor is not None:
+            continue
         if value.memory is not None:
             in_memory.append((key, value.memory))
         else:

@@ -9,6 +9,7 @@ from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.build import State
+from checkpointable.restore.executors import initialize
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.status.status import LoadStatus, label, listing
 
@@ -151,10 +152,29 @@ class CheckpointLoadStatus(LoadStatus):
         return self
 
     def run_restore_ops(self, session: Any = None) -> None:
-        """Does nothing eagerly: values are in place when `restore` returns (S34)."""
+        """Restores what could only be recorded, as far as it is known by now (S34).
+
+        That is so in graph mode; eager values are in place when `restore` returns, and nothing
+        is left to do. May be called while `assert_consumed` still fails, and again.
+
+        Args:
+          session: runs the operations of a TensorFlow graph; None: the default session.
+        """
+        self._restore.run_recorded(session)
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Does nothing eagerly: variables are initialized when they are made (S35)."""
+        """As `run_restore_ops`, and initializes what is not in the checkpoint (S35).
+
+        Variables that a later restore is going to set are left alone.
+        """
+        self.run_restore_ops(session)
+        uid = self._restore.uid
+        initialize(
+            self._root,
+            self._attached,
+            session,
+            lambda record, attribute: record.sources.get(attribute, (0, 0))[0] >= uid,
+        )
 
     def expect_partial(self) -> CheckpointLoadStatus:
         """Silences the warning that values of the checkpoint were never used (S30)."""

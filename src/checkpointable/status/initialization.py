@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from checkpointable.restore.executors import initialize
+from checkpointable.restore.restore import next_uid
 from checkpointable.status.status import LoadStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["InitializationOnlyStatus"]
 
 
 class InitializationOnlyStatus(LoadStatus):
     """The status of `restore(None)`: there was no checkpoint (S32)."""
+
+    def __init__(self, root: Any, attached: Sequence[tuple[str, Any]] = ()) -> None:
+        self._root = root
+        self._attached = attached
+        self._uid = next_uid()
 
     def assert_consumed(self) -> InitializationOnlyStatus:
         """Always raises AssertionError."""
@@ -29,7 +39,16 @@ class InitializationOnlyStatus(LoadStatus):
         raise self._error()
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Initializes the variables; eagerly they were when they were made."""
+        """Initializes the variables (graph mode); eagerly they were when they were made (S35).
+
+        Variables that a later restore is going to set are left alone.
+        """
+        initialize(
+            self._root,
+            self._attached,
+            session,
+            lambda record, attribute: record.sources.get(attribute, (0, 0))[0] > self._uid,
+        )
 
     @staticmethod
     def _error() -> AssertionError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.logs import logger
+from checkpointable.restore.executors import initialize
 from checkpointable.status.status import LoadStatus, listing
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ class NameBasedSaverStatus(LoadStatus):
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
-        self._restore.run(self._root, self._attached)
+        self._restore.run(self._root, self._attached, session)
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Restores what is in the checkpoint; eagerly the rest is initialized already."""
+        """Restores what is in the checkpoint and initializes the rest (graph mode, S35)."""
         self.run_restore_ops(session)
+        initialize(self._root, self._attached, session, self._restore.is_set)
 
     def allow_missing(self, *patterns: str) -> NameBasedSaverStatus:
         """As `CheckpointLoadStatus.allow_missing`."""

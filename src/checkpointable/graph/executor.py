@@ -1,0 +1,50 @@
+"""What acts for values that exist only as a description so far: the interface."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from checkpointable.graph.value import Value
+
+__all__ = ["Executor", "Source"]
+
+
+class Source(Protocol):
+    """Where restored contents come from: the reader of a checkpoint."""
+
+    prefix: str
+
+    def get_tensor(self, key: str) -> Any:
+        """The contents in a fresh array, verified; `bytes` for a scalar string."""
+
+    def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
+        """Fills arrays of the contents' dtype and shape."""
+
+
+class Executor(abc.ABC):
+    """Acts for values that exist only as a description: variables of a graph that is being
+    built, parameters without memory (S34-S36).
+
+    Restoring such a value is recorded, and done when somebody says so. One executor acts for
+    all values of one kind (of one graph, say), so that it can do many in one step.
+    """
+
+    @abc.abstractmethod
+    def record(self, values: Sequence[Value]) -> None:
+        """Prepares restoring these values; nothing is read or assigned. Must be repeatable."""
+
+    @abc.abstractmethod
+    def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
+        """Restores recorded values, (key, value) each, from `source`."""
+
+    @abc.abstractmethod
+    def initialize(self, values: Sequence[Value], session: Any) -> None:
+        """Gives these values, which no restore sets, their initial contents."""
+
+    @abc.abstractmethod
+    def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
+        """The present contents, as `Value.read` would give them."""
