@@ -1,0 +1,92 @@
+"""Turning a name-based checkpoint into an object-based one, without any objects (S38)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, value_key
+from checkpointable.graph.value import as_string_array
+from checkpointable.management import checkpoint_prefix
+from checkpointable.saving import Durability, Path, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["reencode_checkpoint"]
+
+
+def reencode_checkpoint(
+    source: Path,
+    target: Path,
+    *,
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+) -> str:
+    """Writes a name-based checkpoint again with an object graph made of its names.
+
+    `conv1/weights` becomes the object at the path `conv1/weights`: a name's segments are the
+    local names of objects, one below the other. A value whose name begins those of others
+    (`conv1/weights` and `conv1/weights/Adam`) is an object with both a value and dependencies.
+
+    Args:
+      source: a name-based checkpoint.
+      target: the prefix to write.
+
+    Returns:
+      `target`, to be given to `restore`.
+
+    Raises:
+      CheckpointUnsupportedError: `source` has an object graph already.
+      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
+    """
+    prefix = os.fspath(target)
+    with BundleReader(checkpoint_prefix(source)) as reader:
+        if GRAPH_KEY in reader:
+            raise CheckpointUnsupportedError(
+                "this checkpoint has an object graph already; rename changes its paths",
+                path=reader.prefix,
+            )
+        graph, keys = _graph_of_names(reader.keys())
+        records = [
+            Record(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
+            for name, key in keys.items()
+        ]
+        encoded = as_string_array(encode_graph(graph))
+        records.append(Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
+        write_bundle(prefix, records, durability=durability, progress=progress)
+    return prefix
+
+
+def _read(reader: BundleReader, name: str) -> Callable[[], Any]:
+    def read() -> Any:
+        contents = reader.get_tensor(name)
+        return as_string_array(contents) if isinstance(contents, bytes) else contents
+
+    return read
+
+
+def _graph_of_names(names: list[str]) -> tuple[ObjectGraph, dict[str, str]]:
+    """A tree of objects with these names as paths, and the key of each name's value."""
+    graph = ObjectGraph([Node(children=[])])
+    ids: dict[tuple[str, ...], int] = {(): 0}
+    keys: dict[str, str] = {}
+    for name in names:
+        segments = tuple(name.split("/"))
+        for depth in range(1, len(segments) + 1):
+            if segments[:depth] not in ids:
+                ids[segments[:depth]] = len(graph.nodes)
+                parent = graph.nodes[ids[segments[: depth - 1]]]
+                parent.children = [*parent.children, Child(len(graph.nodes), segments[depth - 1])]
+                graph.nodes.append(Node(children=[]))
+        path = ""
+        for segment in segments:
+            path = join(path, segment)
+        keys[name] = value_key(path, VARIABLE_VALUE)
+        graph.nodes[ids[segments]].attributes = [Attribute(VARIABLE_VALUE, name, keys[name])]
+    graph.mark_nodes_with_values()
+    return graph, keys
