@@ -17,7 +17,7 @@ from checkpointable.restore.match import Conflict, Match, NewSlot, match, mismat
 from checkpointable.restore.pending import Pending, as_array, leave_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import ObjectRecord
@@ -66,12 +66,19 @@ class Restore:
         self.value_count = sum(len(node.attributes) for node in graph.nodes)
         self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
         self._verify = verify
+        self._waived: set[tuple[int, str]] = set()
         self._expect_partial = _Flag()
         self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
         self._recorded: list[tuple[str, Value]] = []
         self._check_keys()
         weakref.finalize(
-            self, _finish, reader, self.value_count, self.consumed, self._expect_partial
+            self,
+            _finish,
+            reader,
+            self.value_count,
+            self.consumed,
+            self._waived,
+            self._expect_partial,
         )
 
     def _check_keys(self) -> None:
@@ -114,6 +121,10 @@ class Restore:
     def expect_partial(self) -> None:
         """Silences the warning that values were never used (S30)."""
         self._expect_partial.set = True
+
+    def waive(self, is_waived: Callable[[str], bool]) -> None:
+        """Leaves values out of that warning, by the paths of their nodes."""
+        self._waived.update(place for place in self.values if is_waived(self.paths[place[0]]))
 
     def run_recorded(self, session: Any) -> None:
         """Restores the values whose restoring was recorded, all that are known by now (S34)."""
@@ -253,15 +264,17 @@ def _finish(
     reader: BundleReader,
     value_count: int,
     consumed: set[tuple[int, str]],
+    waived: set[tuple[int, str]],
     expect_partial: _Flag,
 ) -> None:
     """Closes the files and says, once, if values were never used (S30)."""
     reader.close()
-    if len(consumed) < value_count and not expect_partial.set:
+    unused = value_count - len(consumed | waived)
+    if unused and not expect_partial.set:
         logger.warning(
             "%s: %d of %d values were never restored into an object; "
             "status.assert_consumed() names them, status.expect_partial() silences this",
             reader.prefix,
-            value_count - len(consumed),
+            unused,
             value_count,
         )

@@ -98,6 +98,7 @@ class CheckpointLoadStatus(LoadStatus):
         for pattern in patterns:
             path_pattern(pattern)  # refuses a malformed one here, not in an assertion
         self._allowed += patterns
+        self._restore.waive(self._is_allowed)
         return self
 
     def assert_consumed(self) -> CheckpointLoadStatus:
