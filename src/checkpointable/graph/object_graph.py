@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from checkpointable.graph.paths import escape, slot_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Attribute", "Child", "Node", "NodePaths", "ObjectGraph", "SlotVariable"]
 
@@ -69,8 +69,12 @@ class ObjectGraph:
 
     nodes: list[Node] = field(default_factory=list)
 
-    def mark_nodes_with_values(self) -> None:
-        """Sets `has_checkpoint_values` on every node: it, or what it leads to, has values."""
+    def mark_nodes_with_values(self, also: Iterable[int] = ()) -> None:
+        """Sets `has_checkpoint_values` on every node: it, or what it leads to, has values.
+
+        Args:
+          also: nodes that count as having some.
+        """
         parents: dict[int, list[int]] = {}
         queue: list[int] = []
         for node_id, node in enumerate(self.nodes):
@@ -79,6 +83,7 @@ class ObjectGraph:
                 parents.setdefault(child.node_id, []).append(node_id)
             if node.attributes or node.slot_variables or node.registered_saver:
                 queue.append(node_id)
+        queue += also
         for node_id in queue:
             self.nodes[node_id].has_checkpoint_values = True
         while queue:

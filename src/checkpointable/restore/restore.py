@@ -65,6 +65,7 @@ class Restore:
         self.conflicts: list[Conflict] = []
         self.value_count = sum(len(node.attributes) for node in graph.nodes)
         self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
+        self._mark_slotted_nodes()
         self._verify = verify
         self._waived: set[tuple[int, str]] = set()
         self._expect_partial = _Flag()
@@ -80,6 +81,12 @@ class Restore:
             self._waived,
             self._expect_partial,
         )
+
+    def _mark_slotted_nodes(self) -> None:
+        """An object without values that has slots is waited for too: its slots are values."""
+        slotted = [n for n in self.slots_of_variable if not self.graph.nodes[n].may_have_values]
+        if slotted:
+            self.graph.mark_nodes_with_values(slotted)
 
     def _check_keys(self) -> None:
         for node_id, node in enumerate(self.graph.nodes):
