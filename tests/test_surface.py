@@ -18,6 +18,9 @@ NAMES = {
     *("JSONState", "RandomState", "NumpyRandomState"),
     # the verbs
     *("CheckpointableSaver", "Checkpoint", "Saver", "latest_checkpoint"),
+    # many checkpoints
+    *("CheckpointManager", "checkpoints_iterator"),
+    *("get_checkpoint_state", "update_checkpoint_state"),
     # what a restore returns
     *("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
     *("Report", "ReportEntry", "Outcome"),
@@ -78,6 +81,27 @@ def test_a_public_name_is_in_the_documentation(name):
         (cp.Optimizer.add_slot, ["self", "variable", "slot_name", "initial"]),
         (cp.Optimizer.get_slot, ["self", "variable", "slot_name"]),
         (cp.latest_checkpoint, ["directory"]),
+        (
+            cp.CheckpointManager,
+            [
+                *("checkpoint", "directory", "max_to_keep", "keep_checkpoint_every_n_hours"),
+                *("checkpoint_name", "step_counter", "checkpoint_interval", "init_fn"),
+            ],
+        ),
+        (cp.CheckpointManager.save, ["self", "checkpoint_number", "check_interval"]),
+        (
+            cp.checkpoints_iterator,
+            ["directory", "min_interval_secs", "timeout", "timeout_fn"],
+        ),
+        (cp.get_checkpoint_state, ["checkpoint_dir", "latest_filename"]),
+        (
+            cp.update_checkpoint_state,
+            [
+                *("save_dir", "model_checkpoint_path", "all_model_checkpoint_paths"),
+                *("latest_filename", "all_model_checkpoint_timestamps"),
+                "last_preserved_timestamp",
+            ],
+        ),
     ],
 )
 def test_parameters_keep_their_names(function, parameters):

@@ -16,8 +16,12 @@ from checkpointable.errors import CheckpointNotFoundError as CheckpointNotFoundE
 from checkpointable.errors import CheckpointPermissionError as CheckpointPermissionError
 from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
 from checkpointable.graph.value import Value as Value
+from checkpointable.management import get_checkpoint_state as get_checkpoint_state
 from checkpointable.management import latest_checkpoint as latest_checkpoint
+from checkpointable.management import update_checkpoint_state as update_checkpoint_state
+from checkpointable.manager import CheckpointManager as CheckpointManager
 from checkpointable.name_based_saver import Saver as Saver
+from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
 from checkpointable.reading import list_variables as list_variables
 from checkpointable.reading import load_checkpoint as load_checkpoint
 from checkpointable.reading import object_metadata as object_metadata
@@ -49,6 +53,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointIOError",
     "CheckpointLoadStatus",
+    "CheckpointManager",
     "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointPermissionError",
@@ -74,8 +79,11 @@ __all__ = [
     "Variable",
     "__version__",
     "add_variable",
+    "checkpoints_iterator",
+    "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
     "load_checkpoint",
     "object_metadata",
+    "update_checkpoint_state",
 ]

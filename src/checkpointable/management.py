@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
@@ -11,7 +12,18 @@ from checkpointable.logs import logger
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
 from checkpointable.storage import LocalStorage, temporary_of
 
-__all__ = ["checkpoint_prefix", "latest_checkpoint", "list_checkpoints", "update_checkpoint_state"]
+__all__ = [
+    "checkpoint_prefix",
+    "find_latest",
+    "get_checkpoint_state",
+    "is_whole",
+    "latest_checkpoint",
+    "list_checkpoints",
+    "named_latest",
+    "update_checkpoint_state",
+]
+
+Path = str | os.PathLike[str]
 
 _INDEX = ".index"
 _NUMBER = re.compile(r"-(\d{1,18})$")
@@ -39,8 +51,20 @@ def latest_checkpoint(
       CheckpointPermissionError: the directory cannot be read.
     """
     directory = os.fspath(directory)
+    chosen, problem = find_latest(directory, latest_filename)
+    if chosen is not None and problem is not None:
+        logger.warning("%s: %s; using %s", directory, problem, chosen)
+    return chosen
+
+
+def find_latest(
+    directory: str, latest_filename: str | None = None
+) -> tuple[str | None, str | None]:
+    """The latest checkpoint, and why it is not the one that the state file names.
+
+    Args, errors: as `latest_checkpoint`.
+    """
     name = latest_filename or STATE_FILE_NAME
-    prefixes = list_checkpoints(directory)
     try:
         state = read_state(directory, name)
         problem = f"no state file {name!r}"
@@ -48,17 +72,25 @@ def latest_checkpoint(
         state, problem = None, f"the state file cannot be used ({error})"
     if state is not None:
         latest = _present(state.model_checkpoint_path, directory)
-        if latest is not None and _is_whole(latest):
-            return latest
+        if latest is not None and is_whole(latest):
+            return latest, None
         problem = (
             f"the state file {name!r} names {state.model_checkpoint_path}, which is "
             f"{'damaged' if latest else 'not there'}"
         )
+    prefixes = list_checkpoints(directory)
     if not prefixes:
+        return None, problem
+    return next(filter(is_whole, prefixes), prefixes[0]), problem
+
+
+def named_latest(directory: str) -> str | None:
+    """The checkpoint that the state file names, whole or not; None if there is none."""
+    try:
+        state = read_state(directory)
+    except CheckpointError:
         return None
-    chosen = next(filter(_is_whole, prefixes), prefixes[0])
-    logger.warning("%s: %s; using %s", directory, problem, chosen)
-    return chosen
+    return None if state is None else _present(state.model_checkpoint_path, directory)
 
 
 def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
@@ -94,8 +126,11 @@ def _present(path: str, directory: str) -> str | None:
     return None
 
 
-def _is_whole(prefix: str) -> bool:
-    """Whether the index is sound and the data files are all there, in full length."""
+def is_whole(prefix: str) -> bool:
+    """Whether the index is sound and the data files are all there, in full length.
+
+    That is what a crash can leave; damaged bytes are what `BundleReader.verify` finds.
+    """
     try:
         with BundleReader(prefix) as reader:
             reader.check(())
@@ -129,7 +164,77 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
     return latest
 
 
-def update_checkpoint_state(directory: str, latest: str, *, durability: str = "fsync") -> None:
-    """Makes `latest` the directory's latest checkpoint, and the only one listed (S16)."""
-    state = CheckpointState(latest, [latest])
-    write_state(directory, state, durability=durability)
+def get_checkpoint_state(
+    checkpoint_dir: Path, latest_filename: str | None = None
+) -> CheckpointState | None:
+    """What the state file of a directory says; None if there is none.
+
+    Its paths are whole ones: relative ones are joined to the directory.
+
+    Args:
+      checkpoint_dir: the directory.
+      latest_filename: the state file's name, if it is not "checkpoint".
+
+    Returns:
+      `.model_checkpoint_path`, `.all_model_checkpoint_paths`,
+      `.all_model_checkpoint_timestamps`, `.last_preserved_timestamp`.
+
+    Raises:
+      CheckpointCorruptError: it is no state file. (TensorFlow returns None then, as if nothing
+        had ever been saved.)
+      CheckpointIOError, CheckpointPermissionError: it cannot be read.
+    """
+    return read_state(os.fspath(checkpoint_dir), latest_filename or STATE_FILE_NAME)
+
+
+def update_checkpoint_state(
+    save_dir: Path,
+    model_checkpoint_path: Path,
+    all_model_checkpoint_paths: Sequence[Path] | None = None,
+    latest_filename: str | None = None,
+    all_model_checkpoint_timestamps: Sequence[float] | None = None,
+    last_preserved_timestamp: float | None = None,
+    *,
+    durability: str = "fsync",
+) -> None:
+    """Writes the state file of a directory: which checkpoint is the latest, which are kept.
+
+    Paths in the directory are written relative to it, so that it can be moved (S16).
+
+    Args:
+      save_dir: the directory.
+      model_checkpoint_path: the latest checkpoint; a relative path is one from the working
+        directory, or from `save_dir` if that is absolute (as in TensorFlow).
+      all_model_checkpoint_paths: all that are kept, oldest first; the latest is added if it
+        is not the last. None: the latest alone.
+      latest_filename: the state file's name, if it is not "checkpoint".
+      all_model_checkpoint_timestamps: when each was made, seconds since the epoch.
+      last_preserved_timestamp: when a manager last kept one for good.
+      durability: "fsync" or "flush", as for `save`.
+
+    Raises:
+      ValueError: not as many timestamps as paths.
+      RuntimeError: the checkpoint has the state file's own name.
+      CheckpointIOError: the system refused; the state file is as it was.
+    """
+    directory = os.fspath(save_dir)
+    name = latest_filename or STATE_FILE_NAME
+    latest = _from(directory, model_checkpoint_path)
+    paths = [_from(directory, path) for path in all_model_checkpoint_paths or ()]
+    if not paths or paths[-1] != latest:
+        paths.append(latest)
+    times = list(all_model_checkpoint_timestamps or ())
+    if times and len(times) != len(paths):
+        raise ValueError(
+            f"all_model_checkpoint_timestamps has {len(times)} times for {len(paths)} checkpoints "
+            f"({', '.join(paths)})"
+        )
+    if os.path.abspath(latest) == os.path.abspath(os.path.join(directory, name)):
+        raise RuntimeError(f"{latest} is the state file: a checkpoint needs another name")
+    state = CheckpointState(latest, paths, times, last_preserved_timestamp)
+    write_state(directory, state, name=name, durability=durability)
+
+
+def _from(directory: str, path: Path) -> str:
+    given = os.fspath(path)
+    return os.path.join(directory, given) if os.path.isabs(directory) else given

@@ -20,13 +20,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from checkpointable._protobuf import message_classes
-from checkpointable.errors import CheckpointCorruptError, CheckpointNotFoundError
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointNotFoundError,
+    CheckpointUnsupportedError,
+)
 from checkpointable.storage import LocalStorage, Storage, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "write_state"]
+__all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "relative_path", "write_state"]
 
 STATE_FILE_NAME = "checkpoint"
 # A line a checkpoint: more than this is no state file, and is not read into memory.
@@ -114,12 +118,21 @@ def write_state(
     durability: str = "fsync",
     storage: Storage | None = None,
 ) -> None:
-    """Replaces the state file of a directory, in one step."""
+    """Replaces the state file of a directory, in one step.
+
+    Raises:
+      CheckpointUnsupportedError: a path that is not Unicode, which the format cannot hold.
+      CheckpointIOError: the system refused.
+    """
     from google.protobuf import text_format
 
+    latest = relative_path(directory, state.model_checkpoint_path)
+    paths = _all_relative(directory, state)
+    for path in (*paths, latest):
+        _check_text(path, os.path.join(directory, name))
     message = _message_class()()
-    message.model_checkpoint_path = _relative(directory, state.model_checkpoint_path)
-    message.all_model_checkpoint_paths.extend(_all_relative(directory, state))
+    message.model_checkpoint_path = latest
+    message.all_model_checkpoint_paths.extend(paths)
     message.all_model_checkpoint_timestamps.extend(state.all_model_checkpoint_timestamps)
     if state.last_preserved_timestamp is not None:
         message.last_preserved_timestamp = state.last_preserved_timestamp
@@ -129,9 +142,19 @@ def write_state(
     )
 
 
+def _check_text(path: str, state_file: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise CheckpointUnsupportedError(
+            f"the state file is text and cannot hold the name {path!a}, which is not Unicode",
+            path=state_file,
+        ) from None
+
+
 def _all_relative(directory: str, state: CheckpointState) -> Sequence[str]:
-    paths = [_relative(directory, path) for path in state.all_model_checkpoint_paths]
-    latest = _relative(directory, state.model_checkpoint_path)
+    paths = [relative_path(directory, path) for path in state.all_model_checkpoint_paths]
+    latest = relative_path(directory, state.model_checkpoint_path)
     return paths if latest in paths else [*paths, latest]
 
 
@@ -139,9 +162,13 @@ def _absolute(directory: str, path: str) -> str:
     return os.path.join(directory, path)  # an absolute path stays as it is
 
 
-def _relative(directory: str, path: str) -> str:
-    """`path` as seen from `directory`; as it is if it lies elsewhere."""
+def relative_path(directory: str, path: str) -> str:
+    """`path` as seen from `directory`; whole if it lies elsewhere."""
     whole = os.path.abspath(path)
     base = os.path.abspath(directory)
-    relative = os.path.relpath(whole, base)
-    return whole if relative.startswith(os.pardir) else relative
+    try:
+        relative = os.path.relpath(whole, base)
+    except ValueError:  # on another drive
+        return whole
+    outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
+    return whole if outside else relative
