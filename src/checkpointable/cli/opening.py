@@ -1,0 +1,79 @@
+"""From what the user types to an open checkpoint, and its values as rows."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, NamedTuple
+
+import typer
+
+from checkpointable.bundle import BundleReader, itemsize
+from checkpointable.cli.text import dtype_name
+from checkpointable.errors import CheckpointError
+from checkpointable.management import checkpoint_prefix
+from checkpointable.reading import load_checkpoint
+from checkpointable.state_file import read_state
+
+__all__ = ["JsonOption", "PathArgument", "Stored", "named_prefix", "open_checkpoint", "stored"]
+
+PathArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH", help="A prefix, an .index file, or a directory (its latest checkpoint)."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/command-line.md).")]
+
+
+class Stored(NamedTuple):
+    """What the index says of a value.
+
+    Attributes:
+      key: under which it is stored.
+      dtype: the name of its data type.
+      shape: its dimensions.
+      size: the bytes it takes in the data files; a partitioned value's parts together.
+    """
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "key": self.key,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "bytes": self.size,
+        }
+
+
+def open_checkpoint(path: str) -> BundleReader:
+    """The checkpoint that PATH means."""
+    return load_checkpoint(path)
+
+
+def named_prefix(path: str) -> str:
+    """The prefix that PATH means, also where that checkpoint is damaged.
+
+    Of a directory it is the one that the state file names, where `checkpoint_prefix` would
+    go back to an older one that is whole: whoever verifies wants to hear of it.
+    """
+    if os.path.isdir(path) and not os.path.exists(f"{path}.index"):
+        try:
+            state = read_state(path)
+        except CheckpointError:
+            state = None  # `checkpoint_prefix` warns of it
+        if state is not None and os.path.exists(f"{state.model_checkpoint_path}.index"):
+            return state.model_checkpoint_path
+    return checkpoint_prefix(path)
+
+
+def stored(reader: BundleReader, key: str) -> Stored:
+    """What the index says of the value `key`."""
+    entry = reader.entry(key)
+    size = entry.size
+    if entry.slices:
+        size = entry.num_elements * itemsize(entry.dtype)
+    return Stored(key, dtype_name(entry.dtype), entry.shape, size)

@@ -1,0 +1,135 @@
+"""`checkpointable verify`: every checksum of a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from checkpointable.bundle import BundleReader, Damage
+from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
+from checkpointable.cli.output import Output, write_json
+from checkpointable.cli.text import bytes_text, counted, printable
+from checkpointable.errors import CheckpointCorruptError
+from checkpointable.graph.encoding import decode_graph
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.loading import read_graph
+
+__all__ = ["HELP", "run"]
+
+HELP = """\
+Reads every byte of a checkpoint and compares all checksums.
+
+Prints "OK" with the number of values and bytes, or each damage with file, key and offset.
+A directory stands for the checkpoint that its state file names, whole or not.
+
+Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no permission);
+2 wrong usage.
+
+\b
+  checkpointable verify runs/a
+  checkpointable verify runs/a/ckpt-7 --json
+"""
+
+_PATIENCE = 1.0  # seconds without a progress bar
+
+Progress = Callable[[int, int, str], None]
+
+
+def run(path: PathArgument, json: JsonOption = False) -> None:
+    prefix = named_prefix(path)
+    values = size = 0
+    try:
+        with BundleReader(prefix, damaged=True) as reader:
+            values = len(reader)
+            with _progress_bar() as progress:
+
+                def advance(done: int, total: int, key: str) -> None:
+                    nonlocal size
+                    size = done
+                    progress(done, total, key)
+
+                damages = reader.verify(advance)
+            damages += _graph_damage(reader, damages)
+    except CheckpointCorruptError as error:  # the index itself: nothing else can be checked
+        damages = [_as_damage(error, prefix)]
+    if json:
+        write_json(
+            {
+                "checkpoint": prefix,
+                "ok": not damages,
+                "values": values,
+                "bytes": size,
+                "damage": [damage._asdict() for damage in damages],
+            }
+        )
+    else:
+        _print(prefix, values, size, damages)
+    if damages:
+        raise typer.Exit(1)
+
+
+def _print(prefix: str, values: int, size: int, damages: list[Damage]) -> None:
+    with Output() as out:
+        if not damages:
+            out.line(("OK", "bold green"), f": {counted(values, 'value')}, {bytes_text(size)}")
+            return
+        for damage in damages:
+            key = "" if damage.key is None else f", key {damage.key!r}"
+            where = f"{damage.path}{key}, offset {damage.offset}"
+            out.line((printable(where), "bold"), f": {printable(damage.what)}")
+        out.line(
+            ("DAMAGED", "bold red"),
+            f": {printable(prefix)}: {counted(len(damages), 'place')}",
+        )
+
+
+def _graph_damage(reader: BundleReader, known: list[Damage]) -> list[Damage]:
+    """What is wrong with the object graph although its checksum holds."""
+    if GRAPH_KEY not in reader or any(d.key == GRAPH_KEY or d.key is None for d in known):
+        return []
+    try:
+        decode_graph(read_graph(reader), reader.prefix)
+    except CheckpointCorruptError as error:
+        return [_as_damage(error, reader.prefix)]
+    return []
+
+
+def _as_damage(error: CheckpointCorruptError, prefix: str) -> Damage:
+    return Damage(error.path or prefix, error.key, error.offset or 0, error.what)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    """What to call with (bytes done, bytes in all, key); draws where a terminal waits for it."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total, _key: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("verify"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    start = time.monotonic()
+    task = bar.add_task("verify", total=None)
+
+    def show(done: int, total: int, _key: str) -> None:
+        if bar.live.is_started:
+            bar.update(task, completed=done, total=total)
+        elif time.monotonic() - start > _PATIENCE:
+            bar.update(task, completed=done, total=total)
+            bar.start()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
