@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from checkpointable.bundle.checks import Damage as Damage
 from checkpointable.bundle.data import checkpoints_in as checkpoints_in
 from checkpointable.bundle.dtypes import DataType as DataType
 from checkpointable.bundle.dtypes import datatype_of as datatype_of
@@ -12,6 +11,7 @@ from checkpointable.bundle.entry import Entry as Entry
 from checkpointable.bundle.entry import Header as Header
 from checkpointable.bundle.plan import Record as Record
 from checkpointable.bundle.reader import BundleReader as BundleReader
+from checkpointable.bundle.verify import Damage as Damage
 from checkpointable.bundle.writer import encode_index as encode_index
 from checkpointable.bundle.writer import write_bundle as write_bundle
 from checkpointable.bundle.writer import write_index as write_index

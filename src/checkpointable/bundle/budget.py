@@ -17,12 +17,13 @@ MEMORY_RATIO = 32
 MEMORY_SLACK = 64 * 2**20
 
 # What is left for the file itself (read whole) and for passing use.
-_RESERVED_RATIO = 6
+_RESERVED_RATIO = 8
 _RESERVED_SLACK = 24 * 2**20
 
-# An entry's columns, its place in the dictionary of keys, and the key's own object, in bytes;
-# the key's characters come on top.
-ENTRY_COST = 300
+# An entry's columns, its place in the dictionary of keys while that grows, and the objects of
+# key and row, in bytes; the key's characters come on top. An honest entry has 18 bytes at
+# least, which the ratio lets cost more than this.
+ENTRY_COST = 420
 
 
 class Budget:

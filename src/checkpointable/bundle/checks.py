@@ -16,7 +16,6 @@ from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.strings import checksum_strings
 from checkpointable.bundle.variants import checksum_variants
-from checkpointable.storage import Storage
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -28,25 +27,17 @@ if TYPE_CHECKING:
     # (values, 0, 0), or of one large value ([value], size of this chunk, what is left after)
     _Work: TypeAlias = "tuple[list[Stored], int, int]"
 
-__all__ = ["Damage", "Stored", "check_structure", "check_values", "differs", "in_file_order"]
+__all__ = [
+    "Stored",
+    "check_values",
+    "differs",
+    "in_file_order",
+    "stored_values",
+]
 
+# Rows whose numbers are made into objects at a time, and values that are checked in one go.
+_PORTION = 4096
 _STRUCTURED = frozenset({DataType.DT_STRING, DataType.DT_VARIANT})
-
-
-class Damage(NamedTuple):
-    """Something that is not as it was written.
-
-    Attributes:
-      path: of the file.
-      key: of the value, or None where no value is touched.
-      offset: in the file, in bytes.
-      what: what is wrong.
-    """
-
-    path: str
-    key: str | None
-    offset: int
-    what: str
 
 
 class Stored(NamedTuple):
@@ -60,42 +51,39 @@ class Stored(NamedTuple):
     crc: int
 
 
-def in_file_order(files: Files, rows: Iterable[int]) -> list[Stored]:
-    """The rows in the order of their data, by data file and offset.
-
-    Where an empty value has the offset of another it comes first, so that of neighbours the
-    last is the one that ends last.
-    """
+def in_file_order(files: Files, rows: Iterable[int]) -> npt.NDArray[np.int64]:
+    """The rows in the order of their data, by data file and offset."""
     columns = files.index.columns
     order = np.fromiter(rows, np.int64)
-    by = (columns.size[order], columns.offset[order], columns.shard[order])
-    order = order[np.lexsort(by)]
+    return order[np.lexsort((columns.offset[order], columns.shard[order]))]
+
+
+def stored_values(files: Files, order: npt.NDArray[np.int64]) -> Iterator[Stored]:
+    """Where the bytes of the rows are, row by row; made as they are asked for."""
+    columns = files.index.columns
     numbers = (columns.dtype, columns.shard, columns.offset, columns.size, columns.crc)
-    return [
-        Stored(*numbers_)
-        for numbers_ in zip(
-            order.tolist(), *(column[order].tolist() for column in numbers), strict=True
-        )
-    ]
+    for start in range(0, len(order), _PORTION):
+        rows = order[start : start + _PORTION]
+        yield from map(Stored, rows.tolist(), *(column[rows].tolist() for column in numbers))
 
 
 def check_values(
     files: Files,
-    values: list[Stored],
+    order: npt.NDArray[np.int64],
     *,
     threads: int | None = None,
     progress: Callable[[Stored], None] | None = None,
 ) -> Iterator[_Found]:
-    """Compares the checksum of each value, given in file order, with the stored one.
+    """Compares the checksum of each row, given in file order, with the stored one.
 
     Yields (value, what is wrong, offset in the file) for those that differ, in file order.
 
     Args:
       progress: called with each value once it is checked.
     """
-    total = sum(value.size for value in values)
+    total = int(files.index.columns.size[order].sum())
     sum_so_far = 0
-    with closing(run_in_order(_tasks(files, values), total, threads)) as results:
+    with closing(run_in_order(_tasks(files, order), total, threads)) as results:
         for (done, size, left), (crc, damages) in results:
             yield from damages
             if size:
@@ -112,13 +100,14 @@ def check_values(
 
 
 def _tasks(
-    files: Files, values: list[Stored]
+    files: Files, order: npt.NDArray[np.int64]
 ) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Found]]]]]:
     group: list[Stored] = []
     size = 0
-    for value in values:
+    for value in stored_values(files, order):
         large = value.size > CHUNK_SIZE and value.dtype not in _STRUCTURED
-        if group and (large or size + value.size > CHUNK_SIZE or value.shard != group[-1].shard):
+        full = size + value.size > CHUNK_SIZE or len(group) == _PORTION
+        if group and (large or full or value.shard != group[-1].shard):
             yield (group, 0, 0), partial(_check_group, files, group)
             group, size = [], 0
         if not large:
@@ -140,9 +129,10 @@ def _check_chunk(chunk: memoryview) -> tuple[int, list[_Found]]:
 
 def _check_group(files: Files, group: list[Stored]) -> tuple[int, list[_Found]]:
     crc32c = load_crc32c()
-    first, last = group[0], group[-1]
-    base = first.offset
-    view = files.view(first.shard, base, last.offset + last.size - base)
+    base = group[0].offset
+    # Not that of the last: an empty value may lie where another starts.
+    end = max(value.offset + value.size for value in group)
+    view = files.view(group[0].shard, base, end - base)
     damages: list[_Found] = []
     for value in group:
         start = value.offset - base
@@ -172,51 +162,3 @@ def differs(found: int, stored: int) -> str:
         f"the value has the checksum {found:#010x}, but the index says {stored:#010x}: its "
         "bytes are damaged, or belong to another checkpoint"
     )
-
-
-def check_structure(files: Files, storage: Storage) -> list[Damage]:
-    """What is wrong with the data files apart from the values' own bytes.
-
-    A data file ends where its last value ends, and what lies between values is zero. (A
-    data file that is not there, or a value past its end, is found when values are read.)
-    """
-    damages = []
-    for shard, file in files.data.items():
-        start, end = _extents(files, shard)
-        if file.size != (wanted := int(end[-1])):
-            kind = "longer" if file.size > wanted else "shorter"
-            damages.append(
-                Damage(
-                    file.path,
-                    None,
-                    min(file.size, wanted),
-                    f"the file has {file.size} bytes, {kind} than the {wanted} that the index "
-                    "says: it belongs to another checkpoint, or was changed",
-                )
-            )
-        view = file.map()
-        gaps_start = np.concatenate(([0], end[:-1]))
-        for row in np.flatnonzero(gaps_start < start).tolist():
-            gap = view[int(gaps_start[row]) : int(start[row])]
-            used = np.flatnonzero(np.frombuffer(gap, np.uint8)) if len(gap) else gap
-            if len(used):
-                offset = int(gaps_start[row]) + int(used[0])
-                damages.append(
-                    Damage(file.path, None, offset, "the gap between values is not zero")
-                )
-    for path in files.unused(storage):
-        identity = storage.identity(path)
-        if identity is not None and identity.size:
-            damages.append(
-                Damage(path, None, 0, f"the file has {identity.size} bytes, but no value is in it")
-            )
-    return damages
-
-
-def _extents(files: Files, shard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Start and end of every value in a data file, in order."""
-    columns = files.index.columns
-    rows = np.flatnonzero((columns.shard == shard) & (columns.size > 0))
-    start = columns.offset[rows]
-    order = np.argsort(start, kind="stable")
-    return start[order], (start + columns.size[rows])[order]

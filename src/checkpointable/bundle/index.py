@@ -14,7 +14,7 @@ from checkpointable.bundle.columns import Loaded
 from checkpointable.bundle.entry import Entry, Header, decode_entry, decode_shape
 from checkpointable.bundle.index_fast import load_fast
 from checkpointable.bundle.index_plain import first_header, load_plainly
-from checkpointable.bundle.slices import slice_key
+from checkpointable.bundle.slices import resolve, slice_key, tiles
 from checkpointable.bundle.table_reader import read_data_blocks
 from checkpointable.errors import CheckpointCorruptError
 
@@ -72,17 +72,29 @@ class Index:
         """The rows of a partitioned value's parts, in the order of `entry.slices`."""
         return [self.parts[slice_key(key, extents)] for extents in entry.slices]
 
-    def row_names(self) -> dict[int, str]:
-        """row -> key, for every row with bytes; for a part, the key of its value."""
-        names = {row: key for key, row in self.rows.items() if row not in self.partitioned}
+    def row_names(self) -> list[str]:
+        """The key of every row; for a part, that of its value."""
+        names = [""] * len(self.columns.dtype)
         for key, row in self.rows.items():
+            names[row] = key
             if row in self.partitioned:
-                names |= dict.fromkeys(self.part_rows(key, self.entry_of(row)), key)
+                for part in self.part_rows(key, self.entry_of(row)):
+                    names[part] = key
         return names
 
     def key_of(self, row: int) -> str:
         """The key of a row, for an error; see `row_names`."""
         return self.row_names()[row]
+
+    def untiled(self, key: str, row: int) -> str | None:
+        """What is wrong with how the parts of a partitioned value cover it; None if nothing."""
+        if row not in self.partitioned:
+            return None
+        entry = self.entry_of(row)
+        parts = [resolve(extents, entry.shape) for extents in entry.slices]
+        if tiles([part for part in parts if part is not None], entry.shape):
+            return None
+        return f"its {len(parts)} parts do not cover the shape {entry.shape}, each element once"
 
     def check_data_sizes(self, sizes: dict[int, int], paths: dict[int, str]) -> None:
         """Checks that every value lies within its data file.

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from checkpointable.bundle.checks import (
-    Damage,
     Stored,
-    check_structure,
     check_values,
     differs,
     in_file_order,
+    stored_values,
 )
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.data import open_files
 from checkpointable.bundle.dtypes import numpy_dtype
 from checkpointable.bundle.entry import Entry, Header
-from checkpointable.bundle.slices import resolve, tiles
+from checkpointable.bundle.slices import resolve
 from checkpointable.bundle.strings import decode_strings
 from checkpointable.bundle.transfer import copy_values, native_array
+from checkpointable.bundle.verify import Damage, find_damage, structural_damage
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointMismatchError,
@@ -290,41 +290,12 @@ class BundleReader:
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
         """Everything that is damaged; an empty list where nothing is.
 
+        Of more than 10,000 damages the last of the list says how many there are.
+
         Args:
           progress: called with (bytes done, bytes in all, key) as values are checked.
         """
-        files, index = self._files, self._index
-        damages = []
-        for shard, path in files.paths.items():
-            if shard not in files.data:
-                damages.append(Damage(path, None, 0, "the data file is missing"))
-        damages += check_structure(files, self._storage)
-        names = index.row_names()
-        whole, done = [], 0
-        for stored in in_file_order(files, names):
-            file = files.data.get(stored.shard)
-            if not stored.size or (file and stored.offset + stored.size <= file.size):
-                whole.append(stored)
-                continue
-            what = "its data file is missing" if file is None else "the file ends before the value"
-            damages.append(
-                Damage(files.paths[stored.shard], names[stored.row], stored.offset, what)
-            )
-        total = sum(stored.size for stored in whole)
-
-        def advance(stored: Stored) -> None:
-            nonlocal done
-            done += stored.size
-            if progress is not None:
-                progress(done, total, names[stored.row])
-
-        for stored, what, offset in check_values(files, whole, progress=advance):
-            damages.append(Damage(self._path_of(stored), names[stored.row], offset, what))
-        for key, row in index.rows.items():
-            what_ = self._untiled(key, row)
-            if what_:
-                damages.append(Damage(index.path, key, int(index.columns.start[row]), what_))
-        return damages
+        return find_damage(self._files, self._storage, progress)
 
     # -- closing ---------------------------------------------------------------------------
 
@@ -362,15 +333,15 @@ class BundleReader:
     def _check_structure(self) -> None:
         if self._structure_checked:
             return
-        for damage in check_structure(self._files, self._storage):
+        for damage in structural_damage(self._files, self._storage):
             raise CheckpointCorruptError(
                 damage.what, path=damage.path, key=damage.key, offset=damage.offset
             )
         self._structure_checked = True
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
-        values = in_file_order(self._files, rows)
-        for stored, what, offset in check_values(self._files, values, threads=threads):
+        order = in_file_order(self._files, rows)
+        for stored, what, offset in check_values(self._files, order, threads=threads):
             raise CheckpointCorruptError(
                 what, path=self._path_of(stored), key=self._index.key_of(stored.row), offset=offset
             )
@@ -387,20 +358,10 @@ class BundleReader:
     def _empty(self, key: str, row: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """An array for a value, whose size is known to be that of bytes in the files."""
         self._check_rank(key, row)
-        what = self._untiled(key, row)
+        what = self._index.untiled(key, row)
         if what:
             raise CheckpointCorruptError(what, path=self._index.path, key=key)
         return np.empty(self._index.shape_of(row), dtype)
-
-    def _untiled(self, key: str, row: int) -> str | None:
-        """What is wrong with how a partitioned value's parts cover it."""
-        if row not in self._index.partitioned:
-            return None
-        entry = self._index.entry_of(row)
-        parts = [resolve(extents, entry.shape) for extents in entry.slices]
-        if tiles([part for part in parts if part is not None], entry.shape):
-            return None
-        return f"its {len(parts)} parts do not cover the shape {entry.shape}, each element once"
 
     def _read_strings(self, key: str, row: int) -> npt.NDArray[Any]:
         if row in self._index.partitioned:
@@ -410,7 +371,7 @@ class BundleReader:
                 key=key,
             )
         self._check_rank(key, row)
-        stored = in_file_order(self._files, [row])[0]
+        stored = next(stored_values(self._files, np.array([row])))
         try:
             array, crc = decode_strings(
                 self._view(row), self._index.shape_of(row), big_endian=self.header.big_endian
@@ -458,7 +419,7 @@ class BundleReader:
                 if row not in partitioned:
                     plain.append((key, row, array))
                     continue
-                what = self._untiled(key, row)
+                what = self._index.untiled(key, row)
                 if what:
                     raise CheckpointCorruptError(what, path=self._index.path, key=key)
                 entry = self._index.entry_of(row)

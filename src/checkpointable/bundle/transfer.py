@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle.checks import Stored, differs, in_file_order
+from checkpointable.bundle.checks import Stored, differs, in_file_order, stored_values
 from checkpointable.bundle.checksum import combine, load_crc32c, mask
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import byteswapped
@@ -65,7 +65,7 @@ def copy_values(
         by_row.setdefault(row, []).append((key, array))
     work = [
         _Target(stored, key, array)
-        for stored in in_file_order(files, by_row)
+        for stored in stored_values(files, in_file_order(files, by_row))
         for key, array in by_row[stored.row]
         if stored.size or verify
     ]
