@@ -15,6 +15,7 @@ Source: tensorflow/core/protobuf/trackable_object_graph.proto (r1.11 has fields 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from checkpointable._protobuf import message_classes
@@ -28,6 +29,9 @@ _NODES_TAG = 0x0A  # field 1, length-delimited
 # Every node but the root costs at least an empty field of its own and an edge that leads to
 # it. What is smaller is no graph, and must not make more objects than bytes can pay for.
 _LEAST_BYTES_PER_NODE = 6
+# An empty node, child, attribute or slot. A graph has few: an empty node is an empty container
+# of an old TensorFlow, and costs an edge too.
+_EMPTY_PARTS = (b"\x0a\x00", b"\x12\x00", b"\x1a\x00")
 
 
 @functools.cache
@@ -67,33 +71,66 @@ def graph_message_class() -> type[Any]:
 
 
 def encode_graph(graph: ObjectGraph) -> bytes:
-    """The message's bytes, the same for the same graph."""
-    message = graph_message_class()()
+    """The message's bytes, the same for the same graph.
+
+    By hand, field by field in order of their numbers, three times as fast as building the
+    messages; a test holds the two equal.
+
+    Raises:
+      UnicodeEncodeError: a name that is no valid text (a lone surrogate).
+    """
+    parts: list[bytes] = []
     for node in graph.nodes:
-        target = message.nodes.add()
-        for child in node.children:
-            target.children.add(node_id=child.node_id, local_name=child.local_name)
-        for attribute in node.attributes:
-            target.attributes.add(
-                name=attribute.name,
-                full_name=attribute.full_name,
-                checkpoint_key=attribute.checkpoint_key,
-            )
+        fields = [_encode_child(child) for child in node.children]
+        for name, full_name, key in node.attributes:
+            inner = _text(0x0A, name) + _text(0x12, full_name) + _text(0x1A, key)
+            fields.append(_block(0x12, inner))
         for slot in node.slot_variables:
-            target.slot_variables.add(
-                original_variable_node_id=slot.original_variable_node_id,
-                slot_name=slot.slot_name,
-                slot_variable_node_id=slot.slot_variable_node_id,
+            inner = (
+                _number(0x08, slot.original_variable_node_id)
+                + _text(0x12, slot.slot_name)
+                + _number(0x18, slot.slot_variable_node_id)
             )
+            fields.append(_block(0x1A, inner))
         if node.registered_saver is not None:
-            target.registered_saver.name = node.registered_saver[0]
-            target.registered_saver.object_name = node.registered_saver[1]
+            saver_name, object_name = node.registered_saver
+            fields.append(_block(0x22, _text(0x0A, saver_name) + _text(0x12, object_name)))
         if node.has_checkpoint_values is not None:
             # Written also when false: TensorFlow then knows that nothing waits below.
-            target.has_checkpoint_values.SetInParent()
-            target.has_checkpoint_values.value = node.has_checkpoint_values
-    data: bytes = message.SerializeToString(deterministic=True)
-    return data
+            fields.append(b"\x2a\x02\x08\x01" if node.has_checkpoint_values else b"\x2a\x00")
+        parts.append(_block(_NODES_TAG, b"".join(fields)))
+    return b"".join(parts)
+
+
+def _encode_child(child: Child) -> bytes:
+    return _block(0x0A, _number(0x08, child.node_id) + _text(0x12, child.local_name))
+
+
+def _block(tag: int, content: bytes) -> bytes:
+    """A length-delimited field."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    return bytes((tag,)) + _encode_varint(size) + content
+
+
+def _text(tag: int, text: str) -> bytes:
+    """A string field; proto3 leaves an empty one out."""
+    return _block(tag, text.encode()) if text else b""
+
+
+def _number(tag: int, number: int) -> bytes:
+    """A field of a number that is not negative; proto3 leaves a zero out."""
+    return bytes((tag,)) + _encode_varint(number) if number else b""
+
+
+def _encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def decode_graph(data: bytes, path: str) -> ObjectGraph:
@@ -108,26 +145,27 @@ def decode_graph(data: bytes, path: str) -> ObjectGraph:
     """
     from google.protobuf.message import DecodeError
 
-    graph = ObjectGraph()
-    spans = _node_spans(data, path)
-    node_class = _classes()["Node"]
-    for node_id, (start, end) in enumerate(spans):
-        try:
-            message = node_class.FromString(data[start:end])
-        except (DecodeError, ValueError) as error:
-            raise _corrupt(path, f"object graph: node {node_id} does not parse: {error}") from None
-        graph.nodes.append(_decode_node(message, node_id, len(spans), path))
-    return graph
+    count = _count_nodes(data, path)
+    try:
+        message = graph_message_class().FromString(data)
+    except (DecodeError, ValueError) as error:
+        raise _corrupt(path, f"object graph: does not parse: {error}") from None
+    return ObjectGraph(
+        [_decode_node(node, node_id, count, path) for node_id, node in enumerate(message.nodes)]
+    )
 
 
 def _corrupt(path: str, what: str) -> CheckpointCorruptError:
     return CheckpointCorruptError(what, path=path, key=GRAPH_KEY)
 
 
-def _node_spans(data: bytes, path: str) -> list[tuple[int, int]]:
-    """Where each node's bytes stand, found without building anything."""
-    spans: list[tuple[int, int]] = []
-    position = 0
+def _count_nodes(data: bytes, path: str) -> int:
+    """How many nodes there are, found without building anything.
+
+    Refuses what has more parts than its bytes can be worth: an empty message takes two bytes
+    here and dozens in memory.
+    """
+    count = position = 0
     while position < len(data):
         tag, position = _varint(data, position, path)
         if tag == _NODES_TAG:
@@ -135,20 +173,21 @@ def _node_spans(data: bytes, path: str) -> list[tuple[int, int]]:
             if length > len(data) - position:
                 raise _corrupt(
                     path,
-                    f"object graph: node {len(spans)} claims {length} bytes at byte {position} "
-                    f"of {len(data)}",
+                    f"object graph: node {count} claims {length} bytes at byte {position} of "
+                    f"{len(data)}",
                 )
-            spans.append((position, position + length))
+            count += 1
             position += length
         else:
             position = _skip_field(data, position, tag, path)
-    if not spans:
+    if not count:
         raise _corrupt(path, "object graph: has no root node")
-    if (len(spans) - 1) * _LEAST_BYTES_PER_NODE > len(data):
+    empty = sum(data.count(part) for part in _EMPTY_PARTS)
+    if max((count - 1) * _LEAST_BYTES_PER_NODE, (empty - 64) * _LEAST_BYTES_PER_NODE) > len(data):
         raise _corrupt(
-            path, f"object graph: {len(spans)} nodes in {len(data)} bytes cannot all be reached"
+            path, f"object graph: {count} nodes in {len(data)} bytes cannot all be reached"
         )
-    return spans
+    return count
 
 
 def _varint(data: bytes, position: int, path: str) -> tuple[int, int]:
@@ -184,27 +223,23 @@ def _decode_node(message: Any, node_id: int, node_count: int, path: str) -> Node
     node = Node()
     if message.children:
         node.children = [Child(c.node_id, c.local_name) for c in message.children]
-        _check_ids((c.node_id for c in node.children), node_id, node_count, path)
-        _check_names((c.local_name for c in node.children), node_id, "dependencies", path)
+        _check_ids([c.node_id for c in node.children], node_id, node_count, path)
+        _check_names([c.local_name for c in node.children], node_id, "dependencies", path)
     if message.attributes:
         node.attributes = [
             Attribute(a.name, a.full_name, a.checkpoint_key) for a in message.attributes
         ]
-        _check_names((a.name for a in node.attributes), node_id, "values", path)
+        if len(node.attributes) > 1:
+            _check_names([a.name for a in node.attributes], node_id, "values", path)
     if message.slot_variables:
         node.slot_variables = [
             SlotVariable(s.original_variable_node_id, s.slot_name, s.slot_variable_node_id)
             for s in message.slot_variables
         ]
-        for slot in node.slot_variables:
-            ids = (slot.original_variable_node_id, slot.slot_variable_node_id)
-            _check_ids(ids, node_id, node_count, path)
-        _check_names(
-            ((s.original_variable_node_id, s.slot_name) for s in node.slot_variables),
-            node_id,
-            "slots",
-            path,
-        )
+        ids = [s.original_variable_node_id for s in node.slot_variables]
+        ids += [s.slot_variable_node_id for s in node.slot_variables]
+        _check_ids(ids, node_id, node_count, path)
+        _check_names([s[:2] for s in node.slot_variables], node_id, "slots", path)
     if message.HasField("registered_saver"):
         saver = message.registered_saver
         node.registered_saver = (saver.name, saver.object_name)
@@ -213,17 +248,19 @@ def _decode_node(message: Any, node_id: int, node_count: int, path: str) -> Node
     return node
 
 
-def _check_ids(ids: Any, node_id: int, node_count: int, path: str) -> None:
-    for target in ids:
-        if not 0 <= target < node_count:
-            raise _corrupt(
-                path,
-                f"object graph: node {node_id} refers to node {target}, but there are {node_count}",
-            )
+def _check_ids(ids: Sequence[int], node_id: int, node_count: int, path: str) -> None:
+    if min(ids) < 0 or max(ids) >= node_count:
+        target = next(target for target in ids if not 0 <= target < node_count)
+        raise _corrupt(
+            path,
+            f"object graph: node {node_id} refers to node {target}, but there are {node_count}",
+        )
 
 
-def _check_names(names: Any, node_id: int, what: str, path: str) -> None:
-    seen = set()
+def _check_names(names: Sequence[Any], node_id: int, what: str, path: str) -> None:
+    if len(set(names)) == len(names):
+        return
+    seen: set[Any] = set()
     for name in names:
         if name in seen:
             raise _corrupt(path, f"object graph: node {node_id} has two {what} named {name!r}")

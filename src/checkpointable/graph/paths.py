@@ -29,6 +29,8 @@ PYTHON_STATE = "py_state"  # the attribute that holds a piece of Python state (S
 
 def escape(local_name: str) -> str:
     """The path segment of a local name: `a/b.c` -> `a.Sb..c`."""
+    if "." not in local_name and "/" not in local_name:
+        return local_name
     return local_name.replace(".", "..").replace("/", ".S")
 
 

@@ -41,6 +41,7 @@ class ObjectWalk:
         self._origins: list[_Origin | None] = []
         self._slot_origins: dict[int, tuple[int, SlotVariable]] = {}
         self._ids: dict[int, int] = {}
+        self._last_parent = (-1, "")
 
     def path(self, node_id: int) -> str:
         """The path of an object: the first that reaches it, or a slot's (S10, S11).
@@ -52,6 +53,18 @@ class ObjectWalk:
             optimizer_id, slot = self._slot_origins[node_id]
             variable = self.path(slot.original_variable_node_id)
             return slot_path(variable, self.path(optimizer_id), slot.slot_name)
+        origin = self._origins[node_id]
+        if origin is None:
+            return ""
+        # Siblings are asked for one after the other, and their parent's path is the same.
+        parent, path = self._last_parent
+        if origin.parent != parent:
+            path = self._climb(origin.parent)
+            self._last_parent = (origin.parent, path)
+        segment = escape(origin.local_name)
+        return f"{path}/{segment}" if path else segment
+
+    def _climb(self, node_id: int) -> str:
         segments: list[str] = []
         origin = self._origins[node_id]
         while origin is not None:

@@ -135,6 +135,7 @@ class _Matcher:
         self.graph = restore.graph
         self.found = Match()
         self.queue: deque[int] = deque()
+        self._has_slots = bool(restore.slots_of_optimizer)
         # (record's id, attribute) -> node whose value goes there in this match
         self._holders: dict[tuple[int, str], int] = {}
 
@@ -146,18 +147,23 @@ class _Matcher:
             local = adapter.child(obj, child.local_name)
             if local is None and extra:
                 local = extra.get(child.local_name)
-            if local is not None and adapter_of(local) is not None:
-                self.bind(child.node_id, local, child.local_name, node_id)
+            local_adapter = None if local is None else adapter_of(local)
+            if local_adapter is not None:
+                self._bind(child.node_id, local, local_adapter, child.local_name, node_id)
             elif self.graph.nodes[child.node_id].may_have_values:
                 record = self.found.bound[node_id]
                 self.found.missing.append((record, child.local_name, child.node_id))
-        self._match_slots(node_id)
+        if self._has_slots:
+            self._match_slots(node_id)
 
     def bind(self, node_id: int, obj: Any, local_name: str, parent: int) -> None:
         """Makes `obj` that node, unless it is already, or another object is (S23)."""
         adapter = adapter_of(obj)
         if adapter is None:
             raise TypeError(f"{type(obj).__name__} takes no part in checkpointing")
+        self._bind(node_id, obj, adapter, local_name, parent)
+
+    def _bind(self, node_id: int, obj: Any, adapter: Adapter, local_name: str, parent: int) -> None:
         record = adapter.record(obj)
         current = self._current(node_id)
         if current is None:

@@ -83,9 +83,12 @@ def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
 def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
     """Notes on an object that `pending` waits for its dependency `local_name`."""
     waiting = record.pending.get(local_name, [])
-    for earlier in waiting:
-        if isinstance(earlier, Pending):
-            earlier.yield_to(pending)
+    for other in waiting:
+        if isinstance(other, Pending):
+            # Not always the other: where a dependency has just come, the latest restore has
+            # matched first, and left its word first (S24).
+            earlier, later = (other, pending) if other.uid < pending.uid else (pending, other)
+            earlier.yield_to(later)
     record.pending[local_name] = [*filter(_is_wanted, waiting), pending]
 
 
