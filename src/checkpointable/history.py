@@ -126,8 +126,9 @@ class History:
             own = known.get(entry.path)
             # A manager that keeps no history (TensorFlow's) may have overwritten one.
             if own is None or own.timestamp < entry.timestamp:
-                known.pop(entry.path, None)
                 known[entry.path] = entry
+                ordered = sorted(known.values(), key=lambda entry: entry.timestamp)
+                known = {entry.path: entry for entry in ordered}
         times = [time for time in (*preserved, last_preserved) if time is not None]
         if times:
             self.last_preserved = max(times)

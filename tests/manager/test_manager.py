@@ -1,0 +1,562 @@
+"""CheckpointManager: what is kept, what is deleted, and what a restart knows (S14-S16, S18)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import checkpointable as cp
+from checkpointable.history import HISTORY_FILE_NAME
+from tests.manager.helpers import (
+    data_files,
+    flip,
+    manager_of,
+    names,
+    on_disk,
+    program,
+    save,
+)
+
+HOUR = 3600.0
+
+
+# -- numbers and paths -------------------------------------------------------------------------
+
+
+def test_checkpoints_are_numbered_by_the_save_counter(tmp_path):  # S14, S15
+    checkpoint = program()
+    manager = manager_of(tmp_path / "new" / "directory", checkpoint=checkpoint)
+    assert manager.latest_checkpoint is None
+    assert manager.checkpoints == []
+    assert [save(manager) for _ in range(2)] == ["ckpt-1", "ckpt-2"]
+    assert save(manager, checkpoint_number=np.int64(70)) == "ckpt-70"
+    assert int(checkpoint.save_counter) == 3
+    assert manager.checkpoint is checkpoint
+    assert manager.directory == str(tmp_path / "new" / "directory")
+    assert manager.checkpoint_interval is None
+    assert save(manager, checkpoint_number=cp.Variable(80)) == "ckpt-80"
+
+
+def test_a_saver_without_a_counter_goes_on_from_the_highest_number(tmp_path):  # S14
+    saver = cp.CheckpointableSaver(program())
+    manager = manager_of(tmp_path, 2, saver)
+    assert [save(manager) for _ in range(3)] == ["ckpt-1", "ckpt-2", "ckpt-3"]
+    assert save(manager_of(tmp_path, 2, saver)) == "ckpt-4"
+    assert save(manager, checkpoint_number=10) == "ckpt-10"
+    assert save(manager) == "ckpt-11"
+    assert manager.restore_or_initialize().endswith("ckpt-11")
+
+
+def test_a_save_that_fails_counts_nothing_and_deletes_nothing(tmp_path):  # S18
+    checkpoint = cp.Checkpoint(state=cp.JSONState())
+    manager = manager_of(tmp_path, 1, checkpoint)
+    save(manager)
+    before = (tmp_path / "checkpoint").read_bytes()
+    checkpoint.state["wrong"] = ()
+    with pytest.raises(ValueError, match="wrong: a tuple"):
+        save(manager)
+    assert int(checkpoint.save_counter) == 1
+    assert (tmp_path / "checkpoint").read_bytes() == before
+    assert on_disk(tmp_path) == names(manager.checkpoints) == ["ckpt-1"]
+    del checkpoint.state["wrong"]
+    assert save(manager) == "ckpt-2"
+
+
+def test_a_number_that_is_written_again_is_the_newest(tmp_path):
+    manager = manager_of(tmp_path, 2)
+    for number in (1, 2, 1, 3):
+        save(manager, checkpoint_number=number)
+    assert names(manager.checkpoints) == on_disk(tmp_path)[::1] == ["ckpt-1", "ckpt-3"]
+
+
+@pytest.mark.parametrize("name", ["ckpt", "a b", "ünï-1", 'quo"te', "back\\slash", "new\nline"])
+def test_odd_names(name, tmp_path):
+    manager = manager_of(tmp_path, 1, checkpoint_name=name)
+    save(manager)
+    save(manager)
+    again = manager_of(tmp_path, 1, checkpoint_name=name)
+    assert names(again.checkpoints) == [f"{name}-2"] == on_disk(tmp_path)
+    assert save(again, checkpoint_number=3) == f"{name}-3"
+    assert on_disk(tmp_path) == [f"{name}-3"]
+
+
+def test_a_directory_that_was_moved(tmp_path):  # S16
+    manager = manager_of(tmp_path / "a", 2, best=("loss", "min", 1))
+    for loss in (1, 2, 3, 4):
+        save(manager, metrics={"loss": loss})
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    moved = manager_of(tmp_path / "b", 2, best=("loss", "min", 1))
+    assert moved.latest_checkpoint == str(tmp_path / "b" / "ckpt-4")
+    assert names(moved.best_checkpoints) == ["ckpt-1"]
+    assert names(moved.checkpoints) == ["ckpt-1", "ckpt-3", "ckpt-4"]
+    save(moved, checkpoint_number=5)
+    assert on_disk(tmp_path / "b") == ["ckpt-1", "ckpt-4", "ckpt-5"]
+
+
+def test_relative_directories(tmp_path, monkeypatch):  # S16
+    monkeypatch.chdir(tmp_path)
+    manager = manager_of("runs/a", 1)
+    save(manager)
+    save(manager)
+    assert manager.checkpoints == ["runs/a/ckpt-2"]
+    text = Path("runs/a/checkpoint").read_text("utf-8")
+    assert 'model_checkpoint_path: "ckpt-2"' in text
+    assert manager_of("runs/a", 1).checkpoints == ["runs/a/ckpt-2"]
+
+
+# -- what is wrong -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_nothing_cannot_be_kept(wrong, tmp_path):
+    with pytest.raises(ValueError, match="max_to_keep is a positive number or None"):
+        manager_of(tmp_path, wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "loss",
+        ("loss", "min"),
+        ("loss", "best", 1),
+        ("loss", "min", 0),
+        (1, "min", 1),
+        ("a", "max", 1.5),
+    ],
+)
+def test_best_has_one_form(wrong, tmp_path):
+    with pytest.raises(ValueError, match=r"best is \(metric, 'min' or 'max', k\)"):
+        manager_of(tmp_path, best=wrong)
+
+
+def test_an_interval_needs_a_counter(tmp_path):
+    with pytest.raises(ValueError, match="needs a step_counter"):
+        manager_of(tmp_path, checkpoint_interval=3)
+
+
+def test_only_checkpoints_are_managed(tmp_path):
+    with pytest.raises(TypeError, match=r"cp\.Checkpoint or a cp\.CheckpointableSaver, not dict"):
+        manager_of(tmp_path, checkpoint={1: 2})
+
+
+@pytest.mark.parametrize("wrong", ["high", None, [1, 2], object()])
+def test_a_metric_is_one_number(wrong, tmp_path):
+    manager = manager_of(tmp_path)
+    with pytest.raises(ValueError, match="'loss' is no number"):
+        save(manager, metrics={"loss": wrong})
+    assert on_disk(tmp_path) == []
+
+
+def test_metrics_without_the_one_that_best_goes_by_are_a_mistake(tmp_path):
+    manager = manager_of(tmp_path, best=("loss", "min", 1))
+    with pytest.raises(ValueError, match="no 'loss', which best= goes by; it has 'los'"):
+        save(manager, metrics={"los": 1})
+    assert on_disk(tmp_path) == []
+    assert save(manager) == "ckpt-1"  # without any it is saved, and does not compete
+
+
+# -- best --------------------------------------------------------------------------------------
+
+
+def test_the_best_are_kept_beside_the_newest(tmp_path):
+    manager = manager_of(tmp_path, 2, best=("acc", "max", 1))
+    for accuracy in (0.5, 0.9, 0.1, 0.2, 0.9, np.float32(0.3)):
+        save(manager, metrics={"acc": accuracy, "other": 1})
+    assert names(manager.best_checkpoints) == ["ckpt-2"]  # of equal ones the older
+    assert names(manager.checkpoints) == on_disk(tmp_path) == ["ckpt-2", "ckpt-5", "ckpt-6"]
+    save(manager, metrics={"acc": cp.Variable(0.95)})
+    assert names(manager.best_checkpoints) == ["ckpt-7"]
+    assert names(manager.checkpoints) == on_disk(tmp_path) == ["ckpt-6", "ckpt-7"]
+
+
+METRIC = st.none() | st.sampled_from([0.0, 1.0, 2.0, math.inf, -math.inf, math.nan]) | st.floats()
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    metrics=st.lists(st.tuples(METRIC, st.booleans()), max_size=12),
+    max_to_keep=st.integers(1, 3),
+    mode=st.sampled_from(["min", "max"]),
+    count=st.integers(1, 3),
+)
+def test_newest_and_best_as_the_words_say(metrics, max_to_keep, mode, count, clock):
+    kept: list[tuple[str, float | None]] = []
+    with tempfile.TemporaryDirectory() as directory:
+        options = {"best": ("m", mode, count)}
+        manager = manager_of(directory, max_to_keep, **options)
+        for number, (metric, restart) in enumerate(metrics, 1):
+            clock.time += 1
+            if restart:
+                manager = manager_of(directory, max_to_keep, **options)
+            given_ = None if metric is None else {"m": metric}
+            name = save(manager, checkpoint_number=number, metrics=given_)
+            kept.append((name, metric))
+            measured = [item for item in kept if item[1] is not None and item[1] == item[1]]
+            best = sorted(measured, key=lambda item: item[1] if mode == "min" else -item[1])
+            newest = kept[-max_to_keep:]
+            kept = [item for item in kept if item in newest or item in best[:count]]
+            assert names(manager.best_checkpoints) == [item[0] for item in best[:count]]
+            assert names(manager.checkpoints) == [item[0] for item in kept]
+            assert set(on_disk(directory)) == {item[0] for item in kept} == data_files(directory)
+
+
+def test_another_metric_after_a_restart(tmp_path):
+    manager = manager_of(tmp_path, None)
+    for number in range(1, 5):
+        save(manager, metrics={"loss": number, "acc": number})
+    manager = manager_of(tmp_path, 1, best=("acc", "max", 2))
+    assert names(manager.best_checkpoints) == ["ckpt-4", "ckpt-3"]
+    manager = manager_of(tmp_path, 1, best=("loss", "min", 2))
+    assert names(manager.best_checkpoints) == ["ckpt-1", "ckpt-2"]
+    save(manager, checkpoint_number=5)
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-2", "ckpt-5"]
+
+
+def test_one_that_is_kept_for_good_still_competes(tmp_path, clock):
+    manager = manager_of(tmp_path, 1, keep_checkpoint_every_n_hours=1, best=("loss", "min", 1))
+    for loss in (5, 1, 4, 3):
+        clock.time += HOUR
+        save(manager, metrics={"loss": loss})
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-2", "ckpt-3", "ckpt-4"]
+    assert names(manager.checkpoints) == ["ckpt-4"]
+    again = manager_of(tmp_path, 1, keep_checkpoint_every_n_hours=1, best=("loss", "min", 1))
+    assert names(again.best_checkpoints) == ["ckpt-2"]
+    clock.time += 1
+    save(again, checkpoint_number=5, metrics={"loss": 0})
+    assert names(again.best_checkpoints) == ["ckpt-5"]
+    assert "ckpt-2" in on_disk(tmp_path)  # for good
+
+
+# -- only what it wrote --------------------------------------------------------------------------
+
+
+def test_what_others_wrote_is_never_deleted(tmp_path):  # S16
+    checkpoint = program()
+    checkpoint.save(tmp_path / "ckpt")  # ckpt-1: in the state file, but none of a manager's
+    checkpoint.write(tmp_path / "ckpt-90")
+    (tmp_path / "ckpt-2.data-00000-of-00009.bak").write_bytes(b"notes")
+    (tmp_path / "ckpt-notes.index.txt").write_bytes(b"notes")
+    manager = manager_of(tmp_path, 1, checkpoint)
+    assert manager.checkpoints == []
+    for _ in range(3):
+        save(manager)
+    other = manager_of(tmp_path, 1, checkpoint, checkpoint_name="other")
+    assert other.checkpoints == []
+    for _ in range(2):
+        save(other)
+    save(manager)
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-7", "ckpt-90", "other-6"]
+    assert (tmp_path / "ckpt-2.data-00000-of-00009.bak").exists()
+    assert (tmp_path / "ckpt-notes.index.txt").exists()
+    # Each finds its own again.
+    assert names(manager_of(tmp_path, 1).checkpoints) == ["ckpt-7"]
+    assert names(manager_of(tmp_path, 1, checkpoint_name="other").checkpoints) == ["other-6"]
+
+
+def test_a_number_and_a_longer_one_are_two_checkpoints(tmp_path):
+    manager = manager_of(tmp_path, 1)
+    manager.checkpoint.write(tmp_path / "ckpt-10")
+    save(manager, checkpoint_number=1)
+    save(manager, checkpoint_number=2)
+    assert on_disk(tmp_path) == ["ckpt-2", "ckpt-10"]
+
+
+def test_the_history_survives_a_save_past_the_manager(tmp_path):
+    checkpoint = program()
+    manager = manager_of(tmp_path, 2, checkpoint, best=("loss", "min", 1))
+    for loss in (1, 2, 3, 4):
+        save(manager, metrics={"loss": loss})
+    checkpoint.save(tmp_path / "ckpt")  # ckpt-5; the state file lists it alone
+    manager = manager_of(tmp_path, 2, checkpoint, best=("loss", "min", 1))
+    assert names(manager.checkpoints) == ["ckpt-1", "ckpt-3", "ckpt-4"]
+    assert manager.latest_checkpoint.endswith("ckpt-5")
+    save(manager)
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-4", "ckpt-5", "ckpt-6"]
+
+
+def test_what_was_deleted_by_hand_is_no_longer_listed(tmp_path):
+    manager = manager_of(tmp_path, 3)
+    for _ in range(3):
+        save(manager)
+    (tmp_path / "ckpt-2.index").unlink()
+    again = manager_of(tmp_path, 3)
+    assert names(again.checkpoints) == ["ckpt-1", "ckpt-3"]
+
+
+# -- the only whole one ------------------------------------------------------------------------
+
+
+def test_the_only_whole_checkpoint_is_not_deleted(tmp_path, caplog, monkeypatch):  # S18
+    manager = manager_of(tmp_path, 1)
+    save(manager)
+    real = cp.Checkpoint.write
+
+    def write_half(self, prefix, *arguments, **options):
+        real(self, prefix, *arguments, **options)
+        data = Path(f"{prefix}.data-00000-of-00001")
+        data.write_bytes(data.read_bytes()[:-1])  # as after a lost disk
+
+    monkeypatch.setattr(cp.Checkpoint, "write", write_half)
+    with caplog.at_level(logging.WARNING):
+        save(manager)
+        save(manager)
+    assert "ckpt-1: kept beyond max_to_keep, since no newer checkpoint is whole" in caplog.text
+    assert names(manager.checkpoints) == ["ckpt-1", "ckpt-3"]
+    assert data_files(tmp_path) == {"ckpt-1", "ckpt-3"}
+    monkeypatch.undo()
+    save(manager)
+    assert names(manager.checkpoints) == on_disk(tmp_path) == ["ckpt-4"]
+
+
+def test_what_cannot_be_deleted_is_tried_again(tmp_path, caplog, monkeypatch):
+    manager = manager_of(tmp_path, 1)
+    save(manager)
+
+    def refuse(path, storage=None):
+        raise cp.CheckpointPermissionError("cannot delete the file", path=path)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr("checkpointable.manager.delete_checkpoint", refuse)
+        save(manager)
+    assert "ckpt-1: could not be deleted" in caplog.text
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-2"]
+    assert names(manager.checkpoints) == ["ckpt-2"]
+    again = manager_of(tmp_path, 1)  # also after a restart
+    assert names(again.checkpoints) == ["ckpt-2"]
+    save(again, checkpoint_number=3)
+    assert on_disk(tmp_path) == ["ckpt-3"]
+
+
+# -- restore -----------------------------------------------------------------------------------
+
+
+def test_the_first_start_and_every_later_one(tmp_path):  # S32
+    called = []
+
+    def start():
+        checkpoint = program()
+        manager = manager_of(tmp_path, 2, checkpoint, init_fn=lambda: called.append(1))
+        return checkpoint, manager, manager.restore_or_initialize()
+
+    checkpoint, manager, path = start()
+    assert path is None
+    assert called == [1]
+    checkpoint.v.assign(np.full(8, 4.0))
+    save(manager)
+    checkpoint, manager, path = start()
+    assert path == str(tmp_path / "ckpt-1") == manager.latest_checkpoint
+    assert called == [1]
+    assert checkpoint.v.numpy().tolist() == [4.0] * 8
+    assert save(manager) == "ckpt-2"
+
+
+def test_without_a_state_file_training_does_not_start_over(tmp_path, caplog):  # S32
+    save(manager_of(tmp_path, checkpoint=program(2.0)))
+    (tmp_path / "checkpoint").unlink()
+    with caplog.at_level(logging.WARNING):
+        manager = manager_of(tmp_path)
+    assert "no state file" in caplog.text
+    assert manager.restore_or_initialize().endswith("ckpt-1")
+    assert names(manager.checkpoints) == ["ckpt-1"]
+
+
+def valid(directory, max_to_keep=None, **options):
+    checkpoint = program()
+    manager = manager_of(directory, max_to_keep, checkpoint, **options)
+    return manager, checkpoint
+
+
+def five(directory):
+    manager, checkpoint = valid(directory)
+    for value in range(1, 6):
+        checkpoint.v.assign(np.full(8, value))
+        save(manager)
+    return manager, checkpoint
+
+
+def test_going_back_to_the_newest_that_is_whole(tmp_path, caplog):  # S18, S33
+    five(tmp_path)
+    flip(tmp_path / "ckpt-5.data-00000-of-00001", 0)  # a checksum does not hold
+    flip(tmp_path / "ckpt-4.index", 3)
+    data = tmp_path / "ckpt-3.data-00000-of-00001"
+    data.unlink()
+    manager, checkpoint = valid(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        manager.restore_latest_valid().assert_consumed()
+    assert checkpoint.v.numpy().tolist() == [2.0] * 8
+    assert manager.latest_checkpoint.endswith("ckpt-2")
+    skipped = [line for line in caplog.messages if "skipped" in line]
+    assert [line.split(":")[0].rpartition("-")[2] for line in skipped] == ["5", "4", "3"]
+    assert "ckpt-5.data-00000-of-00001, key '_CHECKPOINTABLE_OBJECT_GRAPH', offset" in skipped[0]
+    assert "checksum" in skipped[0]
+    assert "data file is missing" in skipped[2]
+    assert save(manager) == "ckpt-3"  # over the damaged one
+
+
+def test_a_whole_one_is_restored_at_once(tmp_path, caplog):
+    five(tmp_path)
+    manager, checkpoint = valid(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        manager.restore_latest_valid().assert_consumed()
+    assert checkpoint.v.numpy().tolist() == [5.0] * 8
+    assert not caplog.messages
+
+
+def test_none_there_is_a_first_start(tmp_path):  # S32
+    manager, _ = valid(tmp_path)
+    status = manager.restore_latest_valid()
+    assert isinstance(status, cp.InitializationOnlyStatus)
+
+
+def test_none_whole_is_an_error(tmp_path):  # S32
+    five(tmp_path)
+    for index in tmp_path.glob("*.index"):
+        flip(index, 3)
+    manager, checkpoint = valid(tmp_path)
+    with pytest.raises(cp.CheckpointCorruptError, match="none of the 5 checkpoints here is whole"):
+        manager.restore_latest_valid()
+    assert checkpoint.v.numpy().tolist() == [0.0] * 8
+
+
+def test_another_programs_checkpoint_is_no_damage(tmp_path):  # S25
+    five(tmp_path)
+    other = cp.Checkpoint(v=cp.Variable(np.zeros(3, np.float32)))
+    manager = manager_of(tmp_path, None, other)
+    with pytest.raises(cp.CheckpointMismatchError):
+        manager.restore_latest_valid()
+
+
+def test_those_that_no_file_lists_come_last(tmp_path):
+    manager, _ = five(tmp_path)
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / HISTORY_FILE_NAME).unlink()
+    flip(tmp_path / "ckpt-5.data-00000-of-00001", 0)
+    manager, checkpoint = valid(tmp_path)
+    manager.restore_latest_valid()
+    assert checkpoint.v.numpy().tolist() == [4.0] * 8
+
+
+def test_a_step_that_was_restored_is_not_saved_again(tmp_path):
+    step = cp.Variable(0)
+
+    def make():
+        return manager_of(
+            tmp_path, 3, cp.Checkpoint(step=step), step_counter=step, checkpoint_interval=10
+        )
+
+    manager = make()
+    step.assign(10)
+    assert save(manager) == "ckpt-1"
+    step.assign(0)
+    manager = make()
+    manager.restore_latest_valid()
+    assert int(step) == 10
+    assert save(manager) is None
+
+
+# -- the history file ----------------------------------------------------------------------------
+
+
+def test_the_history_is_plain_json(tmp_path, clock):
+    manager = manager_of(tmp_path, 2)
+    save(manager, metrics={"loss": 0.5})
+    contents = json.loads((tmp_path / HISTORY_FILE_NAME).read_text("utf-8"))
+    assert contents == {
+        "version": 1,
+        "last_preserved_timestamp": clock.time - 1,
+        "checkpoints": [
+            {"path": "ckpt-1", "timestamp": clock.time, "fate": "kept", "metrics": {"loss": 0.5}}
+        ],
+    }
+
+
+HOSTILE = [
+    *(b"", b"{", b"\xff", b"[]", b"1", b'{"version": 2}', b'{"version": 1}', b"[" * 100_000),
+    b'{"version": 1, "checkpoints": 3}',
+    b'{"version": 1, "checkpoints": [1, null, {}, {"path": 1}, {"path": "ckpt-1"}]}',
+    b'{"version": 1, "checkpoints": [{"path": "ckpt-1", "timestamp": "x"}]}',
+    b'{"version": 1, "checkpoints": [{"path": "ckpt-1", "timestamp": NaN}]}',
+    b'{"version": 1, "checkpoints": [{"path": "ckpt-1", "timestamp": 1e400, "metrics": 2}]}',
+    b'{"version": 1, "checkpoints": [{"path": "../ckpt-1", "timestamp": 1, "fate": "expired"}]}',
+    b'{"version": 1, "checkpoints": [{"path": "ckpt-1", "timestamp": 1, "fate": "eaten"}]}',
+    b'{"version": 1, "checkpoints": [], "last_preserved_timestamp": []}',
+    b'{"version": 1, "checkpoints": [], "last_preserved_timestamp": 1e999}',
+]
+
+
+@pytest.mark.parametrize("contents", HOSTILE)
+def test_a_damaged_history_costs_no_checkpoint(contents, tmp_path, clock):
+    save(manager_of(tmp_path / "other", 1))
+    manager = manager_of(tmp_path / "a", 2)
+    for _ in range(2):
+        clock.time += 1
+        save(manager, metrics={"loss": 1})
+    (tmp_path / "a" / HISTORY_FILE_NAME).write_bytes(contents)
+    manager = manager_of(tmp_path / "a", 2, best=("loss", "min", 1))
+    assert names(manager.checkpoints) == ["ckpt-1", "ckpt-2"]  # the state file lists them too
+    assert manager.best_checkpoints == []
+    clock.time += 1
+    save(manager, checkpoint_number=3)
+    assert on_disk(tmp_path / "a") == ["ckpt-2", "ckpt-3"]
+    assert on_disk(tmp_path / "other") == ["ckpt-1"]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_the_history_is_survived(data, clock):
+    with tempfile.TemporaryDirectory() as directory:
+        manager = manager_of(directory, 2, best=("loss", "min", 1))
+        for loss in (1, 2, 3, 4):
+            clock.time += 1
+            save(manager, metrics={"loss": loss})
+        path = Path(directory) / HISTORY_FILE_NAME
+        contents = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, len(contents) - 1))
+        contents[at] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(bytes(contents))
+        manager = manager_of(directory, 2, best=("loss", "min", 1))
+        clock.time += 1
+        save(manager, checkpoint_number=9)
+        assert "ckpt-9" in on_disk(directory)  # and what is there is whole
+
+
+def test_a_clock_that_was_set_back(tmp_path, clock, caplog):
+    manager = manager_of(tmp_path, 1, keep_checkpoint_every_n_hours=1)
+    for _ in range(3):
+        clock.time += HOUR
+        save(manager)
+    clock.time -= 5 * HOUR
+    with caplog.at_level(logging.WARNING):
+        manager = manager_of(tmp_path, 1, keep_checkpoint_every_n_hours=1)
+    assert "the clock is" in caplog.text
+    save(manager, checkpoint_number=4)
+    clock.time += HOUR
+    save(manager, checkpoint_number=5)
+    assert names(manager.checkpoints) == ["ckpt-5"]
+    assert {"ckpt-1", "ckpt-2"} <= set(on_disk(tmp_path))
+
+
+def test_the_managers_page_runs(tmp_path, monkeypatch):
+    import re
+
+    page = Path(__file__).parents[2] / "docs" / "managing-checkpoints.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks[0], page.name, "exec"), found := {})
+    manager = found["manager"]
+    assert repr(manager.latest_checkpoint) in blocks[0]
+    assert repr(manager.checkpoints) in blocks[0]
+    assert repr(manager.best_checkpoints) in blocks[0]
+    exec(compile(blocks[1], page.name, "exec"), found)
+    found["status"].assert_consumed()
+    exec(compile(blocks[-1], page.name, "exec"), found)
+    assert cp.latest_checkpoint("runs/a") == "runs/a/ckpt-5"
