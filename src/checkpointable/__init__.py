@@ -6,7 +6,8 @@ matched graph against graph when it is restored. Start with `Checkpoint`.
 
 from __future__ import annotations
 
-import checkpointable.adapters.own as _own  # noqa: F401 - registers the library's own objects
+import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - registers frameworks',
+import checkpointable.adapters.own as _own  # noqa: F401 - and the library's own objects
 from checkpointable.checkpoint import Checkpoint as Checkpoint
 from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
 from checkpointable.errors import CheckpointError as CheckpointError

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
@@ -46,6 +47,7 @@ def restore_objects(
       attached: further dependencies of the root that it does not track itself.
       optional: paths that a name-based checkpoint may lack.
     """
+    look_again()
     if save_path is None:
         return InitializationOnlyStatus(root, attached)
     reader = BundleReader(checkpoint_prefix(save_path))
@@ -91,6 +93,7 @@ def plan_objects(
     renames: Mapping[str, str] | None = None,
 ) -> Report:
     """What every `plan` does."""
+    look_again()
     with BundleReader(checkpoint_prefix(save_path)) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(

@@ -112,7 +112,7 @@ class Saver:
             if verify is True:
                 reader.check(values)
             pairs = [(name, value) for name, (value, _) in values.items()]
-            assign_values(reader, pairs, verify)
+            assign_values(reader, pairs, verify, uid)
             for executor, own in by_executor(record_values(pairs)):
                 executor.run(own, reader, session)
         for name, (_, record) in values.items():

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
@@ -86,6 +87,7 @@ def write_objects(
     progress: Progress | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
+    look_again()
     found = walk(root, adapter_of, attached)
     graph = ObjectGraph()
     values = list(_values(found, graph))
@@ -114,11 +116,13 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]
         if not values:
             continue
         path = found.path(node_id)
-        full_name = adapter.full_name(obj)
+        full_name = found.full_name(node_id)
         attributes = []
         for attribute, made in values.items():
             key = value_key(path, attribute)
             value = made if isinstance(made, Value) else made(key)
+            if value.absent:
+                continue
             attributes.append(Attribute(attribute, full_name, key))
             yield key, value
         node.attributes = attributes

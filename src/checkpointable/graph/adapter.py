@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "resolve_pending"]
+__all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "Watcher", "resolve_pending"]
 
 
 class PendingChild(Protocol):
@@ -41,20 +41,29 @@ class PendingChild(Protocol):
         """
 
 
+class PendingVariables(Protocol):
+    """A restore that waits for an optimizer to get the variables of some slots (S22)."""
+
+    def retry(self) -> None:
+        """Restores the slots of the variables that it has by now."""
+
+
 class ObjectRecord:
     """What restores note on one object.
 
     Attributes:
       pending: local name -> the restores that wait for a dependency of that name.
       sources: attribute -> (restore's uid, checkpoint node) of the value it holds.
+      waiting_slots: the restore that waits for an optimizer to get further variables, or None.
       owner: a weak reference to the object, where its type allows one.
     """
 
-    __slots__ = ("__weakref__", "owner", "pending", "sources")
+    __slots__ = ("__weakref__", "owner", "pending", "sources", "waiting_slots")
 
     def __init__(self, owner: Any = None) -> None:
         self.pending: dict[str, list[PendingChild]] = {}
         self.sources: dict[str, tuple[int, int]] = {}
+        self.waiting_slots: PendingVariables | None = None
         try:
             self.owner: weakref.ref[Any] | None = None if owner is None else weakref.ref(owner)
         except TypeError:  # tuples take no weak references
@@ -99,6 +108,49 @@ class Slots(abc.ABC):
         None if this optimizer keeps no such slot for `variable`.
         """
 
+    # An optimizer of another library may know better than `create` what a slot is made of.
+
+    def variables(self) -> Iterable[Any] | None:
+        """The variables that it keeps slots for, where it knows them; None: any.
+
+        Where it does, `reserve` and `keep` are called instead of `create`.
+        """
+        return None
+
+    def reserve(
+        self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
+    ) -> tuple[Any, Mapping[str, Value | ValueFactory]] | None:
+        """An object that is to become a slot, and its values, which are then restored.
+
+        Changes nothing: the optimizer gets it by `keep`. None: it keeps no such slot.
+
+        Args:
+          variable: one of its variables.
+          dtype, shape: of the slot's one value in the checkpoint; dtype None: the slot is not
+            one array there but Python state.
+        """
+        return None
+
+    def keep(self, variable: Any, slot_name: str, slot: Any) -> None:
+        """Makes what `reserve` gave, restored by now, the slot."""
+        raise NotImplementedError
+
+
+class Watcher(abc.ABC):
+    """Watches the objects of one framework for new dependencies, while a restore waits for some.
+
+    What it cannot see is found by `adapters.watch.look_again`, at every save, restore and status
+    call.
+    """
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """A restore waits for a dependency of some object: begin to watch."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """None does any more."""
+
 
 class Adapter(abc.ABC):
     """How the objects of one family of types take part. Stateless; one instance each."""
@@ -125,6 +177,14 @@ class Adapter(abc.ABC):
     def slots(self, obj: Any) -> Slots | None:
         """Its slots if it is an optimizer, else None."""
         return None
+
+    names_dependencies = False
+    """Whether global names are made of local ones below its objects: that of a dependency is
+    all local names from the outermost such object on, joined by dots."""
+
+    watcher: Watcher | None = None
+    """For objects that do not tell by themselves (by `resolve_pending`) when they gain a
+    dependency: what makes them, while a restore waits for one; see `adapters.watch`."""
 
     def full_name(self, obj: Any) -> str:
         """Its global name for name-based checkpoints (S38), "" if it has none."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from checkpointable.graph.value import Value
+    from checkpointable.graph.walk import ObjectWalk
 
 __all__ = ["Executor", "Source"]
 
@@ -44,6 +45,14 @@ class Executor(abc.ABC):
     @abc.abstractmethod
     def initialize(self, values: Sequence[Value], session: Any) -> None:
         """Gives these values, which no restore sets, their initial contents."""
+
+    def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
+        """As `initialize`, for an executor that must know which objects hold the values.
+
+        Args:
+          program: all objects, the values' among them.
+        """
+        self.initialize(values, session)
 
     @abc.abstractmethod
     def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:

@@ -10,10 +10,13 @@ import numpy as np
 if TYPE_CHECKING:
     from checkpointable.graph.executor import Executor
 
-__all__ = ["STRING", "Value", "ValueFactory", "Values", "as_dtype", "as_string_array"]
+__all__ = ["ANY", "STRING", "Value", "ValueFactory", "Values", "as_dtype", "as_string_array"]
 
 STRING = np.dtype(object)
 """The dtype of string values: arrays of `bytes` objects."""
+
+ANY = np.dtype([])
+"""Stands for a dtype that is not known: whatever the checkpoint holds is taken."""
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -107,6 +110,10 @@ class Value:
     # such values has one.
     executor: Executor | None = None
 
+    # There are no contents yet (a parameter that is built lazily): a save leaves the value out,
+    # and a status does not miss it.
+    absent = False
+
     def __init__(
         self,
         dtype: Any,
@@ -130,9 +137,29 @@ class Value:
         """Takes new contents, as `read` gives them."""
         self._write(contents)
 
+    # Asked for by a restore, for values that are more than an array of their own.
+
+    def check(self, contents: Any) -> None:
+        """Raises what `write` would raise, and changes nothing.
+
+        Called, where a class overrides it, before a restore changes anything (S25).
+        """
+
+    def settle(self, uid: int) -> None:
+        """Called after `write`, once that was called for all values that have no memory.
+
+        For values of one object that must be taken together. May refuse, by an exception.
+
+        Args:
+          uid: that of the restore, as in `ObjectRecord.sources`.
+        """
+
+    def filled(self) -> None:
+        """Called after `memory` was filled."""
+
     def __repr__(self) -> str:
         shape = "any shape" if self.shape is None else f"shape {self.shape}"
-        dtype = "string" if self.dtype == STRING else self.dtype.name
+        dtype = "string" if self.dtype == STRING else self.dtype.name or "any dtype"
         return f"<{type(self).__name__} {dtype}, {shape}>"
 
 

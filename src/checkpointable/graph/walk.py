@@ -72,6 +72,18 @@ class ObjectWalk:
             origin = self._origins[origin.parent]
         return "/".join(reversed(segments))
 
+    def full_name(self, node_id: int) -> str:
+        """The global name of an object (S38), "" if it has none."""
+        own = self.adapters[node_id].full_name(self.objects[node_id])
+        origin = self._origins[node_id]
+        if own or origin is None or not self.adapters[origin.parent].names_dependencies:
+            return own
+        names: list[str] = []
+        while origin is not None and self.adapters[origin.parent].names_dependencies:
+            names.append(origin.local_name)
+            origin = self._origins[origin.parent]
+        return ".".join(reversed(names))
+
     def node_id(self, obj: Any) -> int | None:
         """The node of an object, None if the walk did not reach it."""
         return self._ids.get(id(obj))
@@ -159,8 +171,14 @@ def _add_slots(found: ObjectWalk, adapter_of: AdapterOf) -> None:
 def _add_slots_of(
     found: ObjectWalk, optimizer_id: int, slots: Slots, reached: int, adapter_of: AdapterOf
 ) -> None:
+    own = slots.variables()
+    if own is None:
+        candidates: Iterable[int] = range(reached)
+    else:
+        ids = (found._ids.get(id(variable)) for variable in own)
+        candidates = sorted({node_id for node_id in ids if node_id is not None})
     for slot_name in slots.names():
-        for variable_id in range(reached):
+        for variable_id in candidates:
             slot = slots.get(found.objects[variable_id], slot_name)
             if slot is None:
                 continue

@@ -50,4 +50,4 @@ def initialize(
                 value = made if isinstance(made, Value) else made(attribute)
                 values.append((attribute, value))
     for executor, own in by_executor(values):
-        executor.initialize([value for _, value in own], session)
+        executor.initialize_in(found, [value for _, value in own], session)

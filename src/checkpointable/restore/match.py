@@ -10,16 +10,17 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.adapter import ObjectRecord
 from checkpointable.graph.paths import VARIABLE_VALUE, join
-from checkpointable.graph.value import STRING, Value
+from checkpointable.graph.value import ANY, STRING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
 
     from checkpointable.bundle import BundleReader, Entry
-    from checkpointable.graph.adapter import Adapter
+    from checkpointable.graph.adapter import Adapter, Slots
     from checkpointable.graph.object_graph import SlotVariable
+    from checkpointable.graph.value import ValueFactory
     from checkpointable.restore.restore import Restore
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Match",
     "Mismatch",
     "NewSlot",
+    "Reserved",
     "dtype_name",
     "find_mismatch",
     "match",
@@ -56,7 +58,7 @@ class Mismatch(NamedTuple):
 
     def __str__(self) -> str:
         problems = []
-        if self.stored_dtype != self.dtype:
+        if not _fits(self.dtype, self.stored_dtype):
             stored, own = dtype_name(self.stored_dtype), dtype_name(self.dtype)
             problems.append(f"dtype {stored} in the checkpoint, {own} in the program")
         if self.shape is not None and self.stored_shape != self.shape:
@@ -85,6 +87,15 @@ class NewSlot(NamedTuple):
     key: str
 
 
+class Reserved(NamedTuple):
+    """A slot that its optimizer gets once its value is restored (S22)."""
+
+    slots: Slots
+    variable: Any
+    slot_name: str
+    slot: Any
+
+
 @dataclass(slots=True)
 class Match:
     """What a match found; nothing of it has happened yet.
@@ -96,6 +107,8 @@ class Match:
       in_place: (node, attribute) of values whose object holds them, or later ones, already.
       missing: (record, local name, node): dependencies that do not exist yet.
       new_slots: slot's node -> slot that is to be made.
+      reserved: slots that are assigned to, and then given to their optimizer.
+      waiting_slots: optimizer's node -> its record, if it lacks the variable of some slot.
       conflicts, mismatches: what does not go; (node, attribute) -> mismatch.
     """
 
@@ -105,12 +118,17 @@ class Match:
     in_place: list[tuple[int, str]] = field(default_factory=list)
     missing: list[tuple[ObjectRecord, str, int]] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
+    reserved: list[Reserved] = field(default_factory=list)
+    waiting_slots: dict[int, ObjectRecord] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     mismatches: dict[tuple[int, str], Mismatch] = field(default_factory=dict)
 
 
 def match(
-    restore: Restore, starts: Iterable[tuple[int, Any]], attached: Sequence[tuple[str, Any]] = ()
+    restore: Restore,
+    starts: Iterable[tuple[int, Any]],
+    attached: Sequence[tuple[str, Any]] = (),
+    optimizers: Iterable[int] = (),
 ) -> Match:
     """Matches objects with nodes, and what they lead to, breadth-first.
 
@@ -118,11 +136,15 @@ def match(
       restore: what has been matched before.
       starts: (node, object) to begin with.
       attached: further dependencies of the first object that it does not track itself.
+      optimizers: nodes of optimizers matched before, whose slots are looked for again.
     """
     matcher = _Matcher(restore)
     extra = dict(attached)
     for node_id, obj in starts:
         matcher.bind(node_id, obj, "", node_id)
+    for node_id in optimizers:
+        for slot in restore.slots_of_optimizer.get(node_id, ()):
+            matcher._match_slot(node_id, slot)
     while matcher.queue:
         matcher.visit(matcher.queue.popleft(), extra)
         extra = {}
@@ -138,6 +160,8 @@ class _Matcher:
         self._has_slots = bool(restore.slots_of_optimizer)
         # (record's id, attribute) -> node whose value goes there in this match
         self._holders: dict[tuple[int, str], int] = {}
+        # node of an optimizer that knows its variables -> these, by the id of their record
+        self._variables: dict[int, dict[int, Any]] = {}
 
     def visit(self, node_id: int, extra: dict[str, Any]) -> None:
         """Matches the values and dependencies of a node that has just got its object."""
@@ -193,9 +217,16 @@ class _Matcher:
         attributes = self.graph.nodes[node_id].attributes
         if not attributes:
             return
+        try:
+            values = adapter.values(obj)
+        except (ValueError, NotImplementedError) as error:
+            path = self.restore.paths[node_id] or "the root"
+            raise type(error)(f"{path}: {error}") from error
+        self._match_each(node_id, values)
+
+    def _match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
         record = self.found.bound[node_id]
-        values = adapter.values(obj)
-        for attribute in attributes:
+        for attribute in self.graph.nodes[node_id].attributes:
             made = values.get(attribute.name)
             if made is None:
                 continue
@@ -217,7 +248,7 @@ class _Matcher:
         self.found.assignments.append(assignment)
         value, node_id = assignment.value, assignment.node_id
         reader, key = self.restore.reader, assignment.key
-        if reader.dtype(key) == value.dtype and value.shape in (None, reader.shape(key)):
+        if _fits(value.dtype, reader.dtype(key)) and value.shape in (None, reader.shape(key)):
             return  # the path of what fits is not asked for
         problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
@@ -254,20 +285,78 @@ class _Matcher:
         node_id = slot.slot_variable_node_id
         if node_id in self.found.bound or self.restore.is_bound(node_id):
             return
+        if self._current(optimizer_id) is None:
+            return
+        slots = self._slots(optimizer_id)
+        if slots is None or self._current(slot.original_variable_node_id) is None:
+            return
+        if slots.variables() is not None:
+            self._match_known_slot(node_id, optimizer_id, slots, slot)
+            return
         optimizer = self._object(optimizer_id)
         variable = self._object(slot.original_variable_node_id)
-        adapter = None if optimizer is None or variable is None else adapter_of(optimizer)
-        slots = None if adapter is None else adapter.slots(optimizer)
-        if slots is None:
+        if variable is None:
             return
         existing = slots.get(variable, slot.slot_name)
         if existing is not None:
             self.bind(node_id, existing, slot.slot_name, optimizer_id)
             return
+        key = self._variable_key(node_id)
+        if key is not None:
+            self.found.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
+
+    def _match_known_slot(
+        self, node_id: int, optimizer_id: int, slots: Slots, slot: SlotVariable
+    ) -> None:
+        """Matches a slot of an optimizer that knows its variables and makes its slots itself."""
+        record = self._current(slot.original_variable_node_id)
+        variable = self._variables_of(optimizer_id, slots).get(id(record))
+        if variable is None:  # it may get that variable later
+            optimizer_record = self._current(optimizer_id)
+            if optimizer_record is not None:
+                self.found.waiting_slots[optimizer_id] = optimizer_record
+            return
+        existing = slots.get(variable, slot.slot_name)
+        if existing is not None:
+            self.bind(node_id, existing, slot.slot_name, optimizer_id)
+            return
+        key = self._variable_key(node_id)
+        reader = self.restore.reader
+        dtype, shape = (None, ()) if key is None else (reader.dtype(key), reader.shape(key))
+        reserved = slots.reserve(variable, slot.slot_name, dtype, shape)
+        if reserved is None:
+            return
+        obj, values = reserved
+        adapter = adapter_of(obj)
+        assert adapter is not None
+        self.found.bound[node_id] = adapter.record(obj)
+        self.found.objects[node_id] = (obj, adapter)
+        self.found.reserved.append(Reserved(slots, variable, slot.slot_name, obj))
+        self._match_each(node_id, values)
+
+    def _variable_key(self, node_id: int) -> str | None:
+        """The key of a slot that is one array, None for one that is not."""
         attributes = self.graph.nodes[node_id].attributes
         if len(attributes) == 1 and attributes[0].name == VARIABLE_VALUE:
-            key = attributes[0].checkpoint_key
-            self.found.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
+            return attributes[0].checkpoint_key
+        return None
+
+    def _slots(self, optimizer_id: int) -> Slots | None:
+        """The slots of the optimizer that a node is bound to."""
+        optimizer = self._object(optimizer_id)
+        adapter = None if optimizer is None else adapter_of(optimizer)
+        return None if adapter is None else adapter.slots(optimizer)
+
+    def _variables_of(self, optimizer_id: int, slots: Slots) -> dict[int, Any]:
+        """The variables of an optimizer by the id of their record."""
+        known = self._variables.get(optimizer_id)
+        if known is None:
+            known = self._variables[optimizer_id] = {}
+            for variable in slots.variables() or ():
+                adapter = adapter_of(variable)
+                if adapter is not None:
+                    known[id(adapter.record(variable))] = variable
+        return known
 
     def _object(self, node_id: int) -> Any | None:
         """The living object that a node is bound to, or None."""
@@ -289,7 +378,7 @@ def find_mismatch(
 ) -> Mismatch | None:
     """Whether the value at `key` fits the object at `path`, of this dtype and shape (None: any)."""
     stored_dtype, stored_shape = reader.dtype(key), reader.shape(key)
-    if stored_dtype == dtype and (shape is None or stored_shape == shape):
+    if _fits(dtype, stored_dtype) and (shape is None or stored_shape == shape):
         return None
     return Mismatch(path, stored_dtype, stored_shape, dtype, shape)
 
@@ -322,4 +411,10 @@ def _same_contents(first: Entry | None, second: Entry | None) -> bool:
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """How messages name a dtype."""
-    return "string" if dtype == STRING else str(dtype.name)
+    if dtype == STRING:
+        return "string"
+    return "any" if dtype == ANY else str(dtype.name)
+
+
+def _fits(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    return stored == dtype or dtype is ANY

@@ -50,7 +50,7 @@ def named_values(
             continue
         path = found.path(node_id)
         # A global name names one value: of an object with several, none has one.
-        name = _name(path, adapter.full_name(obj), names) if len(own) == 1 else ""
+        name = _name(path, found.full_name(node_id), names) if len(own) == 1 else ""
         record = adapter.record(obj)
         for attribute, made in own.items():
             value = made if isinstance(made, Value) else made(name)
@@ -108,7 +108,7 @@ class NameBasedRestore:
                 missing[value.path] = value.name
         self._check(chosen)
         values = [(value.name, value.value) for value in chosen]
-        assign_values(self.reader, values, self._verify)
+        assign_values(self.reader, values, self._verify, self._uid)
         for executor, own in by_executor(record_values(values)):
             executor.run(own, self.reader, session)
         for value in chosen:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpointable.adapters.watch import watch
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.restore.match import find_mismatch
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from checkpointable.graph.adapter import ObjectRecord, PendingChild
     from checkpointable.restore.restore import Restore
 
-__all__ = ["Pending", "as_array", "leave_word", "pending_nodes"]
+__all__ = [
+    "Pending",
+    "PendingSlots",
+    "as_array",
+    "leave_word",
+    "pending_nodes",
+    "wait_for_slots",
+]
 
 
 class Pending:
@@ -70,6 +78,25 @@ class Pending:
         return as_array(restore.reader.get_tensor(key)), (restore.uid, node_id)
 
 
+class PendingSlots:
+    """Waits on an optimizer's record for it to get the variables of some slots (S22)."""
+
+    __slots__ = ("_restore", "node_id")
+
+    def __init__(self, restore: Restore, node_id: int) -> None:
+        self._restore = restore
+        self.node_id = node_id
+
+    @property
+    def uid(self) -> int:
+        """That of the restore."""
+        return self._restore.uid
+
+    def retry(self) -> None:
+        """Restores the slots of the variables that the optimizer has by now."""
+        self._restore.attach_slots(self.node_id)
+
+
 def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """What a reader gave, as an array also where it is a scalar string."""
     if isinstance(contents, bytes):
@@ -90,6 +117,15 @@ def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
             earlier, later = (other, pending) if other.uid < pending.uid else (pending, other)
             earlier.yield_to(later)
     record.pending[local_name] = [*filter(_is_wanted, waiting), pending]
+    watch(record)
+
+
+def wait_for_slots(record: ObjectRecord, pending: PendingSlots) -> None:
+    """Notes on an optimizer that `pending` waits for it to get more variables."""
+    # Of two restores the last wins, and what it does not know is not looked for again: the
+    # earlier one's files would have to be kept open for a variable that may never come.
+    record.waiting_slots = pending
+    watch(record)
 
 
 def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[int]:

@@ -11,17 +11,30 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.value import Value
 from checkpointable.logs import logger
 from checkpointable.restore.executors import by_executor
-from checkpointable.restore.match import Conflict, Match, NewSlot, match, mismatch_error
-from checkpointable.restore.pending import Pending, as_array, leave_word
+from checkpointable.restore.match import (
+    Assignment,
+    Conflict,
+    Match,
+    NewSlot,
+    match,
+    mismatch_error,
+)
+from checkpointable.restore.pending import (
+    Pending,
+    PendingSlots,
+    as_array,
+    leave_word,
+    wait_for_slots,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import ObjectRecord
-    from checkpointable.graph.value import Value
 
 __all__ = ["Restore", "Verify", "assign_values", "next_uid"]
 
@@ -70,7 +83,7 @@ class Restore:
         self._waived: set[tuple[int, str]] = set()
         self._expect_partial = _Flag()
         self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
-        self._recorded: list[tuple[str, Value]] = []
+        self._recorded: list[Assignment] = []
         self._check_keys()
         weakref.finalize(
             self,
@@ -135,7 +148,13 @@ class Restore:
 
     def run_recorded(self, session: Any) -> None:
         """Restores the values whose restoring was recorded, all that are known by now (S34)."""
-        for executor, own in by_executor(self._recorded):
+        # What a later restore has set, or recorded, is not this one's any more (S24).
+        current = [
+            (assignment.key, assignment.value)
+            for assignment in self._recorded
+            if assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+        ]
+        for executor, own in by_executor(current):
             executor.run(own, self.reader, session)
 
     def match(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> Match:
@@ -157,6 +176,15 @@ class Restore:
         self._check(found)
         self._commit(found)
 
+    def attach_slots(self, optimizer_id: int) -> None:
+        """Restores slots of variables that an optimizer has got since it was matched (S22).
+
+        Raises: as `attach`.
+        """
+        found = match(self, [], optimizers=[optimizer_id])
+        self._check(found)
+        self._commit(found)
+
     def _check(self, found: Match) -> None:
         """Raises before anything is changed (S25)."""
         if found.mismatches:
@@ -169,6 +197,9 @@ class Restore:
             keys = [assignment.key for assignment in found.assignments]
             keys += [new.key for new in found.new_slots.values()]
             self.reader.check(keys)
+        for assignment in found.assignments:
+            if type(assignment.value).check is not Value.check:
+                assignment.value.check(self.reader.get_tensor(assignment.key))
 
     def _commit(self, found: Match) -> None:
         self._assign(found)
@@ -176,6 +207,8 @@ class Restore:
             self._bound[node_id] = weakref.ref(record)
         for record, local_name, node_id in found.missing:
             leave_word(record, local_name, Pending(self, node_id))
+        for node_id, record in found.waiting_slots.items():
+            wait_for_slots(record, PendingSlots(self, node_id))
         for new in found.new_slots.values():
             self._create_slot(new)
         self.conflicts += found.conflicts
@@ -193,8 +226,11 @@ class Restore:
 
     def _assign(self, found: Match) -> None:
         values = [(assignment.key, assignment.value) for assignment in found.assignments]
-        self._recorded += record_values(values)
-        assign_values(self.reader, values, self._verify)
+        record_values(values)
+        self._recorded += [a for a in found.assignments if a.value.executor is not None]
+        assign_values(self.reader, values, self._verify, self.uid)
+        for reserved in found.reserved:
+            reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
         for assignment in found.assignments:
             assignment.record.sources[assignment.attribute] = (self.uid, assignment.node_id)
             self.consumed.add((assignment.node_id, assignment.attribute))
@@ -226,7 +262,7 @@ def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]
 
 
 def assign_values(
-    reader: BundleReader, values: Iterable[tuple[str, Value]], verify: Verify
+    reader: BundleReader, values: Sequence[tuple[str, Value]], verify: Verify, uid: int
 ) -> None:
     """Assigns what `reader` holds under the keys; what fits has been checked by now.
 
@@ -234,6 +270,7 @@ def assign_values(
     Values that an executor acts for are left to it.
     """
     in_memory: list[tuple[str, Any]] = []
+    written: list[Value] = []
     for key, value in values:
         if value.executor is not None:
             continue
@@ -242,7 +279,13 @@ def assign_values(
         else:
             # First, since this is code that may refuse: filling memory is not.
             value.write(reader.get_tensor(key))
+            written.append(value)
+    for value in written:
+        value.settle(uid)
     reader.read_into(in_memory, verify="stream" if verify == "stream" else False)
+    for _, value in values:
+        if value.memory is not None and value.executor is None:
+            value.filled()
 
 
 class _Flag:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.adapters.watch import look_again
 from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
@@ -183,6 +184,7 @@ class CheckpointLoadStatus(LoadStatus):
         return self
 
     def _walk(self) -> ObjectWalk:
+        look_again()
         return walk(self._root, adapter_of, self._attached)
 
     def _objects_without_value(self) -> list[str]:

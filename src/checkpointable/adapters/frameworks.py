@@ -1,0 +1,88 @@
+"""The adapters of frameworks: imported when a type of the framework first comes up.
+
+Whoever asks for the adapter of such a type has the framework loaded already, so nothing is
+imported here that the program does not use. Third parties announce theirs as entry points of
+the group `checkpointable.adapters`: the entry's name is the framework's import name, what it
+refers to is an `Adapter`, or a function from a type to its adapter or None.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.adapters.registry import register_adapter
+from checkpointable.graph.adapter import Adapter
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__: list[str] = []
+
+Finder = Callable[[type], "Adapter | None"]
+
+_GROUP = "checkpointable.adapters"
+# The framework's import name -> where the finder of its adapters is.
+_OWN = {"torch": "checkpointable.adapters.torch.find:find"}
+
+
+def _find(cls: type) -> Adapter | None:
+    roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
+    for root in roots:
+        for find in _finders(root):
+            found = find(cls)
+            if found is not None:
+                return found
+    return None
+
+
+@functools.cache
+def _finders(root: str) -> tuple[Finder, ...]:
+    """The finders for the types of one framework, a third party's first."""
+    if root in _NO_FRAMEWORKS:
+        return ()
+    finders = [_as_finder(entry) for entry in _entries().get(root, ())]
+    if root in _OWN:
+        module, _, name = _OWN[root].partition(":")
+        finders.append(getattr(import_module(module), name))
+    return tuple(finders)
+
+
+_NO_FRAMEWORKS = frozenset(("builtins", "__main__", "checkpointable", "numpy", "typing", "abc"))
+
+
+@functools.lru_cache(maxsize=1)
+def _entries() -> dict[str, list[EntryPoint]]:
+    from importlib.metadata import entry_points  # slow to import
+
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=_GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _as_finder(entry: EntryPoint) -> Finder:
+    loaded: Any = entry.load()
+    if isinstance(loaded, Adapter):
+
+        def find(cls: type) -> Adapter | None:
+            # Its own types: classes that a program derives from them included.
+            return loaded if _is_of(cls, entry.name) else None
+
+        return find
+    if not callable(loaded):
+        raise TypeError(
+            f"the entry point {entry.name!r} of {_GROUP} is a {type(loaded).__name__} "
+            f"({entry.value}); it must be an Adapter, or a function from a type to one"
+        )
+    finder: Finder = loaded
+    return finder
+
+
+def _is_of(cls: type, root: str) -> bool:
+    return any(base.__module__.partition(".")[0] == root for base in cls.__mro__)
+
+
+register_adapter(_find)

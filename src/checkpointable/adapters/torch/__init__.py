@@ -1,0 +1,1 @@
+"""PyTorch's objects: tensors, modules, optimizers. Imported only once torch is."""

@@ -1,0 +1,133 @@
+"""Tensors on the meta device: they get memory, and stay the objects that they are (S34, S35).
+
+What `torch.utils.swap_tensors` puts into a parameter is memory that was filled straight from
+the file. Whatever refers to the parameter goes on to: ties between modules, an optimizer made
+over meta parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from checkpointable.adapters.torch.memory import fill, shared_array, storable
+from checkpointable.graph.executor import Executor, Source
+from checkpointable.graph.value import Value
+
+if TYPE_CHECKING:
+    from checkpointable.graph.walk import ObjectWalk
+
+__all__ = ["MetaValue", "allocate_like", "put_in_place"]
+
+
+class MetaValue(Value):
+    """The value of a tensor that had no memory when it was looked at."""
+
+    __slots__ = ("restored", "tensor")
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.dtype = storable(tensor).dtype
+        self.shape = tuple(tensor.shape)
+        self.memory = None
+        self.tensor = tensor
+        self.restored = False
+
+    @property
+    def executor(self) -> Executor:  # type: ignore[override]
+        """What gives it memory."""
+        return _executor
+
+    def read(self) -> Any:
+        raise _no_contents(self)
+
+    def write(self, contents: Any) -> None:
+        raise _no_contents(self)
+
+
+def _no_contents(value: MetaValue) -> ValueError:
+    return ValueError(
+        f"a tensor of shape {value.shape} is on the meta device: it has no contents yet. "
+        "run_restore_ops() or initialize_or_restore() of a restore's status gives it some"
+    )
+
+
+class _MetaExecutor(Executor):
+    """Gives tensors memory on the current default device."""
+
+    def record(self, values: Sequence[Value]) -> None:
+        """Nothing is to be prepared."""
+
+    def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
+        targets: list[tuple[str, Any]] = []
+        made: list[tuple[MetaValue, torch.Tensor]] = []
+        for key, value in values:
+            assert isinstance(value, MetaValue)
+            if value.restored:  # by an earlier run; since then it may have been trained
+                continue
+            tensor = allocate_like(value.tensor) if value.tensor.is_meta else value.tensor
+            memory = shared_array(tensor, storable(tensor))
+            if memory is None:
+                fill(tensor, source.get_tensor(key))
+            else:
+                targets.append((key, memory))
+            made.append((value, tensor))
+        source.read_into(targets)
+        # Nothing else may refer to the memory when a tensor gets it.
+        del targets
+        memory = None
+        while made:
+            value, tensor = made.pop()
+            value.restored = True
+            if tensor is value.tensor:
+                torch.autograd.graph.increment_version(tensor)
+            else:
+                put_in_place(value.tensor, tensor)
+
+    def initialize(self, values: Sequence[Value], session: Any) -> None:
+        raise NotImplementedError("modules initialize their parameters: see initialize_in")
+
+    def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
+        from checkpointable.adapters.torch.initialize import initialize_tensors
+
+        tensors = [value.tensor for value in values if isinstance(value, MetaValue)]
+        initialize_tensors(program, tensors)
+
+    def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
+        return [value.read() for value in values]
+
+
+_executor = _MetaExecutor()
+
+
+def allocate_like(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same class, dtype, shape and strides on the current default device.
+
+    Its memory is not initialized.
+
+    Raises:
+      ValueError: the current default device is the meta device.
+    """
+    device = torch.get_default_device()
+    if device.type == "meta":
+        raise ValueError(
+            "the current default device is the meta device: call this outside of "
+            "`with torch.device('meta')`"
+        )
+    with torch.inference_mode(False), torch.no_grad():
+        made = torch.empty_like(tensor.detach(), device=device)
+    if type(tensor) is torch.Tensor:
+        return made.requires_grad_(tensor.requires_grad)
+    return torch.Tensor._make_subclass(type(tensor), made, tensor.requires_grad)
+
+
+def put_in_place(tensor: torch.Tensor, contents: torch.Tensor) -> None:
+    """Makes `tensor` what `contents` is, and keeps its identity and its attributes.
+
+    `contents` is of no use afterwards.
+    """
+    attributes: dict[str, Any] = dict(tensor.__dict__)
+    torch.utils.swap_tensors(tensor, contents)
+    tensor.__dict__.clear()
+    tensor.__dict__.update(attributes)

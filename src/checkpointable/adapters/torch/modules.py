@@ -1,0 +1,115 @@
+"""Modules: parameters, persistent buffers and submodules under their own names.
+
+What wraps a module (`torch.compile`, `DataParallel`, `DistributedDataParallel`) is taken for
+the module inside, so that wrapped and bare programs read each other's checkpoints.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.adapters.torch.records import records
+from checkpointable.adapters.torch.watch import watcher
+from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]
+
+
+class ModuleAdapter(Adapter):
+    """Modules that are not wrappers."""
+
+    names_dependencies = True
+    watcher = watcher
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        found = [(name, tensor) for name, tensor in obj._parameters.items() if tensor is not None]
+        if obj._buffers:
+            left_out = obj._non_persistent_buffers_set
+            found += [
+                (name, tensor)
+                for name, tensor in obj._buffers.items()
+                if tensor is not None and name not in left_out
+            ]
+        found += [(name, module) for name, module in obj._modules.items() if module is not None]
+        return found
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        found = obj._parameters.get(local_name)
+        if found is None:
+            found = obj._modules.get(local_name)
+        if found is None and local_name not in obj._non_persistent_buffers_set:
+            found = obj._buffers.get(local_name)
+        return found
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return {}
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return records.of(obj)
+
+
+class WrapperAdapter(Adapter):
+    """What wraps a module: the module inside answers for it."""
+
+    names_dependencies = True
+    watcher = watcher
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        inner, adapter = _inside(obj)
+        return adapter.children(inner)
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        inner, adapter = _inside(obj)
+        return adapter.child(inner, local_name)
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        inner, adapter = _inside(obj)
+        return adapter.values(inner)
+
+    def record(self, obj: Any) -> ObjectRecord:
+        inner, adapter = _inside(obj)
+        return adapter.record(inner)
+
+
+def unwrap(module: Any) -> Any:
+    """The module inside all wrappers; the module itself if it is none."""
+    while True:
+        cls: Any = type(module)
+        name = _inner_name(cls)
+        if name is None:
+            return module
+        module = module._modules[name]
+
+
+def _inside(wrapper: Any) -> tuple[Any, Adapter]:
+    inner = unwrap(wrapper)
+    adapter = adapter_of(inner)
+    assert adapter is not None
+    return inner, adapter
+
+
+@functools.lru_cache(maxsize=1000)
+def _inner_name(cls: type) -> str | None:
+    """Under which name a wrapper class has the module inside; None if it is no wrapper."""
+    for base in cls.__mro__:
+        name = _WRAPPERS.get(f"{base.__module__}.{base.__qualname__}")
+        if name is not None:
+            return name
+    return None
+
+
+# By name: importing them is slow, and what is not imported nobody has an object of.
+_WRAPPERS = {
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+}
+
+
+def find_module_adapter(cls: type) -> Adapter:
+    """The adapter of a class of modules."""
+    return WrapperAdapter() if _inner_name(cls) is not None else ModuleAdapter()

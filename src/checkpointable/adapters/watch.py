@@ -1,0 +1,111 @@
+"""Objects that a restore waits on and that do not tell when they gain a dependency (S21).
+
+A `Checkpointable` tells. An object of another framework may be watched by its framework's own
+hooks (its adapter's `watcher`), as long as a restore waits for something; and all of them are
+looked at again whenever somebody asks: at every save, restore and status call.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.adapter import resolve_pending
+
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import ObjectRecord, Watcher
+
+__all__ = ["look_again", "look_at", "unwatch", "watch", "watched"]
+
+
+class _Watched:
+    """The records that are watched.
+
+    Attributes:
+      generation: another number whenever other ones are.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        # id of a record -> the record, and who watches its object
+        self._held: dict[int, tuple[weakref.ref[ObjectRecord], Watcher]] = {}
+        self._counts: dict[Watcher, int] = {}
+
+    def records(self, watcher: Watcher | None = None) -> list[ObjectRecord]:
+        """Those that `watcher` watches, or all."""
+        held = list(self._held.values())
+        found = [reference() for reference, by in held if watcher in (None, by)]
+        return [record for record in found if record is not None]
+
+    def add(self, record: ObjectRecord, watcher: Watcher) -> None:
+        number = id(record)
+        if number in self._held:
+            return
+
+        def forget(reference: weakref.ref[ObjectRecord]) -> None:
+            held = self._held.get(number)
+            if held is not None and held[0] is reference:
+                self._drop(number)
+
+        self._held[number] = weakref.ref(record, forget), watcher
+        self._counts[watcher] = self._counts.get(watcher, 0) + 1
+        self.generation += 1
+        if self._counts[watcher] == 1:
+            watcher.start()
+
+    def remove(self, record: ObjectRecord) -> None:
+        if id(record) in self._held:
+            self._drop(id(record))
+
+    def _drop(self, number: int) -> None:
+        _, watcher = self._held.pop(number)
+        self._counts[watcher] -= 1
+        self.generation += 1
+        if not self._counts[watcher]:
+            del self._counts[watcher]
+            watcher.stop()
+
+
+watched = _Watched()
+
+
+def watch(record: ObjectRecord) -> None:
+    """Begins to watch the object of a record on which a restore waits, if that is needed."""
+    owner = None if record.owner is None else record.owner()
+    adapter = None if owner is None else adapter_of(owner)
+    if adapter is not None and adapter.watcher is not None:
+        watched.add(record, adapter.watcher)
+
+
+def unwatch(record: ObjectRecord) -> None:
+    """Ends it if no restore waits on the record any more."""
+    if not record.pending and record.waiting_slots is None:
+        watched.remove(record)
+
+
+def look_again() -> None:
+    """Restores whatever restores wait for and watched objects have by now."""
+    for record in watched.records():
+        look_at(record)
+
+
+def look_at(record: ObjectRecord) -> None:
+    """Restores what restores wait for and the object of this record has by now."""
+    owner = None if record.owner is None else record.owner()
+    adapter = None if owner is None else adapter_of(owner)
+    if adapter is None:
+        return
+    for local_name in list(record.pending):
+        child = adapter.child(owner, local_name)
+        if child is not None and adapter_of(child) is not None:
+            resolve_pending(record, local_name, child)
+    waiting = record.waiting_slots
+    if waiting is not None:
+        record.waiting_slots = None  # it is set again if something is still to come
+        try:
+            waiting.retry()
+        except BaseException:
+            record.waiting_slots = waiting
+            raise
+    unwatch(record)

@@ -1,0 +1,29 @@
+"""What the tests of PyTorch share: one thread, and no hook or mode left behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.modules import module as modules
+from torch.optim import optimizer as optimizers
+
+torch.set_num_threads(1)
+
+HOOKS = {
+    "modules": modules._global_module_registration_hooks,
+    "parameters": modules._global_parameter_registration_hooks,
+    "buffers": modules._global_buffer_registration_hooks,
+    "forward": modules._global_forward_pre_hooks,
+    "step": optimizers._global_optimizer_pre_hooks,
+}
+
+
+def hook_counts() -> dict[str, int]:
+    """How many of PyTorch's global hooks are installed."""
+    return {name: len(table) for name, table in HOOKS.items()}
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    return
