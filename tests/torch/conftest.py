@@ -26,4 +26,3 @@ def hook_counts() -> dict[str, int]:
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-    return

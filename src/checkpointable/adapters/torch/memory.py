@@ -66,7 +66,8 @@ def shared_array(tensor: torch.Tensor, kind: Counterpart) -> Array | None:
     if kind.bits is None:
         array: Array = plain.numpy()
         return array
-    return plain.view(kind.bits).numpy().view(kind.dtype)
+    bits: Array = plain.view(kind.bits).numpy()
+    return bits.view(kind.dtype)
 
 
 def host_array(tensor: torch.Tensor, kind: Counterpart) -> Array:
