@@ -170,7 +170,6 @@ def test_memory_stays_bounded(tmp_path, make):
     index = make(1_000_000)
     outcome, used = run(write_files(tmp_path / "ck", index))
     assert used <= MEMORY_RATIO * len(index) + MEMORY_SLACK, outcome
-    print("MEM", make.__name__, outcome, used, used / len(index))
 
 
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)

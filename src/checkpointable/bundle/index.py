@@ -59,10 +59,10 @@ class Index:
 
     def shape_of(self, row: int) -> tuple[int, ...]:
         """The shape of a row; quick for shapes seen before."""
-        start = int(self.columns.shape_start[row])
+        start = self.columns.shape_start.item(row)
         if start < 0:
             return self.entry_of(row).shape
-        stored = self._buffer[start : int(self.columns.shape_end[row])]
+        stored = self._buffer[start : self.columns.shape_end.item(row)]
         shape = self._shapes.get(stored)
         if shape is None:
             shape = self._shapes[stored] = decode_shape(stored, 0, len(stored))[0]

@@ -266,7 +266,7 @@ class BundleReader:
             row = find(key)
             if row < 0:
                 row = self._row(key)
-            code = int(codes[row])
+            code = codes.item(row)
             dtype = dtypes.get(code)
             if dtype is None:
                 dtype = dtypes[code] = self.dtype(key)
@@ -279,7 +279,9 @@ class BundleReader:
                 self._check_array(key, row, array, dtype)
             (strings if dtype.hasobject else targets).append((key, row, array))
         if verify is True:
-            expanded = [row for key, row, _ in targets for row in self._part_rows(key, row)]
+            expanded = [row for _, row, _ in targets]
+            if index.partitioned:
+                expanded = [row for key, row, _ in targets for row in self._part_rows(key, row)]
             self._check_structure()
             self._verify_rows(expanded, threads)
         contents = [self._read_strings(key, row) for key, row, _ in strings]
