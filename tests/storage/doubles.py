@@ -71,6 +71,10 @@ class WatchedStorage(LocalStorage):
         with self.step("rename", destination):
             super().rename(source, destination)
 
+    def link(self, source, destination, *, sync):
+        with self.step("link", destination):
+            return super().link(source, destination, sync=sync)
+
     def sync_directory(self, directory):
         with self.step("sync directory", directory):
             super().sync_directory(directory)
@@ -141,6 +145,15 @@ class CutStorage(LocalStorage):
         super().rename(source, destination)
         self._renamed[source] = destination
         self.pending.append(("rename", source, (destination, kept)))
+
+    def link(self, source, destination, *, sync):
+        self.stop()
+        done = super().link(source, destination, sync=sync)
+        if done:
+            self.pending.append(("create", destination, None))
+            if sync:
+                self.durable.add(os.stat(destination).st_ino)
+        return done
 
     def delete(self, path):
         self.stop()

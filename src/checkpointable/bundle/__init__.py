@@ -11,6 +11,7 @@ from checkpointable.bundle.entry import Entry as Entry
 from checkpointable.bundle.entry import Header as Header
 from checkpointable.bundle.plan import Record as Record
 from checkpointable.bundle.reader import BundleReader as BundleReader
+from checkpointable.bundle.rekey import rekey_bundle as rekey_bundle
 from checkpointable.bundle.verify import Damage as Damage
 from checkpointable.bundle.writer import encode_index as encode_index
 from checkpointable.bundle.writer import write_bundle as write_bundle
@@ -28,6 +29,7 @@ __all__ = [
     "encode_index",
     "itemsize",
     "numpy_dtype",
+    "rekey_bundle",
     "write_bundle",
     "write_index",
 ]

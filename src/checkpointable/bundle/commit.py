@@ -1,6 +1,7 @@
 """The steps that make files a checkpoint, in the order that keeps every instant whole.
 
 1. The data is written under a temporary name and made durable.
+   (A data file that exists already may serve as it is, under a second name: step 2.)
 2. It gets its final name, under a number of shards that the present index does not use, so
    the present checkpoint keeps its data; the directory is made durable.
 3. The index is written under a temporary name, made durable, and renamed: the one step at
@@ -15,6 +16,7 @@ removes both.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -26,10 +28,18 @@ from checkpointable.bundle.index import load_header
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
+    CheckpointIOError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import Storage, WritableFile, create_temporary, remove_stale
+from checkpointable.storage import (
+    ReadableFile,
+    Storage,
+    WritableFile,
+    create_temporary,
+    link_or_copy,
+    remove_stale,
+)
 
 __all__ = ["Publication"]
 
@@ -39,19 +49,25 @@ class Publication:
 
     Args:
       durability: "fsync" or "flush"; with "flush" nothing is synced, the order stays.
+      overwrite: False refuses a prefix that has a checkpoint.
     """
 
-    def __init__(self, storage: Storage, prefix: str, durability: str) -> None:
+    def __init__(
+        self, storage: Storage, prefix: str, durability: str, *, overwrite: bool = True
+    ) -> None:
         self._storage = storage
         self._prefix = prefix
         self._directory, self._base = split_prefix(prefix)
         self._sync = durability == "fsync"
+        self._overwrite = overwrite
+        self._linked: list[ReadableFile] = []
         self._data: WritableFile | None = None
         self._index: WritableFile | None = None
         # Data files under their final names, while no index names them yet.
         self._renamed: list[str] = []
 
     def __enter__(self) -> Publication:
+        self._check_free()
         self._storage.make_directories(self._directory)
         remove_stale(self._storage, self._directory, self._is_ours)
         return self
@@ -73,20 +89,25 @@ class Publication:
         self._data = create_temporary(self._storage, f"{self._prefix}.data", size)
         return self._data
 
+    def link_data(self, source: ReadableFile) -> None:
+        """Lets a data file that exists be the next shard, before the one of `create_data`."""
+        self._linked.append(source)
+
     def publish(self, make_index: Callable[[int], bytes]) -> None:
         """Makes the data and an index for it the checkpoint of the prefix.
 
         Args:
-          make_index: gives the index's contents for a number of shards, all but the first
-            of which are empty.
+          make_index: gives the index's contents for a number of shards: those of `link_data`,
+            that of `create_data`, and perhaps an empty one.
         """
         data = self._data
-        assert data is not None, "create_data comes first"
-        if self._sync:
+        assert data is not None or self._linked, "create_data or link_data comes first"
+        if self._sync and data is not None:
             data.sync()
         guess = self._free_num_shards()
         contents = make_index(guess)
         with self._storage.lock_directory(self._directory):
+            self._check_free()
             num_shards = self._free_num_shards()
             if num_shards != guess:  # another process saved in between
                 contents = make_index(num_shards)
@@ -96,11 +117,16 @@ class Publication:
                 self._take_back(num_shards)
                 raise
             self._remove_old_data(num_shards)
-        data.close()
+        if data is not None:
+            data.close()
 
-    def _switch(self, data: WritableFile, contents: bytes, num_shards: int) -> None:
+    def _switch(self, data: WritableFile | None, contents: bytes, num_shards: int) -> None:
         storage = self._storage
-        for shard in range(1, num_shards):
+        for shard, source in enumerate(self._linked):
+            path = data_path(self._prefix, shard, num_shards)
+            self._renamed.append(path)
+            link_or_copy(storage, source, path, sync=self._sync)
+        for shard in range(self._least_shards(), num_shards):
             empty = create_temporary(storage, f"{self._prefix}.data", 0)
             try:
                 if self._sync:
@@ -110,7 +136,8 @@ class Publication:
                 empty.abort()
                 raise
             empty.close()
-        self._rename_data(data, 0, num_shards)
+        if data is not None:
+            self._rename_data(data, len(self._linked), num_shards)
         if self._sync:
             storage.sync_directory(self._directory)
         path = index_path(self._prefix)
@@ -145,10 +172,23 @@ class Publication:
             except CheckpointError:
                 pass  # it was not renamed yet, or the disk refuses that as well
 
+    def _least_shards(self) -> int:
+        return len(self._linked) + (self._data is not None)
+
     def _free_num_shards(self) -> int:
-        """A number of data files, 1 or 2, that the present index does not use."""
+        """A number of data files, mostly 1 or 2, that the present index does not use."""
         header = self._present_header()
-        return 2 if header is not None and header.num_shards == 1 else 1
+        least = self._least_shards()
+        return least + 1 if header is not None and header.num_shards == least else least
+
+    def _check_free(self) -> None:
+        path = index_path(self._prefix)
+        if not self._overwrite and self._storage.exists(path):
+            raise CheckpointIOError(
+                "a checkpoint of this name exists already; overwrite replaces it",
+                path=self._prefix,
+                errno=errno.EEXIST,
+            )
 
     def _present_header(self) -> Header | None:
         path = index_path(self._prefix)

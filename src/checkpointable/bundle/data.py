@@ -30,8 +30,8 @@ class Files:
     Attributes:
       index: what the index says.
       index_size: of its file, in bytes.
-      data: shard -> file, for every shard that has bytes of a value; fewer where
-        `open_files` was told to go on without.
+      data: shard -> file, for every shard that has bytes of a value, or bytes that the header
+        knows of; fewer where `open_files` was told to go on without.
       paths: shard -> path, of the same shards.
     """
 
@@ -41,8 +41,9 @@ class Files:
         self.index_size = index_size
         self.data: dict[int, ReadableFile] = {}
         columns = index.columns
-        used = np.unique(columns.shard[columns.size > 0]).tolist()
-        self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in used}
+        used = set(np.unique(columns.shard[columns.size > 0]).tolist())
+        used.update(gap.shard for gap in index.header.unreferenced)
+        self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in sorted(used)}
 
     def view(self, shard: int, offset: int, size: int) -> memoryview:
         """The bytes of a value, mapped.

@@ -1,7 +1,8 @@
 """The two messages of an index: the header, and the entry of a value.
 
     BundleHeaderProto  {1 num_shards, 2 endianness, 3 version {1 producer, 2 min_consumer,
-                        3 bad_consumers[]}}
+                        3 bad_consumers[]}, 51000 unreferenced[] {1 shard_id, 2 offset,
+                        3 size, 4 crc32c (fixed32, masked)}}
     BundleEntryProto   {1 dtype, 2 shape, 3 shard_id, 4 offset, 5 size, 6 crc32c (fixed32,
                         masked), 7 slices[]}
     TensorShapeProto   {2 dim[] {1 size, 2 name}, 3 unknown_rank}
@@ -17,12 +18,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from checkpointable.bundle import wire
 from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.format import BIG_ENDIAN, LITTLE_ENDIAN, RANK_MAX, VERSION
+from checkpointable.bundle.format import (
+    BIG_ENDIAN,
+    INT64_MAX,
+    LITTLE_ENDIAN,
+    RANK_MAX,
+    UNREFERENCED_FIELD,
+    UNREFERENCED_MAX,
+    VERSION,
+)
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -34,6 +43,7 @@ __all__ = [
     "FULL_EXTENT",
     "Entry",
     "Header",
+    "Unreferenced",
     "decode_entry",
     "decode_header",
     "decode_shape",
@@ -42,6 +52,21 @@ __all__ = [
 ]
 
 FULL_EXTENT = -1
+
+
+class Unreferenced(NamedTuple):
+    """Bytes of a data file that no value uses, left there when the file got new keys.
+
+    Attributes:
+      shard: which data file has them.
+      offset, size: where in that file they lie, in bytes.
+      crc: their checksum, masked as stored.
+    """
+
+    shard: int
+    offset: int
+    size: int
+    crc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +78,7 @@ class Header:
       big_endian: whether the values' bytes are those of a big-endian machine.
       producer, min_consumer, bad_consumers: TensorFlow's version of the writer, the oldest
         that can read it, and those that must not.
+      unreferenced: the bytes between values that are not zero.
       raw: the stored message where it has fields that this version does not know, else None.
     """
 
@@ -61,6 +87,7 @@ class Header:
     producer: int = VERSION
     min_consumer: int = 0
     bad_consumers: tuple[int, ...] = ()
+    unreferenced: tuple[Unreferenced, ...] = ()
     raw: bytes | None = None
 
 
@@ -140,7 +167,7 @@ def encode_entry(entry: Entry) -> bytes:
 def encode_header(header: Header) -> bytes:
     """The message of a header, with the fields of `header.raw` that we do not know."""
     plain = header.producer >= 0 and header.min_consumer >= 0 and not header.bad_consumers
-    if header.raw is not None or not plain:
+    if header.raw is not None or header.unreferenced or not plain:
         from checkpointable.bundle.messages import merge_header
 
         return merge_header(header)
@@ -163,8 +190,9 @@ def decode_header(data: bytes | memoryview, position: int, end: int) -> Header:
       Malformed
     """
     start = position
-    num_shards = endianness = producer = min_consumer = 0
-    bad: list[int] = []
+    num_shards = endianness = 0
+    version = _Version(0, 0, (), known=True)
+    unreferenced: list[Unreferenced] = []
     known = True
     for number, kind, a, b in wire.fields(data, position, end):
         if (number, kind) == (1, wire.VARINT):
@@ -172,31 +200,74 @@ def decode_header(data: bytes | memoryview, position: int, end: int) -> Header:
         elif (number, kind) == (2, wire.VARINT):
             endianness = wire.signed(a, 32)
         elif (number, kind) == (3, wire.LENGTH):
-            for number_, kind_, a_, b_ in wire.fields(data, a, b):
-                if (number_, kind_) == (1, wire.VARINT):
-                    producer = wire.signed(a_, 32)
-                elif (number_, kind_) == (2, wire.VARINT):
-                    min_consumer = wire.signed(a_, 32)
-                elif (number_, kind_) == (3, wire.VARINT):
-                    bad.append(wire.signed(a_, 32))
-                elif (number_, kind_) == (3, wire.LENGTH):
-                    while a_ < b_:
-                        value, a_ = decode_varint(data, a_, b_)
-                        bad.append(wire.signed(value, 32))
-                else:
-                    known = False
+            version = _decode_version(data, a, b, version)
+            known &= version.known
+        elif (number, kind) == (UNREFERENCED_FIELD, wire.LENGTH):
+            if len(unreferenced) == UNREFERENCED_MAX:
+                raise Malformed(f"the header has more than {UNREFERENCED_MAX} gaps", start)
+            unreferenced.append(_decode_unreferenced(data, a, b))
         else:
             known = False
+    for gap in unreferenced:
+        if gap.shard >= num_shards:
+            raise Malformed(f"a gap lies in data file {gap.shard} of {num_shards}", start)
     if endianness not in {LITTLE_ENDIAN, BIG_ENDIAN}:
         raise Malformed(f"the header's endianness is {endianness}, neither 0 nor 1", start)
     return Header(
         num_shards,
         endianness == BIG_ENDIAN,
-        producer,
-        min_consumer,
-        tuple(bad),
+        version.producer,
+        version.min_consumer,
+        version.bad_consumers,
+        tuple(unreferenced),
         None if known else bytes(data[start:end]),
     )
+
+
+class _Version(NamedTuple):
+    producer: int
+    min_consumer: int
+    bad_consumers: tuple[int, ...]
+    known: bool  # all its fields
+
+
+def _decode_version(
+    data: bytes | memoryview, position: int, end: int, before: _Version
+) -> _Version:
+    """The version message in `[position, end)`, merged into what came before it."""
+    producer, min_consumer, known = before.producer, before.min_consumer, True
+    bad = list(before.bad_consumers)
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (1, wire.VARINT):
+            producer = wire.signed(a, 32)
+        elif (number, kind) == (2, wire.VARINT):
+            min_consumer = wire.signed(a, 32)
+        elif (number, kind) == (3, wire.VARINT):
+            bad.append(wire.signed(a, 32))
+        elif (number, kind) == (3, wire.LENGTH):
+            while a < b:
+                value, a = decode_varint(data, a, b)
+                bad.append(wire.signed(value, 32))
+        else:
+            known = False
+    return _Version(producer, min_consumer, tuple(bad), known)
+
+
+def _decode_unreferenced(data: bytes | memoryview, position: int, end: int) -> Unreferenced:
+    start = position
+    shard = offset = size = crc = 0
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (1, wire.VARINT):
+            shard = wire.signed(a, 32)
+        elif (number, kind) == (2, wire.VARINT):
+            offset = wire.signed(a)
+        elif (number, kind) == (3, wire.VARINT):
+            size = wire.signed(a)
+        elif (number, kind) == (4, wire.FIXED32):
+            crc = int.from_bytes(data[a:b], "little")
+    if shard < 0 or offset < 0 or size <= 0 or offset + size > INT64_MAX:
+        raise Malformed(f"a gap has {size} bytes at {offset} of data file {shard}", start)
+    return Unreferenced(shard, offset, size, crc)
 
 
 def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tuple[int, ...], bool]:

@@ -26,6 +26,10 @@ HEADER_KEY = ""
 VERSION = 1  # what we write as `producer`, and the highest `min_consumer` that we read
 LITTLE_ENDIAN = 0
 BIG_ENDIAN = 1
+# A field of our own in the header, which TensorFlow ignores: bytes of data files that no
+# value uses any more. A rename adds one at most, however often it is repeated.
+UNREFERENCED_FIELD = 51_000
+UNREFERENCED_MAX = 1000
 
 # -- the data ------------------------------------------------------------------------------
 # Values of this size or more start at a multiple of ALIGNMENT, so that a mapped file serves

@@ -12,6 +12,7 @@ import numpy as np
 from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.columns import Loaded
 from checkpointable.bundle.entry import Entry, Header, decode_entry, decode_shape
+from checkpointable.bundle.format import INT64_MAX
 from checkpointable.bundle.index_fast import load_fast
 from checkpointable.bundle.index_plain import first_header, load_plainly
 from checkpointable.bundle.slices import resolve, slice_key, tiles
@@ -19,6 +20,9 @@ from checkpointable.bundle.table_reader import read_data_blocks
 from checkpointable.errors import CheckpointCorruptError
 
 __all__ = ["Index", "load_header", "load_index"]
+
+
+_NO_ROW = -1
 
 
 class Index:
@@ -106,6 +110,15 @@ class Index:
           CheckpointCorruptError: names the file and the first value that does not.
         """
         columns = self.columns
+        for gap in self.header.unreferenced:
+            if gap.offset + gap.size > sizes.get(gap.shard, INT64_MAX):
+                raise CheckpointCorruptError(
+                    f"the file has {sizes[gap.shard]} bytes, but the index knows of {gap.size} "
+                    f"bytes at {gap.offset} that no value uses: it was cut short, or belongs to "
+                    "another checkpoint",
+                    path=paths[gap.shard],
+                    offset=min(sizes[gap.shard], gap.offset),
+                )
         for shard, size in sizes.items():
             outside = (columns.shard == shard) & (columns.offset + columns.size > size)
             if outside.any():
@@ -151,22 +164,28 @@ def load_header(data: bytes, path: str) -> Header:
 
 
 def _check_overlaps(index: Index) -> None:
-    """No byte of the data belongs to two values."""
+    """No byte of the data belongs to two values, or to one and to none."""
     columns = index.columns
     rows = np.flatnonzero(columns.size)
-    shard, offset = columns.shard[rows], columns.offset[rows]
+    shard, offset, size = columns.shard[rows], columns.offset[rows], columns.size[rows]
+    gaps = np.array(index.header.unreferenced, np.int64).reshape(-1, 4)
+    if len(gaps):
+        rows = np.append(rows, np.full(len(gaps), _NO_ROW))
+        shard, offset, size = (
+            np.append(a, gaps[:, i]) for i, a in enumerate((shard, offset, size))
+        )
     # Mostly the values lie in the order of their keys.
     if ((shard[1:] == shard[:-1]) & (offset[1:] < offset[:-1]) | (shard[1:] < shard[:-1])).any():
-        rows = rows[np.lexsort((offset, shard))]
-        shard, offset = columns.shard[rows], columns.offset[rows]
-    end = offset + columns.size[rows]
+        order = np.lexsort((offset, shard))
+        rows, shard, offset, size = rows[order], shard[order], offset[order], size[order]
+    end = offset + size
     bad = (shard[1:] == shard[:-1]) & (offset[1:] < end[:-1])
     if bad.any():
         first = int(np.argmax(bad))
+        keys = [None if row == _NO_ROW else index.key_of(int(row)) for row in rows[first:][:2]]
         raise CheckpointCorruptError(
             f"its bytes {int(offset[first + 1])} to {int(end[first + 1])} of data file "
-            f"{int(shard[first])} overlap those of {index.key_of(int(rows[first]))!r}, which "
-            f"end at {int(end[first])}",
+            f"{int(shard[first])} overlap those of {keys[0]!r}, which end at {int(end[first])}",
             path=index.path,
-            key=index.key_of(int(rows[first + 1])),
+            key=keys[1],
         )

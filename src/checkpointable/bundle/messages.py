@@ -11,7 +11,7 @@ from typing import Any
 
 from checkpointable._protobuf import message_classes
 from checkpointable.bundle.entry import FULL_EXTENT, Entry, Header
-from checkpointable.bundle.format import BIG_ENDIAN, LITTLE_ENDIAN
+from checkpointable.bundle.format import BIG_ENDIAN, LITTLE_ENDIAN, UNREFERENCED_FIELD
 
 __all__ = ["bundle_messages", "merge_entry", "merge_header"]
 
@@ -28,10 +28,17 @@ def bundle_messages() -> dict[str, type[Any]]:
                 ("min_consumer", 2, "int32"),
                 ("bad_consumers", 3, "int32", "repeated"),
             ],
+            "Unreferenced": [
+                ("shard_id", 1, "int32"),
+                ("offset", 2, "int64"),
+                ("size", 3, "int64"),
+                ("crc32c", 4, "fixed32"),
+            ],
             "BundleHeaderProto": [
                 ("num_shards", 1, "int32"),
                 ("endianness", 2, "int32"),
                 ("version", 3, "message", "", "VersionDef"),
+                ("unreferenced", UNREFERENCED_FIELD, "message", "repeated", "Unreferenced"),
             ],
             "Dim": [("size", 1, "int64"), ("name", 2, "string")],
             "TensorShapeProto": [
@@ -94,4 +101,7 @@ def merge_header(header: Header) -> bytes:
     message.version.producer = header.producer
     message.version.min_consumer = header.min_consumer
     message.version.bad_consumers[:] = header.bad_consumers
+    del message.unreferenced[:]
+    for shard, offset, size, crc in header.unreferenced:
+        message.unreferenced.add(shard_id=shard, offset=offset, size=size, crc32c=crc)
     return bytes(message.SerializeToString())

@@ -64,12 +64,12 @@ def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
     return crc
 
 
-def encode_strings(elements: list[bytes]) -> tuple[bytes, int]:
+def encode_strings(elements: list[bytes], *, big_endian: bool = False) -> tuple[bytes, int]:
     """Returns (the bytes to store, their checksum as the entry holds it, masked)."""
     crc32c = load_crc32c()
     lengths = [len(element) for element in elements]
-    crc = _lengths_crc(lengths, big_endian=False)
-    checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "little")
+    crc = _lengths_crc(lengths, big_endian=big_endian)
+    checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "big" if big_endian else "little")
     contents = b"".join(elements)
     crc = crc32c(contents, crc32c(checksum, crc))
     return b"".join(map(encode_varint, lengths)) + checksum + contents, mask(crc)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle.checks import Stored, check_values, in_file_order, stored_values
+from checkpointable.bundle.checks import (
+    Stored,
+    check_values,
+    differs,
+    in_file_order,
+    stored_values,
+)
+from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.data import Files
 from checkpointable.storage import Storage
 
@@ -98,8 +105,9 @@ def _present(files: Files) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
 def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
     """What is wrong with the data files apart from the values' own bytes.
 
-    A data file ends where its last value ends, and what lies between values is zero. (A
-    data file that is not there, or a value past its end, is found when values are read.)
+    A data file ends where its last value ends, and what lies between values is zero, or has
+    a checksum in the header. (A data file that is not there, or a value past its end, is found
+    when values are read.)
     """
     for shard, file in files.data.items():
         start, end = _extents(files, shard)
@@ -120,6 +128,7 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
             if len(used):
                 offset = int(gaps_start[row]) + int(used[0])
                 yield Damage(file.path, None, offset, "the gap between values is not zero")
+        yield from _unreferenced_damage(files, shard)
     for path in files.unused(storage):
         identity = storage.identity(path)
         if identity is not None and identity.size:
@@ -128,10 +137,21 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
             )
 
 
+def _unreferenced_damage(files: Files, shard: int) -> Iterator[Damage]:
+    file = files.data[shard]
+    for gap in files.index.header.unreferenced:
+        if gap.shard == shard and gap.offset + gap.size <= file.size:
+            found = mask(load_crc32c()(file.map()[gap.offset : gap.offset + gap.size]))
+            if found != gap.crc:
+                yield Damage(file.path, None, gap.offset, differs(found, gap.crc))
+
+
 def _extents(files: Files, shard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Start and end of every value in a data file, in order."""
+    """Start and end of all that is known of a data file, in order."""
     columns = files.index.columns
     rows = np.flatnonzero((columns.shard == shard) & (columns.size > 0))
-    start = columns.offset[rows]
+    gaps = [gap for gap in files.index.header.unreferenced if gap.shard == shard]
+    start = np.append(columns.offset[rows], np.array([g.offset for g in gaps], np.int64))
+    size = np.append(columns.size[rows], np.array([g.size for g in gaps], np.int64))
     order = np.argsort(start, kind="stable")
-    return start[order], (start + columns.size[rows])[order]
+    return start[order], (start + size)[order]

@@ -9,6 +9,7 @@ from checkpointable.storage.interface import WritableFile as WritableFile
 from checkpointable.storage.local import LocalStorage as LocalStorage
 from checkpointable.storage.temporary import check_durability as check_durability
 from checkpointable.storage.temporary import create_temporary as create_temporary
+from checkpointable.storage.temporary import link_or_copy as link_or_copy
 from checkpointable.storage.temporary import remove_stale as remove_stale
 from checkpointable.storage.temporary import replace_file as replace_file
 from checkpointable.storage.temporary import temporary_of as temporary_of
@@ -22,6 +23,7 @@ __all__ = [
     "WritableFile",
     "check_durability",
     "create_temporary",
+    "link_or_copy",
     "remove_stale",
     "replace_file",
     "temporary_of",

@@ -129,6 +129,19 @@ class Storage(abc.ABC):
     def rename(self, source: str, destination: str) -> None:
         """Gives a file another name in one step, replacing what had it."""
 
+    def link(self, source: str, destination: str, *, sync: bool) -> bool:
+        """Gives a file a second name in one step; False where that cannot be done.
+
+        Both names are the same file then: for files that are never written again.
+
+        Args:
+          sync: its contents would survive a loss of power when this returns.
+
+        Raises:
+          CheckpointIOError: something has that name already.
+        """
+        return False
+
     @abc.abstractmethod
     def sync_directory(self, directory: str) -> None:
         """Returns when the names in `directory` would survive a loss of power."""

@@ -51,6 +51,13 @@ _CANNOT_RESERVE = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV}
 # The file system cannot lock (some network ones); saving goes on without.
 _CANNOT_LOCK = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
+# The file system, or the system, has no second names, not between these two places, not for
+# this file; or the file has lost its name.
+_CANNOT_LINK = {
+    *(errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOENT),
+    *(errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL),
+}
+
 
 def _error(error: OSError, doing: str, path: str) -> CheckpointError:
     if isinstance(error, FileNotFoundError):
@@ -252,6 +259,27 @@ class LocalStorage(Storage):
             os.replace(source, destination)
         except OSError as error:
             raise _error(error, f"rename {os.path.basename(source)} to it", destination) from error
+
+    def link(self, source: str, destination: str, *, sync: bool) -> bool:
+        # What a symbolic link leads to: the link itself would lead nowhere from elsewhere.
+        path = os.path.realpath(source)
+        try:
+            os.link(path, destination)
+            if sync:
+                self._sync_contents(path)
+        except OSError as error:
+            if error.errno in _CANNOT_LINK:
+                return False
+            raise _error(error, f"link {os.path.basename(source)} to it", destination) from error
+        return True
+
+    @staticmethod
+    def _sync_contents(path: str) -> None:
+        fd = os.open(path, (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | _CLOSE_ON_EXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def sync_directory(self, directory: str) -> None:
         if os.name == "nt":  # directories cannot be opened there, and need not be

@@ -14,15 +14,23 @@ import secrets
 from collections.abc import Callable
 
 from checkpointable.errors import CheckpointError
-from checkpointable.storage.interface import Storage, WritableFile
+from checkpointable.storage.interface import ReadableFile, Storage, WritableFile
 
-__all__ = ["DURABILITIES", "check_durability", "create_temporary", "remove_stale", "replace_file"]
+__all__ = [
+    "DURABILITIES",
+    "check_durability",
+    "create_temporary",
+    "link_or_copy",
+    "remove_stale",
+    "replace_file",
+]
 
 DURABILITIES = ("fsync", "flush")
 
 _PATTERN = re.compile(r"\.(?P<name>.+)\.tmp-[0-9]+-[0-9a-f]{8}", re.DOTALL)
 _NAME_BYTES_MAX = 255  # of one name, in the common file systems
 _ATTEMPTS = 16
+_COPIED_SIZE = 4 * 2**20  # bytes at a time
 
 
 def check_durability(durability: str) -> str:
@@ -102,3 +110,36 @@ def replace_file(storage: Storage, path: str, data: bytes, durability: str = "fs
     file.close()
     if durability == "fsync":
         storage.sync_directory(directory or os.curdir)
+
+
+def link_or_copy(storage: Storage, source: ReadableFile, path: str, *, sync: bool) -> bool:
+    """Gives an open file a further name, or a copy of it where it cannot have one.
+
+    The name appears with the whole contents, and what had it before is gone.
+
+    Args:
+      sync: the contents would survive a loss of power when this returns; the name does once
+        its directory is synced.
+
+    Returns:
+      Whether the two names are the same file.
+    """
+    if storage.exists(path):
+        storage.delete(path)
+    if storage.link(source.path, path, sync=sync):
+        if storage.identity(path) == source.identity:
+            return True
+        storage.delete(path)  # since it was opened, its name has become another file's
+    file = create_temporary(storage, path, source.size)
+    try:
+        contents = source.map()
+        for offset in range(0, source.size, _COPIED_SIZE):
+            file.write_at(contents[offset : offset + _COPIED_SIZE], offset)
+        if sync:
+            file.sync()
+        storage.rename(file.path, path)
+    except BaseException:
+        file.abort()
+        raise
+    file.close()
+    return False
