@@ -67,10 +67,10 @@ def message_classes(file_name: str, package: str, messages: MessageSpec) -> dict
     # From bytes: the one form of `Add` that all implementations of 4 to 7 share.
     pool.AddSerializedFile(file.SerializeToString())
     prefix = f"{package}." if package else ""
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(prefix + name))
-        for name in messages
-    }
+    make_class = getattr(message_factory, "GetMessageClass", None)
+    if make_class is None:  # before 4.22
+        make_class = message_factory.MessageFactory(pool).GetPrototype  # type: ignore[attr-defined]
+    return {name: make_class(pool.FindMessageTypeByName(prefix + name)) for name in messages}
 
 
 def _file_descriptor(file_name: str, package: str, messages: MessageSpec) -> FileDescriptorProto:

@@ -6,25 +6,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from hypothesis import settings
 
 from checkpointable.bundle import DataType, Record, datatype_of, numpy_dtype, write_bundle
 from checkpointable.bundle.checksum import crc32c, mask
 from checkpointable.bundle.coding import encode_varint
+from checkpointable.errors import CheckpointUnsupportedError
 
 # The same examples on every run, the first of which may pay for an import.
 REPEATABLE = settings(derandomize=True, deadline=None)
 
-# Every kind that NumPy or ml_dtypes has an array of; strings apart.
-FIXED_KINDS = [
-    kind
-    for kind in DataType
-    if kind not in {DataType.DT_INVALID, DataType.DT_STRING, DataType.DT_RESOURCE}
-    and kind != DataType.DT_VARIANT
-    and (numpy_dtype(kind).isbuiltin == 1 or hasattr(ml_dtypes, numpy_dtype(kind).name))
-]
+
+def _has_array(kind: DataType) -> bool:
+    try:
+        return kind != DataType.DT_STRING and numpy_dtype(kind) is not None
+    except CheckpointUnsupportedError:  # an older ml_dtypes, or no array at all
+        return False
+
+
+# Every kind that NumPy, or the installed ml_dtypes, has an array of; strings apart.
+FIXED_KINDS = [kind for kind in DataType if _has_array(kind)]
 
 
 def records(values: Mapping[str, np.ndarray]) -> list[Record]:
