@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleReader
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
@@ -50,7 +51,7 @@ def restore_objects(
     look_again()
     if save_path is None:
         return InitializationOnlyStatus(root, attached)
-    reader = BundleReader(checkpoint_prefix(save_path))
+    reader = open_checkpoint(checkpoint_prefix(save_path))
     try:
         if GRAPH_KEY not in reader:
             _refuse_renames(reader, renames)
@@ -94,7 +95,7 @@ def plan_objects(
 ) -> Report:
     """What every `plan` does."""
     look_again()
-    with BundleReader(checkpoint_prefix(save_path)) as reader:
+    with open_checkpoint(checkpoint_prefix(save_path)) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint has no object graph to match with: "

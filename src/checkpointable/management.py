@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from checkpointable.bundle import BundleReader
+from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
+from checkpointable.bundle.v1 import v1_prefixes_in
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
@@ -79,9 +80,10 @@ def find_latest(
             f"{'damaged' if latest else 'not there'}"
         )
     prefixes = list_checkpoints(directory)
-    if not prefixes:
-        return None, problem
-    return next(filter(is_whole, prefixes), prefixes[0]), problem
+    if prefixes:
+        return next(filter(is_whole, prefixes), prefixes[0]), problem
+    # Nobody writes those of the old format any more: what is there may just lie there.
+    return next(filter(is_whole, v1_prefixes_in(directory, LocalStorage())), None), problem
 
 
 def named_latest(directory: str) -> str | None:
@@ -121,7 +123,7 @@ def _present(path: str, directory: str) -> str | None:
     """`path`, or its namesake in `directory` if that was moved with absolute paths in it."""
     storage = LocalStorage()
     for candidate in (path, os.path.join(directory, os.path.basename(path))):
-        if storage.exists(candidate + _INDEX):
+        if checkpoint_exists(candidate, storage):
             return candidate
     return None
 
@@ -132,7 +134,7 @@ def is_whole(prefix: str) -> bool:
     That is what a crash can leave; damaged bytes are what `BundleReader.verify` finds.
     """
     try:
-        with BundleReader(prefix) as reader:
+        with open_checkpoint(prefix) as reader:
             reader.check(())
     except CheckpointError:
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader
+from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.checkpoint import Checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.errors import (
@@ -30,6 +30,7 @@ from checkpointable.management import (
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
 from checkpointable.state_file import relative_path
+from checkpointable.storage import LocalStorage
 
 if TYPE_CHECKING:
     from checkpointable.status import LoadStatus
@@ -401,7 +402,8 @@ class CheckpointManager:
         found: dict[str, str] = {}
         for path in candidates:
             found.setdefault(os.path.abspath(path), path)
-        return [path for path in found.values() if os.path.exists(path + ".index")]
+        storage = LocalStorage()
+        return [path for path in found.values() if checkpoint_exists(path, storage)]
 
     def _note_step(self) -> None:
         if self._interval is not None:
@@ -415,7 +417,7 @@ def _damage(path: str) -> str | None:
       CheckpointPermissionError: it cannot be read, which says nothing of its bytes.
     """
     try:
-        with BundleReader(path, damaged=True) as reader:
+        with open_checkpoint(path, damaged=True) as reader:
             found = reader.verify()
     except CheckpointPermissionError:
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle import BundleReader, write_bundle
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Value
@@ -106,7 +107,7 @@ class Saver:
           CheckpointNotFoundError, CheckpointCorruptError: nothing was changed.
         """
         uid = next_uid()
-        with BundleReader(checkpoint_prefix(save_path)) as reader:
+        with open_checkpoint(checkpoint_prefix(save_path)) as reader:
             values = self._values()
             _check(reader, values)
             if verify is True:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle import BundleReader
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
@@ -34,7 +35,7 @@ def load_checkpoint(ckpt_dir_or_file: Path) -> BundleReader:
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
     """
-    return BundleReader(checkpoint_prefix(ckpt_dir_or_file))
+    return open_checkpoint(checkpoint_prefix(ckpt_dir_or_file))
 
 
 def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:

@@ -1,0 +1,41 @@
+"""Opening a checkpoint of either format, by what lies under its name."""
+
+from __future__ import annotations
+
+import os
+
+from checkpointable.bundle.format import index_path
+from checkpointable.bundle.reader import BundleReader
+from checkpointable.bundle.v1 import V1Reader, v1_files
+from checkpointable.errors import CheckpointError
+from checkpointable.storage import LocalStorage, Storage
+
+__all__ = ["checkpoint_exists", "open_checkpoint"]
+
+
+def open_checkpoint(
+    prefix: str | os.PathLike[str], storage: Storage | None = None, *, damaged: bool = False
+) -> BundleReader:
+    """The reader of the checkpoint under `prefix`: a bundle, or, without an index, a V1 file.
+
+    Args: as `BundleReader`.
+
+    Raises:
+      CheckpointNotFoundError: there is neither; names the checkpoints beside it.
+      CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError: as `BundleReader`.
+    """
+    storage = storage or LocalStorage()
+    path = os.fspath(prefix)
+    if not storage.exists(index_path(path)) and v1_files(path, storage):
+        return V1Reader(path, storage)
+    return BundleReader(path, storage, damaged=damaged)
+
+
+def checkpoint_exists(prefix: str, storage: Storage) -> bool:
+    """Whether something lies under `prefix` that `open_checkpoint` would try to read."""
+    if storage.exists(index_path(prefix)):
+        return True
+    try:
+        return bool(v1_files(prefix, storage))
+    except CheckpointError:
+        return True  # some of its files
