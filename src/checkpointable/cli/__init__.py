@@ -3,7 +3,6 @@
     app.py        the program: options, errors, exit codes
     ls.py, show.py, verify.py   one command each
     opening.py    from what the user types to an open checkpoint
-    patterns.py   patterns of keys and paths
     near.py       names that are near to one that is not there
     tree.py       the object graph as a tree, with totals; tree_text.py, tree_json.py show it
     value.py      one value and its statistics; value_text.py shows it

@@ -11,8 +11,8 @@ import typer
 
 from checkpointable.cli.opening import JsonOption, PathArgument, Stored, open_checkpoint, stored
 from checkpointable.cli.output import Output, write_json_rows
-from checkpointable.cli.patterns import matcher
 from checkpointable.cli.text import bytes_text, counted, human_size, printable
+from checkpointable.graph.patterns import key_matcher
 
 __all__ = ["HELP", "run"]
 
@@ -71,7 +71,7 @@ def run(
     with open_checkpoint(path) as reader:
         keys: Iterable[str] = reader.keys()
         if patterns:
-            keys = filter(matcher(patterns), keys)
+            keys = filter(key_matcher(patterns), keys)
         values = [stored(reader, key) for key in keys]
         checkpoint = reader.prefix
     if sort is not SortKey.KEY:  # they come sorted by key, and sorting keeps that order

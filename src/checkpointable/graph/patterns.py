@@ -1,43 +1,74 @@
-"""Patterns over paths: `*` within one segment, `**` across segments (as in `model/**`)."""
+"""Patterns that name paths and keys: `*` within a segment, `**` across segments.
+
+    model/*/kernel      model/a/kernel, not model/a/b/kernel
+    model/**            model and everything under it
+    **/kernel           kernel, model/kernel, model/a/kernel
+    layer_?             one character that is no "/"
+
+All other characters stand for themselves. The root's path is "", which `**` matches.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Iterable
 
-__all__ = ["matches_any", "path_pattern"]
+__all__ = ["key_matcher", "matches_any", "path_pattern"]
+
+_TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|[^*?/]+|/", re.DOTALL)
 
 
 @functools.lru_cache(maxsize=1024)
 def path_pattern(pattern: str) -> re.Pattern[str]:
     """The pattern as a regular expression over whole paths.
 
-    `model/**` is `model` and all below it, `**/bias` every `bias` at any depth, `layers/*/bias`
-    one segment in between, and `layers/?` one character. The root's path is "", and `**` alone
-    matches it too.
-
     Raises:
       ValueError: an empty pattern.
     """
     if not pattern:
         raise ValueError("a path pattern must not be empty; '**' matches everything")
-    segments = pattern.strip("/").split("/")
-    parts: list[str] = []
-    for index, segment in enumerate(segments):
-        last = index == len(segments) - 1
-        if segment == "**":
-            # Its separator belongs to it, so that it can stand for no segment at all.
-            parts.append("(?:.*)" if last and index == 0 else "(?:/.*)?" if last else "(?:.*/)?")
-            continue
-        text = "".join(_CHARACTERS.get(c, re.escape(c)) for c in segment)
-        following_is_rest = not last and segments[index + 1] == "**" and index + 2 == len(segments)
-        parts.append(text if last or following_is_rest else text + "/")
-    return re.compile("".join(parts), re.DOTALL)
-
-
-_CHARACTERS = {"*": "[^/]*", "?": "[^/]"}
+    return re.compile(_expression(pattern.strip("/")), re.DOTALL)
 
 
 def matches_any(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether one of the patterns matches the whole path."""
     return any(path_pattern(pattern).fullmatch(path) for pattern in patterns)
+
+
+def key_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """A function that says whether a value's key matches at least one of `patterns`.
+
+    A pattern names a value by its whole key, or by the path of the object that it belongs to.
+    """
+    expression = re.compile("|".join(map(_expression, patterns)), re.DOTALL)
+
+    def matches(key: str) -> bool:
+        path, attributes, _ = key.rpartition("/.ATTRIBUTES/")
+        return bool(expression.fullmatch(key) or (attributes and expression.fullmatch(path)))
+
+    return matches
+
+
+def _expression(pattern: str) -> str:
+    parts: list[str] = []
+    position = 0
+    while position < len(pattern):
+        at_segment = not position or pattern[position - 1] == "/"
+        token = _TOKEN.match(pattern, position)
+        assert token is not None  # every character starts one
+        text = token.group()
+        if text == "**/" and not at_segment:
+            text = "**"
+        position += len(text)
+        if text == "**/":
+            parts.append("(?:.*/)?")  # no segment, or any number of them
+        elif text == "/**":
+            parts.append("(?:/.*)?")  # so does its separator belong to it here
+        elif text == "?":
+            parts.append("[^/]")
+        elif text[0] == "*":
+            parts.append("[^/]*" if text == "*" else ".*")
+        else:
+            parts.append(re.escape(text))
+    return f"(?:{''.join(parts)})"
