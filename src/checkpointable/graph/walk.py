@@ -62,7 +62,8 @@ class ObjectWalk:
             path = self._climb(origin.parent)
             self._last_parent = (origin.parent, path)
         segment = escape(origin.local_name)
-        return f"{path}/{segment}" if path else segment
+        # By the node, not by its path: that of a dependency named "" is "" too.
+        return f"{path}/{segment}" if origin.parent else segment
 
     def _climb(self, node_id: int) -> str:
         segments: list[str] = []
