@@ -299,12 +299,16 @@ class V1Reader(BundleReader):
         self._check_covered(key)
         for part in self._value(key).parts:
             self._read_part(key, part)
+        self._check_tiled(key)
+
+    def _check_tiled(self, key: str) -> None:
+        """Takes a byte an element: the parts must have been seen to have as many."""
         value = self._value(key)
         if len(value.parts) > 1 and not tiles([p.resolved for p in value.parts], value.shape):
             raise self._uncovered(key)
 
     def _check_covered(self, key: str) -> None:
-        """By the number of elements alone; for parts that overlap see `_check_parts`."""
+        """By the number of elements alone."""
         value = self._value(key)
         if sum(part.elements for part in value.parts) != self.entry(key).num_elements:
             raise self._uncovered(key)
@@ -362,9 +366,12 @@ class V1Reader(BundleReader):
                     progress(done, total, key)
         if progress is not None:
             progress(total, total, key)
+        touched = {damage.key for damage in damages}
         for key in self._values:
             try:
                 self._check_covered(key)
+                if key not in touched:
+                    self._check_tiled(key)
             except CheckpointCorruptError as error:
                 damages.append(Damage(self.prefix, key, 0, error.what))
         return damages[:_DAMAGES_MAX]

@@ -196,18 +196,22 @@ def decode_part(
         array[:] = [bytes(element) for element in part.numbers]
     else:
         run = part.numbers[0] if len(part.numbers) == 1 else b"".join(part.numbers)
-        array = _decode_varint_kind(run, dtype, start) if stored is None else _fixed(run, stored)
+        array = (
+            _decode_varint_kind(run, dtype, start) if stored is None else _fixed(run, stored, start)
+        )
     if array.size != count:
         raise Malformed(f"the part has {array.size} elements, and should have {count}", start)
     return array
 
 
-def _fixed(run: Buffer, stored: str) -> npt.NDArray[Any]:
+def _fixed(run: Buffer, stored: str, where: int) -> npt.NDArray[Any]:
     dtype = np.dtype(stored)
-    whole = len(run) // dtype.itemsize * dtype.itemsize
-    # Bytes over are an element more, which the count then finds.
-    padded = run if whole == len(run) else bytes(run) + bytes(whole + dtype.itemsize - len(run))
-    array: npt.NDArray[Any] = np.frombuffer(padded, dtype)
+    if len(run) % dtype.itemsize:
+        raise Malformed(
+            f"the part has {len(run)} bytes, no multiple of the {dtype.itemsize} of an element",
+            where,
+        )
+    array: npt.NDArray[Any] = np.frombuffer(run, dtype)
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
