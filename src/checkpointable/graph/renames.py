@@ -116,58 +116,83 @@ def _fill(targets: Iterable[str], captures: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(re.sub(r"\*", lambda _: next(remaining), segment) for segment in targets)
 
 
+class _Edges:
+    """The edges of a graph while they move.
+
+    Attributes:
+      nodes: those of the graph, and those that are made.
+      children: node -> its edges; None where one left its place, which one that stays with its
+        parent takes again.
+      named: node -> local name -> node.
+    """
+
+    def __init__(self, graph: ObjectGraph) -> None:
+        self.nodes = list(graph.nodes)
+        self.children: list[list[Child | None]] = [list(node.children) for node in graph.nodes]
+        self.named = [{c.local_name: c.node_id for c in node.children} for node in graph.nodes]
+        self._places: dict[tuple[int, str], int] = {}
+        self._known: set[int] = set()
+
+    def take(self, parent: int, local_name: str) -> None:
+        if parent not in self._known:
+            self._known.add(parent)
+            for place, child in enumerate(self.nodes[parent].children):
+                self._places[parent, child.local_name] = place
+        self.children[parent][self._places[parent, local_name]] = None
+        del self.named[parent][local_name]
+
+    def put(self, parent: int, edge: Child, move: _Move) -> None:
+        if parent == move.parent:
+            self.children[parent][self._places[parent, move.local_name]] = edge
+        else:
+            self.children[parent].append(edge)
+
+    def find_or_make(self, path: tuple[str, ...]) -> int:
+        """The node at `path`; what is missing on the way is made, without values."""
+        node_id = 0
+        for segment in path:
+            local_name = unescape(segment)
+            known = self.named[node_id].get(local_name)
+            if known is None:
+                known = len(self.nodes)
+                self.nodes.append(Node())
+                self.named.append({})
+                self.children.append([])
+                self.children[node_id].append(Child(known, local_name))
+                self.named[node_id][local_name] = known
+            node_id = known
+        return node_id
+
+
 def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
-    moved = {(move.parent, move.local_name) for move in moves}
-    children = [
-        [child for child in node.children if (node_id, child.local_name) not in moved]
-        for node_id, node in enumerate(graph.nodes)
-    ]
+    edges = _Edges(graph)
+    for move in moves:
+        edges.take(move.parent, move.local_name)
+    # Shallow targets first: a deeper one may lie in what they bring.
+    for move in sorted(moves, key=lambda move: len(move.target)):
+        parent = edges.find_or_make(move.target[:-1])
+        local_name = unescape(move.target[-1])
+        if edges.named[parent].setdefault(local_name, move.node_id) != move.node_id:
+            raise ValueError(
+                f"rename {move.rename}: {'/'.join(move.target)} is taken by another object "
+                "of the checkpoint; rename that one too"
+            )
+        edges.put(parent, Child(move.node_id, local_name), move)
     renamed = ObjectGraph(
         [
             Node(
-                kept,
+                list(dict.fromkeys(child for child in children if child is not None)),
                 node.attributes,
                 node.slot_variables,
                 node.registered_saver,
                 node.has_checkpoint_values,
             )
-            for node, kept in zip(graph.nodes, children, strict=True)
+            for node, children in zip(edges.nodes, edges.children, strict=True)
         ]
     )
-    # Shallow targets first: a deeper one may lie in what they bring.
-    for move in sorted(moves, key=lambda move: len(move.target)):
-        parent = _find_or_make(renamed, children, move.target[:-1])
-        local_name = unescape(move.target[-1])
-        for child in children[parent]:
-            if child.local_name == local_name and child.node_id != move.node_id:
-                raise ValueError(
-                    f"rename {move.rename}: {'/'.join(move.target)} is taken by another object "
-                    "of the checkpoint; rename that one too"
-                )
-        if Child(move.node_id, local_name) not in children[parent]:
-            children[parent].append(Child(move.node_id, local_name))
     if any(node.has_checkpoint_values is not None for node in graph.nodes):
         renamed.mark_nodes_with_values()
     return renamed
-
-
-def _find_or_make(renamed: ObjectGraph, children: list[list[Child]], path: tuple[str, ...]) -> int:
-    """The node at `path`; what is missing on the way is made, without values."""
-    node_id = 0
-    for segment in path:
-        local_name = unescape(segment)
-        for child in children[node_id]:
-            if child.local_name == local_name:
-                node_id = child.node_id
-                break
-        else:
-            new_id = len(renamed.nodes)
-            made: list[Child] = []
-            renamed.nodes.append(Node(made))
-            children.append(made)
-            children[node_id].append(Child(new_id, local_name))
-            node_id = new_id
-    return node_id
 
 
 def _matches_nothing(graph: ObjectGraph, source: str) -> str:
