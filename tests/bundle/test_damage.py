@@ -133,6 +133,8 @@ def test_a_missing_data_file_is_named(prefix):
         assert {d.key for d in damages[1:]} == {"bias", "kernel", "name", "names", "step"}
         with pytest.raises(CheckpointCorruptError, match="missing"):
             reader.get_tensor("step")
+        with pytest.raises(CheckpointCorruptError, match="missing"):
+            reader.read_into([("step", np.zeros((), np.int64))])
         assert reader.get_tensor("empty").shape == (0, 4)
 
 
@@ -149,6 +151,9 @@ def test_what_is_whole_of_a_truncated_file_can_be_saved(prefix):
         for key in ("names", "step"):
             with pytest.raises(CheckpointCorruptError):
                 reader.get_tensor(key)
+        for verify in (False, "stream", True):
+            with pytest.raises(CheckpointCorruptError, match="cut short|shorter than"):
+                reader.read_into([("step", np.zeros((), np.int64))], verify)
 
 
 def test_the_data_of_another_checkpoint(tmp_path, prefix):

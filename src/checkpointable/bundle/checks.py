@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle.checksum import combine, load_crc32c, mask
+from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.bundle.parallel import CHUNK_SIZE, portions, run_in_order
 from checkpointable.bundle.strings import checksum_strings
 from checkpointable.bundle.variants import checksum_variants
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     # (value, what is wrong, offset in the file)
     _Found: TypeAlias = "tuple[Stored, str, int]"
-    # (values, 0, 0), or of one large value ([value], size of this chunk, what is left after)
-    _Work: TypeAlias = "tuple[list[Stored], int, int]"
+    # (rows, 0, 0), or of one large value (its row, size of this chunk, what is left after it)
+    _Work: TypeAlias = "tuple[npt.NDArray[np.int64], int, int]"
 
 __all__ = [
     "Stored",
@@ -35,9 +35,8 @@ __all__ = [
     "stored_values",
 ]
 
-# Rows whose numbers are made into objects at a time, and values that are checked in one go.
+# Rows whose numbers are made into objects at a time.
 _PORTION = 4096
-_STRUCTURED = frozenset({DataType.DT_STRING, DataType.DT_VARIANT})
 
 
 class Stored(NamedTuple):
@@ -87,70 +86,86 @@ def check_values(
         for (done, size, left), (crc, damages) in results:
             yield from damages
             if size:
-                value = done[0]
                 sum_so_far = combine(sum_so_far, crc, size)
                 if left:
                     continue
+                (value,) = stored_values(files, done)
                 if mask(sum_so_far) != value.crc:
                     yield value, differs(mask(sum_so_far), value.crc), value.offset
                 sum_so_far = 0
             if progress is not None:
-                for value in done:
+                for value in stored_values(files, done):
                     progress(value)
 
 
 def _tasks(
     files: Files, order: npt.NDArray[np.int64]
 ) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Found]]]]]:
-    group: list[Stored] = []
-    size = 0
-    for value in stored_values(files, order):
-        large = value.size > CHUNK_SIZE and value.dtype not in _STRUCTURED
-        full = size + value.size > CHUNK_SIZE or len(group) == _PORTION
-        if group and (large or full or value.shard != group[-1].shard):
-            yield (group, 0, 0), partial(_check_group, files, group)
-            group, size = [], 0
-        if not large:
-            group.append(value)
-            size += value.size
+    columns = files.index.columns
+    shards, sizes = columns.shard[order], columns.size[order]
+    alone = (sizes > CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
+    for start, stop in portions(shards, sizes, alone):
+        rows = order[start:stop]
+        if not alone[start]:
+            yield (rows, 0, 0), partial(_check_group, files, rows)
             continue
+        (value,) = stored_values(files, rows)
         view = files.view(value.shard, value.offset, value.size)
-        for start in range(0, value.size, CHUNK_SIZE):
-            chunk = view[start : start + CHUNK_SIZE]
-            left = value.size - start - len(chunk)
-            yield ([value], len(chunk), left), partial(_check_chunk, chunk)
-    if group:
-        yield (group, 0, 0), partial(_check_group, files, group)
+        for at in range(0, value.size, CHUNK_SIZE):
+            chunk = view[at : at + CHUNK_SIZE]
+            left = value.size - at - len(chunk)
+            yield (rows, len(chunk), left), partial(_check_chunk, chunk)
+
+
+def _is_structured(dtype: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which values have checksums of their own within their bytes."""
+    return np.asarray((dtype == DataType.DT_STRING) | (dtype == DataType.DT_VARIANT))
 
 
 def _check_chunk(chunk: memoryview) -> tuple[int, list[_Found]]:
     return load_crc32c()(chunk), []
 
 
-def _check_group(files: Files, group: list[Stored]) -> tuple[int, list[_Found]]:
+def _check_group(files: Files, rows: npt.NDArray[np.int64]) -> tuple[int, list[_Found]]:
     crc32c = load_crc32c()
-    base = group[0].offset
-    # Not that of the last: an empty value may lie where another starts.
-    end = max(value.offset + value.size for value in group)
-    view = files.view(group[0].shard, base, end - base)
+    columns = files.index.columns
+    start = columns.offset[rows]
+    end = start + columns.size[rows]
+    base = int(start[0])
+    # Not the end of the last: an empty value may lie where another starts.
+    view = files.view(columns.shard.item(rows[0]), base, int(end.max()) - base)
+    structured = _is_structured(columns.dtype[rows])
+    # Without mask, and strings left to the slower way: this loop runs once a value.
+    suspects = [
+        i
+        for i, (a, b, crc, skip) in enumerate(
+            zip(
+                (start - base).tolist(),
+                (end - base).tolist(),
+                unmask(columns.crc[rows]).tolist(),
+                structured.tolist(),
+                strict=True,
+            )
+        )
+        if skip or crc32c(view[a:b]) != crc
+    ]
     damages: list[_Found] = []
-    for value in group:
-        start = value.offset - base
-        contents = view[start : start + value.size]
-        if value.dtype in _STRUCTURED:
-            try:
-                found = _checksum_structured(files, value, contents)
-            except Malformed as error:
-                damages.append((value, error.what, value.offset + error.position))
-                continue
-        else:
-            found = mask(crc32c(contents))
+    for value in stored_values(files, rows[suspects]):
+        contents = view[value.offset - base : value.offset - base + value.size]
+        try:
+            found = _checksum(files, value, contents)
+        except Malformed as error:
+            damages.append((value, error.what, value.offset + error.position))
+            continue
         if found != value.crc:
             damages.append((value, differs(found, value.crc), value.offset))
     return 0, damages
 
 
-def _checksum_structured(files: Files, value: Stored, contents: memoryview) -> int:
+def _checksum(files: Files, value: Stored, contents: memoryview) -> int:
+    """The checksum, masked, that the value's entry should hold."""
+    if value.dtype not in {DataType.DT_STRING, DataType.DT_VARIANT}:
+        return mask(load_crc32c()(contents))
     count = files.index.entry_of(value.row).num_elements
     checksum = checksum_strings if value.dtype == DataType.DT_STRING else checksum_variants
     return checksum(contents, count, big_endian=files.index.header.big_endian)

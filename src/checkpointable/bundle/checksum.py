@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpointable.bundle.format import CRC_MASK_DELTA
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    import numpy as np
+    import numpy.typing as npt
+
     Crc32c: TypeAlias = Callable[..., int]
+
+_Int = TypeVar("_Int", int, "npt.NDArray[np.int64]")
 
 __all__ = ["combine", "crc32c", "load_crc32c", "mask", "unmask"]
 
@@ -50,8 +55,8 @@ def mask(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + CRC_MASK_DELTA) & 0xFFFFFFFF
 
 
-def unmask(masked: int) -> int:
-    """The checksum of its stored form."""
+def unmask(masked: _Int) -> _Int:
+    """The checksum of its stored form; also of an array of them (int64)."""
     rotated = (masked - CRC_MASK_DELTA) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 

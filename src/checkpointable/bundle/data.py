@@ -49,13 +49,19 @@ class Files:
         """The bytes of a value, mapped.
 
         Raises:
-          CheckpointCorruptError: the data file is not there.
+          CheckpointCorruptError: the data file is not there, or too short.
         """
         if not size:
             return memoryview(b"")
         file = self.data.get(shard)
         if file is None:
             raise missing(self.paths[shard])
+        if offset + size > file.size:
+            raise CheckpointCorruptError(
+                f"the file has {file.size} bytes, {size} are needed at {offset}: it was cut short",
+                path=file.path,
+                offset=min(offset, file.size),
+            )
         return file.map()[offset : offset + size]
 
     def unused(self, storage: Storage) -> list[str]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ["CHUNK_SIZE", "run_in_order", "thread_count"]
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["CHUNK_SIZE", "portions", "run_in_order", "thread_count"]
 
 # The portion of bytes that a thread takes at a time. Smaller, and the threads hand over the
 # GIL too often; larger, and what a first pass brought into the cache is gone at the second.
@@ -19,6 +25,9 @@ _PARALLEL_SIZE = 4 * 2**20
 
 # Beyond, memory and disk are the limit, not the processors.
 _THREADS_MAX = 8
+
+# Nor is more shared than so many small values at a time, whose numbers become objects.
+_COUNT = 4096
 
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
@@ -73,3 +82,27 @@ def run_in_order(
                 yield done, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def portions(
+    shards: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], alone: npt.NDArray[np.bool_]
+) -> Iterator[tuple[int, int]]:
+    """Divides values, given in file order, into ranges `[start, stop)` to be done in one go.
+
+    A range stays in one data file, and has about a chunk's bytes, or one value.
+
+    Args:
+      shards, sizes: of the values.
+      alone: which values are to be ranges by themselves.
+    """
+    count = len(sizes)
+    cuts = np.flatnonzero(alone)
+    changes = np.flatnonzero(shards[1:] != shards[:-1]) + 1
+    bounds = np.unique(np.concatenate((cuts, cuts + 1, changes, (0, count))))
+    before = np.concatenate(((0,), np.cumsum(sizes)))
+    for start, end in pairwise(bounds.tolist()):
+        while start < end:
+            full = int(np.searchsorted(before, before[start] + CHUNK_SIZE, "right")) - 1
+            stop = min(end, start + _COUNT, max(start + 1, full))
+            yield start, stop
+            start = stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def plan_layout(records: Iterable[Record]) -> Plan:
     values: list[Planned] = []
     position = 0
     last = None
-    for record in sorted(records, key=lambda record: record.key):
+    for record in sorted(records, key=attrgetter("key")):
         if record.key == last:
             raise ValueError(f"two values have the key {record.key!r}")
         last = record.key

@@ -261,11 +261,9 @@ class BundleReader:
         strings: list[tuple[str, int, npt.NDArray[Any]]] = []
         index = self._index
         dtypes: dict[int, np.dtype[Any]] = {}
-        find, codes, shape_of = index.find, index.columns.dtype, index.shape_of
+        codes, shape_of = index.columns.dtype, index.shape_of
         for key, array in pairs:
-            row = find(key)
-            if row < 0:
-                row = self._row(key)
+            row = self._row(key)
             code = codes.item(row)
             dtype = dtypes.get(code)
             if dtype is None:

@@ -63,26 +63,37 @@ class _BlockBuilder:
         self.restarts = [0]
         self.last_key = b""
         self._since_restart = 0
+        self._guess = 0
 
     def add(self, key: bytes, value: bytes) -> None:
         if self._since_restart < self._interval:
-            shared = common_prefix_size(self.last_key, key)
+            shared = self._shared_with_last(key)
         else:
             shared = 0
             self.restarts.append(self.size)
             self._since_restart = 0
         suffix = key[shared:]
-        entry = (
-            encode_varint(shared)
-            + encode_varint(len(suffix))
-            + encode_varint(len(value))
-            + suffix
-            + value
-        )
+        sizes = (shared, len(suffix), len(value))
+        # A byte each, mostly.
+        head = bytes(sizes) if max(sizes) < 128 else b"".join(map(encode_varint, sizes))
+        entry = head + suffix + value
         self.parts.append(entry)
         self.size += len(entry)
         self.last_key = key
         self._since_restart += 1
+
+    def _shared_with_last(self, key: bytes) -> int:
+        # Neighbours mostly share as much as the pair before did.
+        last, guess = self.last_key, self._guess
+        if (
+            guess < len(key)
+            and guess < len(last)
+            and key[guess] != last[guess]
+            and key.startswith(last[:guess])
+        ):
+            return guess
+        self._guess = common_prefix_size(last, key)
+        return self._guess
 
     def finish(self) -> bytes:
         restarts = (*self.restarts, len(self.restarts))

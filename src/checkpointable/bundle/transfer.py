@@ -8,27 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle.checks import Stored, differs, in_file_order, stored_values
-from checkpointable.bundle.checksum import combine, load_crc32c, mask
+from checkpointable.bundle.checks import differs
+from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import byteswapped
-from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.bundle.parallel import CHUNK_SIZE, portions, run_in_order
 from checkpointable.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["copy_values", "native_array"]
-
-
-class _Target(NamedTuple):
-    stored: Stored
-    key: str
-    array: npt.NDArray[Any]
 
 
 def native_array(
@@ -60,93 +54,104 @@ def copy_values(
     Raises:
       CheckpointCorruptError
     """
-    by_row: dict[int, list[tuple[str, npt.NDArray[Any]]]] = {}
-    for key, row, array in targets:
-        by_row.setdefault(row, []).append((key, array))
-    work = [
-        _Target(stored, key, array)
-        for stored in stored_values(files, in_file_order(files, by_row))
-        for key, array in by_row[stored.row]
-        if stored.size or verify
-    ]
-    total = sum(target.stored.size for target in work)
+    copy = _Copy(files, list(targets), swap=swap, verify=verify)
     sum_so_far = 0
-    with closing(run_in_order(_tasks(files, work, swap, verify), total, threads)) as results:
-        for chunk, crc in results:
-            if chunk is None or not verify:
+    with closing(run_in_order(copy.tasks(), copy.size, threads)) as results:
+        for (at, size, left), crc in results:
+            if not size or not verify:
                 continue
-            target, size, left = chunk
             sum_so_far = combine(sum_so_far, crc, size)
             if not left:
-                _compare(files, target, mask(sum_so_far))
+                copy.compare(at, sum_so_far)
                 sum_so_far = 0
 
 
-# (large value's target, size of this chunk, what is left after it), or None for small ones.
-def _tasks(
-    files: Files, targets: list[_Target], swap: bool, verify: bool
-) -> Iterator[tuple[tuple[_Target, int, int] | None, Callable[[], int]]]:
-    group: list[_Target] = []
-    size = 0
-    for target in targets:
-        stored = target.stored
-        if stored.size > CHUNK_SIZE and not swap and target.array.flags.c_contiguous:
-            yield from _chunks(files, target, verify)
-            continue
-        if group and (size >= CHUNK_SIZE or stored.shard != group[0].stored.shard):
-            yield None, partial(_copy_group, files, group, swap, verify)
-            group, size = [], 0
-        group.append(target)
-        size += stored.size
-    if group:
-        yield None, partial(_copy_group, files, group, swap, verify)
+class _Copy:
+    """Values and arrays in the order the values lie in the files; `at` is a place in it."""
 
+    def __init__(
+        self,
+        files: Files,
+        targets: list[tuple[str, int, npt.NDArray[Any]]],
+        *,
+        swap: bool,
+        verify: bool,
+    ) -> None:
+        self._files = files
+        self._swap = swap
+        self._verify = verify
+        columns = files.index.columns
+        rows = np.array([row for _, row, _ in targets], np.int64)
+        order = np.lexsort((columns.offset[rows], columns.shard[rows]))
+        self._targets = [targets[i] for i in order.tolist()]
+        self._rows = rows = rows[order]
+        self._shards = columns.shard[rows]
+        self._offsets = columns.offset[rows]
+        self._sizes = columns.size[rows]
+        self._crcs = unmask(columns.crc[rows])
+        self.size = int(self._sizes.sum())
 
-def _chunks(
-    files: Files, target: _Target, verify: bool
-) -> Iterator[tuple[tuple[_Target, int, int], Callable[[], int]]]:
-    stored = target.stored
-    view = files.view(stored.shard, stored.offset, stored.size)
-    destination = target.array.reshape(-1).view(np.uint8)
-    for start in range(0, stored.size, CHUNK_SIZE):
-        chunk = view[start : start + CHUNK_SIZE]
-        left = stored.size - start - len(chunk)
-        part = destination[start : start + len(chunk)]
-        yield (target, len(chunk), left), partial(_copy_chunk, chunk, part, verify)
+    # (where, 0, 0), or of one large value (where, size of this chunk, what is left after it)
+    def tasks(self) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
+        alone = np.zeros(len(self._sizes), np.bool_)
+        if not self._swap:
+            for at in np.flatnonzero(self._sizes > CHUNK_SIZE).tolist():
+                alone[at] = self._targets[at][2].flags.c_contiguous
+        for start, stop in portions(self._shards, self._sizes, alone):
+            if alone[start]:
+                yield from self._chunks(start)
+            else:
+                yield (start, 0, 0), partial(self._copy_group, start, stop)
 
+    def _chunks(self, at: int) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
+        size = self._sizes.item(at)
+        view = self._files.view(self._shards.item(at), self._offsets.item(at), size)
+        destination = self._targets[at][2].reshape(-1).view(np.uint8)
+        for start in range(0, size, CHUNK_SIZE):
+            chunk = view[start : start + CHUNK_SIZE]
+            left = size - start - len(chunk)
+            part = destination[start : start + len(chunk)]
+            yield (at, len(chunk), left), partial(self._copy_chunk, chunk, part)
 
-def _copy_chunk(chunk: memoryview, destination: npt.NDArray[np.uint8], verify: bool) -> int:
-    crc = load_crc32c()(chunk) if verify else 0
-    np.copyto(destination, np.frombuffer(chunk, np.uint8))
-    return crc
+    def _copy_chunk(self, chunk: memoryview, destination: npt.NDArray[np.uint8]) -> int:
+        crc = load_crc32c()(chunk) if self._verify else 0
+        np.copyto(destination, np.frombuffer(chunk, np.uint8))
+        return crc
 
+    def _copy_group(self, start: int, stop: int) -> int:
+        crc32c = load_crc32c()
+        verify, swap = self._verify, self._swap
+        offsets = self._offsets[start:stop]
+        base = offsets.item(0)
+        end = int((offsets + self._sizes[start:stop]).max())
+        view = self._files.view(self._shards.item(start), base, end - base)
+        for at, offset, size in zip(
+            range(start, stop),
+            (offsets - base).tolist(),
+            self._sizes[start:stop].tolist(),
+            strict=True,
+        ):
+            if verify:
+                self.compare(at, crc32c(view[offset : offset + size]))
+            if not size:
+                continue
+            array = self._targets[at][2]
+            if swap:
+                contents = view[offset : offset + size]
+                source = native_array(contents, array.dtype, array.shape, swap=True)
+            else:
+                source = np.ndarray(array.shape, array.dtype, view, offset)
+            np.copyto(array, source)
+        return 0
 
-def _copy_group(files: Files, group: list[_Target], swap: bool, verify: bool) -> int:
-    crc32c = load_crc32c()
-    file = files.data.get(group[0].stored.shard)
-    view = file.map() if file is not None else memoryview(b"")
-    for target in group:
-        stored, _, array = target
-        offset, size = stored.offset, stored.size
-        if verify:
-            _compare(files, target, mask(crc32c(view[offset : offset + size])))
-        if not size:
-            continue
-        if swap:
-            contents = view[offset : offset + size]
-            source = native_array(contents, array.dtype, array.shape, swap=True)
-        else:
-            source = np.ndarray(array.shape, array.dtype, view, offset)
-        np.copyto(array, source)
-    return 0
-
-
-def _compare(files: Files, target: _Target, found: int) -> None:
-    stored = target.stored
-    if found != stored.crc:
-        raise CheckpointCorruptError(
-            differs(found, stored.crc),
-            path=files.paths.get(stored.shard, files.index.path),
-            key=target.key,
-            offset=stored.offset,
-        )
+    def compare(self, at: int, crc: int) -> None:
+        """Compares a checksum (not masked) with the stored one."""
+        stored = self._crcs.item(at)
+        if crc != stored:
+            files = self._files
+            raise CheckpointCorruptError(
+                differs(mask(crc), mask(stored)),
+                path=files.paths.get(self._shards.item(at), files.index.path),
+                key=self._targets[at][0],
+                offset=self._offsets.item(at),
+            )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from checkpointable.bundle.checksum import combine, load_crc32c, mask
-from checkpointable.bundle.dtypes import byteswapped
+from checkpointable.bundle.dtypes import byteswapped, numpy_dtype
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.plan import Plan, Planned, check_declared
 from checkpointable.storage import WritableFile
@@ -158,7 +158,8 @@ class _Gathered(_Task):
             if value.offset != position:
                 parts.append(bytes(value.offset - position))
             if value.payload is None:
-                contents = _plain_bytes(contents)
+                if not _is_plain(contents):
+                    contents = _plain_bytes(contents)
                 value.crc = mask(crc32c(contents))
             parts.append(contents)
             position = value.offset + value.size
@@ -176,8 +177,10 @@ def _contents(value: Planned) -> Any:
     """The value, read: an array, or a string value's bytes."""
     if value.payload is not None:
         return np.frombuffer(value.payload, np.uint8)
-    array = np.asarray(value.record.read())
-    check_declared(value.record, array)
+    record = value.record
+    array = np.asarray(record.read())
+    if array.shape != record.shape or array.dtype != numpy_dtype(record.dtype):
+        check_declared(record, array)
     return array
 
 
@@ -205,6 +208,18 @@ def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
         for start in range(0, len(array), step):
             part = array[start : start + step]
             yield part, part.nbytes
+
+
+def _is_plain(array: npt.NDArray[Any]) -> bool:
+    """Whether an array serves as a buffer of its row-major little-endian bytes."""
+    dtype = array.dtype
+    # The types of ml_dtypes are not built in, and are no buffers.
+    return (
+        dtype.isbuiltin == 1
+        and dtype.isnative
+        and array.flags.c_contiguous
+        and sys.byteorder == "little"
+    )
 
 
 def _plain_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
