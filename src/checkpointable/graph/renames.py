@@ -16,6 +16,8 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
 from checkpointable.graph.object_graph import Child, Node, NodePaths, ObjectGraph
 from checkpointable.graph.paths import escape, unescape
@@ -35,6 +37,10 @@ class _Move:
     specificity: tuple[int, int]
 
 
+# node -> local name -> edge, made when first needed
+_Named: TypeAlias = dict[int, dict[str, Child]]
+
+
 def rename_graph(graph: ObjectGraph, renames: Mapping[str, str]) -> ObjectGraph:
     """The graph with its paths renamed; its nodes keep their ids, and new ones may follow.
 
@@ -50,9 +56,10 @@ def rename_graph(graph: ObjectGraph, renames: Mapping[str, str]) -> ObjectGraph:
     if not renames:
         return graph
     moves: dict[tuple[int, str], _Move] = {}
+    named: _Named = {}
     for source, target in renames.items():
         matched = False
-        for move in _matches(graph, source, target):
+        for move in _matches(graph, named, source, target):
             matched = True
             edge = (move.parent, move.local_name)
             known = moves.get(edge)
@@ -63,7 +70,7 @@ def rename_graph(graph: ObjectGraph, renames: Mapping[str, str]) -> ObjectGraph:
     return _apply(graph, list(moves.values()))
 
 
-def _matches(graph: ObjectGraph, source: str, target: str) -> Iterator[_Move]:
+def _matches(graph: ObjectGraph, named: _Named, source: str, target: str) -> Iterator[_Move]:
     """The edges that `source` names, each with its own target."""
     patterns = _segments(source, "checkpoint's path")
     targets = _segments(target, "program's path")
@@ -72,30 +79,43 @@ def _matches(graph: ObjectGraph, source: str, target: str) -> Iterator[_Move]:
         raise ValueError(
             f"rename {source!r} -> {target!r}: the target has more '*' than the source"
         )
-    expressions = [_expression(pattern) for pattern in patterns]
     specificity = (len(patterns), -stars)
-    # (node, captures so far, depth); one edge per path and match is enough.
+    # (node, what the stars stood for); one edge per path and match is enough.
     states: list[tuple[int, tuple[str, ...]]] = [(0, ())]
-    for depth, expression in enumerate(expressions):
-        following: list[tuple[int, tuple[str, ...]]] = []
+    for depth, pattern in enumerate(patterns):
+        following: dict[tuple[int, tuple[str, ...]], None] = {}
         for node_id, captures in states:
-            for child in graph.nodes[node_id].children:
-                found = expression.fullmatch(escape(child.local_name))
-                if found is None:
-                    continue
-                caught = (*captures, *found.groups())
-                if depth + 1 < len(expressions):
-                    following.append((child.node_id, caught))
+            for child, caught in _matching(graph, named, node_id, pattern):
+                if depth + 1 < len(patterns):
+                    following[child.node_id, captures + caught] = None
                     continue
                 yield _Move(
                     node_id,
                     child.local_name,
                     child.node_id,
-                    _fill(targets, caught),
+                    _fill(targets, captures + caught),
                     f"{source!r} -> {target!r}",
                     specificity,
                 )
-        states = following
+        states = list(following)
+
+
+def _matching(
+    graph: ObjectGraph, named: _Named, node_id: int, pattern: str
+) -> Iterator[tuple[Child, tuple[str, ...]]]:
+    """The edges of a node whose segment matches, and what the stars stand for."""
+    if "*" in pattern:
+        expression = _expression(pattern)
+        for child in graph.nodes[node_id].children:
+            found = expression.fullmatch(escape(child.local_name))
+            if found is not None:
+                yield child, found.groups()
+        return
+    if node_id not in named:
+        named[node_id] = {child.local_name: child for child in graph.nodes[node_id].children}
+    known = named[node_id].get(unescape(pattern))
+    if known is not None:
+        yield known, ()
 
 
 def _segments(path: str, what: str) -> list[str]:
@@ -107,6 +127,7 @@ def _segments(path: str, what: str) -> list[str]:
     return segments
 
 
+@lru_cache(maxsize=256)
 def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("(.*)".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.graph.value import Value
 from checkpointable.report.counterparts import (
+    SLOT_MARK,
     Candidates,
     Guess,
-    Unmatched,
     find_counterparts,
     suggest_renames,
+    unmatched,
 )
 from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
 from checkpointable.restore.match import dtype_name
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["State", "build_report"]
 
-_SLOT = "/.OPTIMIZER_SLOT/"
 _SHIFTED = "matched by position, may have shifted"
 
 
@@ -140,8 +140,8 @@ class _Builder:
         open_outcomes = (Outcome.MISSING, Outcome.UNUSED, Outcome.DEFERRED, Outcome.MISMATCH)
         open_entries = [e for e in self.report.entries if e.outcome in open_outcomes]
         found = find_counterparts(
-            [Unmatched(e.path, (e.attribute, e.program)) for e in open_entries if e.program],
-            [Unmatched(e.path, (e.attribute, e.checkpoint)) for e in open_entries if e.checkpoint],
+            [unmatched(e.path, e.attribute, e.program) for e in open_entries if e.program],
+            [unmatched(e.path, e.attribute, e.checkpoint) for e in open_entries if e.checkpoint],
         )
         for entry in open_entries:
             guess = self._guess(entry, found)
@@ -157,10 +157,11 @@ class _Builder:
         pairs = [
             (guess.paths[0], path)
             for path, guess in found.of_program.items()
-            if guess.sure and _SLOT not in path and guess.paths[0] != path
+            if guess.sure and SLOT_MARK not in path and guess.paths[0] != path
         ]
         settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
-        self.report.renames = suggest_renames(pairs, settled)
+        taken = map(self.restore.paths.__getitem__, range(len(self.restore.graph.nodes)))
+        self.report.renames = suggest_renames(pairs, settled, taken if pairs else ())
 
     @staticmethod
     def _guess(entry: ReportEntry, found: Candidates) -> Guess | None:

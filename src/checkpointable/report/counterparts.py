@@ -8,23 +8,54 @@ it is ambiguous: nothing is suggested, since a wrong suggestion is worse than no
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Candidates", "Guess", "Unmatched", "find_counterparts", "suggest_renames"]
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
-# Above this many pairs of one kind only those are compared that end alike: a renamed part of
-# a model keeps its inner names.
-_MOST_PAIRS = 40_000
+    # From the segments of a path to what it may share with another, the most telling first.
+    _Features: TypeAlias = Callable[[list[str]], Iterator[Hashable]]
+
+__all__ = [
+    "SLOT_MARK",
+    "Candidates",
+    "Guess",
+    "Unmatched",
+    "find_counterparts",
+    "suggest_renames",
+    "unmatched",
+]
+
+SLOT_MARK = "/.OPTIMIZER_SLOT/"
+
+# Above this many pairs of one kind only likely ones are compared, so that the work grows as the
+# number of values does.
+_MOST_PAIRS = 1024
+_MOST_ALIKE = 32  # what has more in common with more than this is ambiguous anyway
+_MOST_SEGMENTS = 16  # from either end of a path
 _MOST_CANDIDATES = 5
+_DIGITS = frozenset("0123456789")
 
 
 class Unmatched(NamedTuple):
-    """A value on one side that found none on the other; `kind` is attribute, dtype, shape."""
+    """A value on one side that found none on the other.
+
+    Attributes:
+      path: its object's.
+      kind: what its counterpart has alike: see `unmatched`.
+    """
 
     path: str
     kind: Hashable
+
+
+def unmatched(path: str, attribute: str, info: Hashable) -> Unmatched:
+    """A value by its attribute, dtype and shape; a slot also by its name."""
+    _, is_slot, slot = path.rpartition(SLOT_MARK)
+    return Unmatched(path, (attribute, info, slot.rpartition("/")[2] if is_slot else None))
 
 
 class Guess(NamedTuple):
@@ -53,8 +84,7 @@ def find_counterparts(program: Iterable[Unmatched], checkpoint: Iterable[Unmatch
         other = theirs.get(kind)
         if not other:
             continue
-        for own_group, other_group in _groups(own, other):
-            _compare(own_group, other_group, of_program, of_checkpoint)
+        _compare(own, other, of_program, of_checkpoint)
     return Candidates(of_program, of_checkpoint)
 
 
@@ -65,24 +95,6 @@ def _by_kind(values: Iterable[Unmatched]) -> dict[Hashable, list[str]]:
     return kinds
 
 
-def _groups(own: list[str], other: list[str]) -> Iterable[tuple[list[str], list[str]]]:
-    if len(own) * len(other) <= _MOST_PAIRS:
-        yield own, other
-        return
-    for length in (3, 2):
-        ends = _by_end(other, length)
-        for end, group in _by_end(own, length).items():
-            if end in ends and len(group) * len(ends[end]) <= _MOST_PAIRS:
-                yield group, ends[end]
-
-
-def _by_end(paths: list[str], length: int) -> dict[tuple[str, ...], list[str]]:
-    ends: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in paths:
-        ends[tuple(path.split("/")[-length:])].append(path)
-    return ends
-
-
 def _compare(
     own: list[str],
     other: list[str],
@@ -91,35 +103,113 @@ def _compare(
 ) -> None:
     own_segments = [path.split("/") for path in own]
     other_segments = [path.split("/") for path in other]
-    scores = [[_likeness(a, b) for b in other_segments] for a in own_segments]
-    best_of_own = [_best(row) for row in scores]
-    best_of_other = [_best([row[j] for row in scores]) for j in range(len(other))]
+    best_of_own = [_Best() for _ in own]
+    best_of_other = [_Best() for _ in other]
+    for i, j in _pairs(own_segments, other_segments):
+        score = _likeness(own_segments[i], other_segments[j])
+        best_of_own[i].add(score, j)
+        best_of_other[j].add(score, i)
     _guess(own, other, best_of_own, best_of_other, of_program)
     _guess(other, own, best_of_other, best_of_own, of_checkpoint)
+
+
+class _Best:
+    """Those of the highest score so far."""
+
+    __slots__ = ("chosen", "score")
+
+    def __init__(self) -> None:
+        self.score = -1.0
+        self.chosen: set[int] = set()
+
+    def add(self, score: float, index: int) -> None:
+        if score > self.score:
+            self.score = score
+            self.chosen = {index}
+        elif score == self.score:
+            self.chosen.add(index)
 
 
 def _guess(
     own: list[str],
     other: list[str],
-    best_of_own: list[list[int]],
-    best_of_other: list[list[int]],
+    best_of_own: list[_Best],
+    best_of_other: list[_Best],
     guesses: dict[str, Guess],
 ) -> None:
     for i, path in enumerate(own):
         # What a third is nearer to is no candidate; what a third is as near to is not sure.
-        chosen = [j for j in best_of_own[i] if i in best_of_other[j]]
+        chosen = [j for j in sorted(best_of_own[i].chosen) if i in best_of_other[j].chosen]
         if chosen:
-            sure = len(chosen) == 1 == len(best_of_other[chosen[0]])
+            sure = len(chosen) == 1 == len(best_of_other[chosen[0]].chosen)
             guesses[path] = Guess([other[j] for j in chosen[:_MOST_CANDIDATES]], sure)
 
 
-def _best(scores: Sequence[float]) -> list[int]:
-    top = max(scores, default=0.0)
-    return [index for index, score in enumerate(scores) if score == top]
+def _pairs(own: list[list[str]], other: list[list[str]]) -> Iterable[tuple[int, int]]:
+    """What to compare: all pairs if they are few, else those that have enough in common.
+
+    A renamed part of a model keeps its inner names, a moved one too; a renamed leaf keeps what
+    leads to it; numbers mostly stay.
+    """
+    if len(own) * len(other) <= _MOST_PAIRS:
+        return itertools.product(range(len(own)), range(len(other)))
+    found: set[tuple[int, int]] = set()
+    for features in (_ends, _beginnings, _numbers):
+        found.update(_alike(own, other, features))
+        found.update((i, j) for j, i in _alike(other, own, features))
+    return found
+
+
+def _alike(
+    own: list[list[str]], other: list[list[str]], features: _Features
+) -> Iterator[tuple[int, int]]:
+    """For each of `own` those of `other` that share the most telling feature, if they are few."""
+    having: dict[Hashable, list[int]] = defaultdict(list)
+    for j, segments in enumerate(other):
+        for feature in features(segments):
+            having[feature].append(j)
+    for i, segments in enumerate(own):
+        for feature in features(segments):
+            alike = having.get(feature, ())
+            if alike:
+                if len(alike) <= _MOST_ALIKE:
+                    yield from ((i, j) for j in alike)
+                break
+
+
+def _ends(segments: list[str]) -> Iterator[Hashable]:
+    for size in range(min(len(segments), _MOST_SEGMENTS), 0, -1):
+        yield "/".join(segments[-size:])
+
+
+def _beginnings(segments: list[str]) -> Iterator[Hashable]:
+    for size in range(min(len(segments), _MOST_SEGMENTS), 0, -1):
+        yield "/".join(segments[:size])
+
+
+def _numbers(segments: list[str]) -> Iterator[Hashable]:
+    numbered = [segment for segment in segments if not _DIGITS.isdisjoint(segment)]
+    yield (*numbered, segments[-1])
 
 
 def _likeness(a: list[str], b: list[str]) -> float:
     """Twice the longest common subsequence of the segments, by their number: 0 to 1."""
+    total = len(a) + len(b)
+    least = min(len(a), len(b))
+    start = 0
+    while start < least and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < least - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    # What they have in common at their ends belongs to a longest one.
+    return 2 * (start + end + _common(a[start : len(a) - end], b[start : len(b) - end])) / total
+
+
+def _common(a: list[str], b: list[str]) -> int:
+    """The length of the longest common subsequence."""
+    if not a or not b:
+        return 0
     row = [0] * (len(b) + 1)
     for segment in a:
         diagonal = 0
@@ -127,39 +217,70 @@ def _likeness(a: list[str], b: list[str]) -> float:
             above = row[j]
             row[j] = diagonal + 1 if segment == other else max(above, row[j - 1])
             diagonal = above
-    return 2 * row[-1] / (len(a) + len(b))
+    return row[-1]
 
 
 def suggest_renames(
-    pairs: Iterable[tuple[str, str]], settled: Iterable[str] = ()
+    pairs: Iterable[tuple[str, str]], settled: Iterable[str] = (), taken: Iterable[str] = ()
 ) -> dict[str, str]:
     """The shortest renames, checkpoint's path -> program's, that bring each pair together.
 
     What two paths have in common at their ends is left off, so that one rename serves a whole
-    part of a model. Where that would move what is to stay, or pairs disagree, more is kept.
+    part of a model. Where that would move what is to stay, put two objects under one path, or
+    pairs disagree, more is kept; what cannot be renamed at all is left out.
 
     Args:
       pairs: (checkpoint's path, program's path).
       settled: paths of the checkpoint that match as they are.
+      taken: paths of all objects of the checkpoint.
     """
-    fixed = sorted(settled)
+    fixed, occupied = sorted(settled), frozenset(taken)
     kept: dict[str, str] = {}
     undecided = sorted(set(pairs))
     extra = 0
     while undecided:
-        shortened = [_shorten(old, new, extra) for old, new in undecided]
-        targets: dict[str, set[str]] = defaultdict(set)
-        for old, new in shortened:
-            targets[old].add(new)
-        again = []
-        for pair, (old, new) in zip(undecided, shortened, strict=True):
-            if (old, new) == pair or (len(targets[old]) == 1 and not _holds_any(old, fixed)):
-                kept[old] = new
-            else:
-                again.append(pair)
-        undecided = again
+        shortened = {pair: _shorten(*pair, extra) for pair in undecided}
+        accepted = _accept(set(shortened.values()), kept, fixed, occupied)
+        kept.update(accepted)
+        undecided = [
+            pair
+            for pair, short in shortened.items()
+            if short != pair and accepted.get(short[0]) != short[1]
+        ]
         extra += 1
     return kept
+
+
+def _accept(
+    renames: set[tuple[str, str]],
+    kept: Mapping[str, str],
+    fixed: list[str],
+    occupied: Collection[str],
+) -> dict[str, str]:
+    """Those of `renames` that can be done beside `kept`."""
+    targets: dict[str, set[str]] = defaultdict(set)
+    sources: dict[str, set[str]] = defaultdict(set)
+    for old, new in kept.items():
+        sources[new].add(old)
+    for old, new in renames:
+        targets[old].add(new)
+        sources[new].add(old)
+    accepted = {
+        old: new
+        for old, new in sorted(renames)
+        if len(targets[old]) == 1 == len(sources[new]) and not _holds_any(old, fixed)
+    }
+    # A place that is taken must be left by another; which may turn out to stay.
+    while True:
+        refused = [
+            old
+            for old, new in accepted.items()
+            if new in occupied and new not in accepted and new not in kept
+        ]
+        if not refused:
+            return accepted
+        for old in refused:
+            del accepted[old]
 
 
 def _holds_any(path: str, sorted_paths: list[str]) -> bool:
