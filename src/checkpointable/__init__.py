@@ -6,8 +6,8 @@ matched graph against graph when it is restored. Start with `Checkpoint`.
 
 from __future__ import annotations
 
-import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - registers frameworks',
-import checkpointable.adapters.own as _own  # noqa: F401 - and the library's own objects
+import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - frameworks' adapters
+import checkpointable.adapters.own as _own  # noqa: F401 - the library's own objects
 from checkpointable.checkpoint import Checkpoint as Checkpoint
 from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
 from checkpointable.errors import CheckpointError as CheckpointError
@@ -88,3 +88,12 @@ __all__ = [
     "object_metadata",
     "update_checkpoint_state",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # What is for the users of one framework, loaded when it is first asked for.
+    if name == "torch":
+        from importlib import import_module
+
+        return import_module("checkpointable.torch")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Before the ones here, so that it is asked after them: it knows objects by two methods.
+import checkpointable.adapters.state_dict as _state_dict  # noqa: F401
 from checkpointable.adapters.registry import register_adapter
 from checkpointable.graph.adapter import Adapter
 

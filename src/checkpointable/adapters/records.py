@@ -1,44 +1,63 @@
-"""Where the records of objects lie that have no place for one: beside them, by identity."""
+"""What is kept beside objects that have no place for it, by identity."""
 
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from checkpointable.graph.adapter import ObjectRecord
 
-__all__ = ["Records"]
+__all__ = ["Beside", "Records"]
+
+T = TypeVar("T")
 
 
-class Records:
-    """The records of some objects; each goes when its object does.
+class Beside(Generic[T]):
+    """Something for each of some objects; it goes when its object does.
 
     The objects must allow weak references. They need not be hashable.
+
+    Args:
+      make: makes it, of a weak reference to the object.
     """
 
+    def __init__(self, make: Callable[[weakref.ref[Any]], T]) -> None:
+        self._make = make
+        self._kept: dict[int, tuple[weakref.ref[Any], T]] = {}
+
+    def get(self, obj: Any) -> T | None:
+        """What is kept for `obj`, None if nothing is yet."""
+        kept = self._kept.get(id(obj))
+        return kept[1] if kept is not None and kept[0]() is obj else None
+
+    def of(self, obj: Any) -> T:
+        """What is kept for `obj`, made when first asked for."""
+        found = self.get(obj)
+        if found is not None:
+            return found
+        number, everything = id(obj), self._kept
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            kept = everything.get(number)
+            # Unless the next object at this address has something by now.
+            if kept is not None and kept[0] is reference:
+                del everything[number]
+
+        reference = weakref.ref(obj, forget)
+        made = self._make(reference)
+        everything[number] = reference, made
+        return made
+
+
+class Records(Beside[ObjectRecord]):
+    """The records of objects."""
+
     def __init__(self) -> None:
-        self._records: dict[int, ObjectRecord] = {}
+        super().__init__(_record)
 
-    def get(self, obj: Any) -> ObjectRecord | None:
-        """The record of `obj`, None if it has none yet."""
-        record = self._records.get(id(obj))
-        if record is None or record.owner is None or record.owner() is not obj:
-            return None
-        return record
 
-    def of(self, obj: Any) -> ObjectRecord:
-        """The record of `obj`, made when first asked for."""
-        record = self.get(obj)
-        if record is None:
-            record = ObjectRecord()
-            number, records = id(obj), self._records
-
-            def forget(owner: weakref.ref[Any]) -> None:
-                # Unless the next object at this address has one by now.
-                held = records.get(number)
-                if held is not None and held.owner is owner:
-                    del records[number]
-
-            record.owner = weakref.ref(obj, forget)
-            records[number] = record
-        return record
+def _record(owner: weakref.ref[Any]) -> ObjectRecord:
+    record = ObjectRecord()
+    record.owner = owner
+    return record

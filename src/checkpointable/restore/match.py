@@ -160,6 +160,8 @@ class _Matcher:
         self._has_slots = bool(restore.slots_of_optimizer)
         # (record's id, attribute) -> node whose value goes there in this match
         self._holders: dict[tuple[int, str], int] = {}
+        # node of an optimizer -> its slots
+        self._slots_of: dict[int, Slots | None] = {}
         # node of an optimizer that knows its variables -> these, by the id of their record
         self._variables: dict[int, dict[int, Any]] = {}
 
@@ -342,10 +344,12 @@ class _Matcher:
         return None
 
     def _slots(self, optimizer_id: int) -> Slots | None:
-        """The slots of the optimizer that a node is bound to."""
-        optimizer = self._object(optimizer_id)
-        adapter = None if optimizer is None else adapter_of(optimizer)
-        return None if adapter is None else adapter.slots(optimizer)
+        """The slots of the optimizer that a node is bound to, one object in all of a match."""
+        if optimizer_id not in self._slots_of:
+            optimizer = self._object(optimizer_id)
+            adapter = None if optimizer is None else adapter_of(optimizer)
+            self._slots_of[optimizer_id] = None if adapter is None else adapter.slots(optimizer)
+        return self._slots_of[optimizer_id]
 
     def _variables_of(self, optimizer_id: int, slots: Slots) -> dict[int, Any]:
         """The variables of an optimizer by the id of their record."""

@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.errors import CheckpointCorruptError
+from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value
@@ -197,9 +197,20 @@ class Restore:
             keys = [assignment.key for assignment in found.assignments]
             keys += [new.key for new in found.new_slots.values()]
             self.reader.check(keys)
+        self._check_contents(found)
+
+    def _check_contents(self, found: Match) -> None:
+        """Asks the values that are more than an array whether they would take what is there."""
+        refusals: list[str] = []
         for assignment in found.assignments:
-            if type(assignment.value).check is not Value.check:
+            if type(assignment.value).check is Value.check:
+                continue
+            try:
                 assignment.value.check(self.reader.get_tensor(assignment.key))
+            except CheckpointMismatchError as error:
+                refusals.append(f"{self.paths[assignment.node_id] or 'the root'}: {error.what}")
+        if refusals:
+            raise mismatch_error(self.reader.prefix, refusals)
 
     def _commit(self, found: Match) -> None:
         self._assign(found)

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import torch
 
+from checkpointable.adapters.registry import register_adapter
+from checkpointable.adapters.state_tree import ArrayKind, register_array_kind
+from checkpointable.adapters.torch.groups import (
+    ParamGroup,
+    ParamGroupAdapter,
+    ParamGroups,
+    ParamGroupsAdapter,
+)
+from checkpointable.adapters.torch.lbfgs import Position, PositionAdapter
+from checkpointable.adapters.torch.memory import as_tensor
 from checkpointable.adapters.torch.modules import find_module_adapter
-from checkpointable.adapters.torch.tensors import TensorAdapter
+from checkpointable.adapters.torch.optimizers import LBFGSAdapter, OptimizerAdapter
+from checkpointable.adapters.torch.schedulers import SchedulerAdapter
+from checkpointable.adapters.torch.slots import StateSlot, StateSlotAdapter
+from checkpointable.adapters.torch.tensors import TensorAdapter, value_of
 from checkpointable.graph.adapter import Adapter
 
 __all__ = ["find"]
@@ -17,4 +30,38 @@ def find(cls: type) -> Adapter | None:
         return TensorAdapter()
     if issubclass(cls, torch.nn.Module):
         return find_module_adapter(cls)
+    if issubclass(cls, torch.optim.LBFGS):
+        return LBFGSAdapter()
+    if issubclass(cls, torch.optim.Optimizer):
+        return OptimizerAdapter()
+    if issubclass(cls, torch.optim.lr_scheduler.LRScheduler):
+        return SchedulerAdapter()
     return None
+
+
+_NODES: dict[type, Adapter] = {
+    ParamGroups: ParamGroupsAdapter(),
+    ParamGroup: ParamGroupAdapter(),
+    StateSlot: StateSlotAdapter(),
+    Position: PositionAdapter(),
+}
+register_adapter(_NODES.get)
+
+
+def _device(tensor: torch.Tensor) -> str | None:
+    """Where a tensor in some state lies, unless that is the host."""
+    return None if tensor.device.type == "cpu" else str(tensor.device)
+
+
+def _build(array: object, device: str | None) -> torch.Tensor:
+    tensor = as_tensor(array)  # type: ignore[arg-type]
+    if device is None:
+        return tensor
+    try:
+        return tensor.to(device)
+    except (RuntimeError, AssertionError):
+        # The program has no such device: its owner, who knows where it needs it, moves it.
+        return tensor
+
+
+register_array_kind(torch.Tensor, ArrayKind("!tensor", value_of, _build, _device))

@@ -11,7 +11,7 @@ import torch
 from checkpointable.adapters.torch.dtypes import Counterpart, counterpart, torch_dtype
 from checkpointable.errors import CheckpointUnsupportedError
 
-__all__ = ["as_tensor", "fill", "host_array", "shared_array", "storable"]
+__all__ = ["as_tensor", "fill", "fill_from", "host_array", "shared_array", "storable"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -108,6 +108,17 @@ def fill(tensor: torch.Tensor, array: Array) -> None:
             target.copy_(source)
         else:
             _to_device(target, source)
+
+
+def fill_from(tensor: torch.Tensor, source: Any) -> bool:
+    """Copies a tensor of the same dtype and shape into it; False if `source` is none."""
+    if not isinstance(source, torch.Tensor):
+        return False
+    if (source.dtype, source.shape) != (tensor.dtype, tensor.shape):
+        return False
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        tensor.detach().copy_(source)
+    return True
 
 
 def _stage(dtype: torch.dtype, count: int) -> torch.Tensor:

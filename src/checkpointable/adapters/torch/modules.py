@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.adapters.torch.extra_state import has_more_state, more_state
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import watcher
 from checkpointable.graph.adapter import Adapter, ObjectRecord
@@ -24,6 +25,9 @@ class ModuleAdapter(Adapter):
 
     names_dependencies = True
     watcher = watcher
+
+    def __init__(self, cls: type) -> None:
+        self._has_more = has_more_state(cls)
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         found = [(name, tensor) for name, tensor in obj._parameters.items() if tensor is not None]
@@ -46,7 +50,7 @@ class ModuleAdapter(Adapter):
         return found
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        return {}
+        return more_state(obj) if self._has_more else {}
 
     def record(self, obj: Any) -> ObjectRecord:
         return records.of(obj)
@@ -112,4 +116,4 @@ _WRAPPERS = {
 
 def find_module_adapter(cls: type) -> Adapter:
     """The adapter of a class of modules."""
-    return WrapperAdapter() if _inner_name(cls) is not None else ModuleAdapter()
+    return WrapperAdapter() if _inner_name(cls) is not None else ModuleAdapter(cls)

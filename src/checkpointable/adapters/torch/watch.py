@@ -99,7 +99,7 @@ class _TorchWatcher(Watcher):
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         from checkpointable.adapters.torch.groups import groups_of
 
-        waiting = [records.get(optimizer), records.get(groups_of(optimizer))]
+        waiting = [records.get(optimizer), groups_of(optimizer).record]
         look = tuple(len(group["params"]) for group in optimizer.param_groups)
         for record in waiting:
             if record is None or not (record.pending or record.waiting_slots):

@@ -1,0 +1,87 @@
+"""Optimizers: their state belongs to parameters, and so do its slots (S11, S22).
+
+A parameter's state is found by the parameter itself, never by its position. State that belongs
+to the optimizer as a whole is Python state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from checkpointable.adapters.state_values import StateValues
+from checkpointable.adapters.torch import lbfgs
+from checkpointable.adapters.torch.groups import groups_of
+from checkpointable.adapters.torch.records import records
+from checkpointable.adapters.torch.slots import OptimizerSlots
+from checkpointable.adapters.torch.watch import watcher
+from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["LBFGSAdapter", "OptimizerAdapter"]
+
+_GROUPS = "param_groups"
+
+
+class OptimizerAdapter(Adapter):
+    """`torch.optim.Optimizer` and what is derived from it."""
+
+    watcher = watcher
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        return [(_GROUPS, groups_of(obj))]
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return groups_of(obj) if local_name == _GROUPS else None
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        values = _state_values(obj)
+        return values if _shared_state(obj) else _Silent(values)
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return records.of(obj)
+
+    def slots(self, obj: Any) -> Slots | None:
+        return OptimizerSlots(obj)
+
+
+def _state_values(optimizer: Any) -> StateValues:
+    def put(state: dict[Any, Any], _: int) -> None:
+        optimizer.state.update(state)
+
+    return StateValues(lambda: _shared_state(optimizer), put, what="the optimizer")
+
+
+class _Silent(Mapping[str, "Value | ValueFactory"]):
+    """The values of an optimizer without a state of its own, which a restore may bring."""
+
+    def __init__(self, values: StateValues) -> None:
+        self._values = values
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, attribute: str) -> Value | ValueFactory:
+        return self._values[attribute]
+
+
+def _shared_state(optimizer: Any) -> dict[Any, Any]:
+    """State under other keys than parameters, as some optimizers of third parties keep."""
+    return {
+        key: state for key, state in optimizer.state.items() if not isinstance(key, torch.Tensor)
+    }
+
+
+class LBFGSAdapter(OptimizerAdapter):
+    """LBFGS, which has one state over all its parameters, in their order."""
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return lbfgs.values(obj)
+
+    def slots(self, obj: Any) -> Slots | None:
+        return lbfgs.PositionSlots(obj)

@@ -1,0 +1,208 @@
+"""The slots of an optimizer: what `optimizer.state[parameter]` holds under each name."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from checkpointable.adapters.records import Beside
+from checkpointable.adapters.state_values import StateValues
+from checkpointable.adapters.torch.dtypes import torch_dtype
+from checkpointable.adapters.torch.memory import as_tensor
+from checkpointable.adapters.torch.tensors import value_of
+from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["OptimizerSlots", "StateSlot", "StateSlotAdapter", "parameters_of"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def parameters_of(optimizer: Any) -> list[torch.Tensor]:
+    """The parameters in its groups, in order."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+class OptimizerSlots(Slots):
+    """The slots of one optimizer; state of parameters that are in no group is none."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._groups = {
+            id(parameter): group
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        self._parameters = parameters_of(optimizer)
+
+    def variables(self) -> Iterable[Any] | None:
+        return self._parameters
+
+    def names(self) -> Iterable[str]:
+        state = self._optimizer.state
+        names: dict[Any, None] = {}
+        for parameter in self._parameters:
+            if parameter in state:
+                names.update(dict.fromkeys(state[parameter]))
+        wrong = [name for name in names if not isinstance(name, str)]
+        if wrong:
+            raise NotImplementedError(
+                f"the optimizer keeps state under {wrong[0]!r}, which is no name"
+            )
+        return list(names)
+
+    def get(self, variable: Any, slot_name: str) -> Any | None:
+        state = self._optimizer.state
+        if id(variable) not in self._groups or variable not in state:
+            return None
+        own = state[variable]
+        if slot_name not in own:
+            return None
+        slot = own[slot_name]
+        if isinstance(slot, torch.Tensor):
+            return slot
+        return _state_slots.of(self._optimizer).of(variable, slot_name)
+
+    def create(self, variable: Any, slot_name: str, contents: Array) -> Any | None:
+        raise AssertionError("slots are made by reserve and keep")
+
+    def reserve(
+        self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
+    ) -> tuple[Any, Mapping[str, Value | ValueFactory]] | None:
+        group = self._groups.get(id(variable))
+        if group is None:
+            return None
+        if dtype is None:
+            slot = _state_slots.of(self._optimizer).of(variable, slot_name)
+            return slot, slot.values()
+        stored = torch_dtype(dtype)
+        if stored is None:
+            return None
+        if not shape and stored.is_floating_point and slot_name in _SCALARS:
+            scalar = torch.empty(
+                (), dtype=_scalar_dtype(group), device=self._device(slot_name, variable, group)
+            )
+            if scalar.dtype != stored:
+                return scalar, {VARIABLE_VALUE: _Converted(scalar, dtype)}
+            return scalar, {VARIABLE_VALUE: value_of(scalar)}
+        made = _like(variable, shape, stored)
+        return made, {VARIABLE_VALUE: value_of(made)}
+
+    def _device(self, slot_name: str, variable: Any, group: dict[str, Any]) -> Any:
+        """Where the optimizer would keep such a scalar: with the host, unless a step runs there
+        where the parameter is.
+        """
+        on_device = group.get("capturable") or group.get("fused") or slot_name in _BESIDE
+        if on_device or isinstance(self._optimizer, torch.optim.ASGD):
+            return variable.device
+        return "cpu"
+
+    def keep(self, variable: Any, slot_name: str, slot: Any) -> None:
+        if isinstance(slot, torch.Tensor):
+            self._optimizer.state[variable][slot_name] = slot
+
+
+# Scalars that PyTorch's optimizers keep: not of the parameter's dtype, but of that in which
+# they compute with Python numbers. Those of the second line lie with the parameter.
+_SCALARS = frozenset(("step", "mu_product", "eta", "mu"))
+_BESIDE = frozenset(("eta", "mu"))
+
+
+def _scalar_dtype(group: dict[str, Any]) -> torch.dtype:
+    """As torch.optim makes its scalars."""
+    if group.get("fused"):
+        return torch.float32
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+
+
+def _like(parameter: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """A tensor beside a parameter, of its strides if it is of its shape; not initialized."""
+    with torch.inference_mode(False), torch.no_grad():
+        if shape == tuple(parameter.shape):
+            return torch.empty_like(parameter.detach(), dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device=parameter.device)
+
+
+class _Converted(Value):
+    """A scalar whose dtype in the checkpoint is another one."""
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: torch.Tensor, stored: np.dtype[Any]) -> None:
+        self.dtype = stored
+        self.shape = ()
+        self.memory = None
+        self._tensor = tensor
+
+    def read(self) -> Any:
+        raise TypeError("this value is for a restore")
+
+    def write(self, contents: Any) -> None:
+        with torch.no_grad():
+            self._tensor.copy_(as_tensor(contents))
+
+
+class StateSlot:
+    """Stands for a slot that is no tensor: a number, None, or tensors within lists and dicts."""
+
+    def __init__(self, optimizer: weakref.ref[Any], parameter: Any, name: str) -> None:
+        self.record = ObjectRecord(self)
+        self.parameter = parameter
+        self._optimizer = optimizer
+        self._name = name
+
+    def values(self) -> StateValues:
+        return StateValues(self._get, self._put, what="the optimizer's state")
+
+    def _get(self) -> Any:
+        return self._state()[self._name]
+
+    def _put(self, state: Any, uid: int) -> None:
+        self._state()[self._name] = state
+
+    def _state(self) -> Any:
+        optimizer = self._optimizer()
+        assert optimizer is not None  # it is what led here
+        return optimizer.state[self.parameter]
+
+
+class _StateSlots:
+    """Those of one optimizer: always the same object for the same parameter and name."""
+
+    def __init__(self, optimizer: weakref.ref[Any]) -> None:
+        self._optimizer = optimizer
+        self._slots: dict[tuple[int, str], StateSlot] = {}
+
+    def of(self, parameter: Any, name: str) -> StateSlot:
+        key = (id(parameter), name)
+        slot = self._slots.get(key)
+        if slot is None or slot.parameter is not parameter:
+            # It holds the parameter: an id is only good while its object lives.
+            slot = self._slots[key] = StateSlot(self._optimizer, parameter, name)
+        return slot
+
+
+_state_slots: Beside[_StateSlots] = Beside(_StateSlots)
+
+
+class StateSlotAdapter(Adapter):
+    """Slots that are no tensors."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        return ()
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return None
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        values: Mapping[str, Value | ValueFactory] = obj.values()
+        return values
+
+    def record(self, obj: Any) -> ObjectRecord:
+        record: ObjectRecord = obj.record
+        return record
