@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
+from checkpointable.bundle import (
+    BundleReader,
+    DataType,
+    Record,
+    check_target,
+    write_bundle,
+)
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, value_key
 from checkpointable.graph.value import as_string_array
-from checkpointable.management import checkpoint_prefix
+from checkpointable.reading import load_checkpoint
 from checkpointable.saving import Durability, Path, Progress
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ def reencode_checkpoint(
     source: Path,
     target: Path,
     *,
+    overwrite: bool = False,
     durability: Durability = "fsync",
     progress: Progress | None = None,
 ) -> str:
@@ -35,22 +42,28 @@ def reencode_checkpoint(
 
     Args:
       source: a name-based checkpoint.
-      target: the prefix to write.
+      target: the prefix to write; missing directories are made.
+      overwrite: replace a checkpoint that `target` names already; never `source` itself.
+      durability: "fsync" or "flush", as for `save`.
+      progress: called with (bytes done, bytes in all, key) as it goes.
 
     Returns:
       `target`, to be given to `restore`.
 
     Raises:
       CheckpointUnsupportedError: `source` has an object graph already.
+      CheckpointIOError: `target` exists; or the system refused.
+      ValueError: `target` is `source`.
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
     prefix = os.fspath(target)
-    with BundleReader(checkpoint_prefix(source)) as reader:
+    with load_checkpoint(source) as reader:
         if GRAPH_KEY in reader:
             raise CheckpointUnsupportedError(
                 "this checkpoint has an object graph already; rename changes its paths",
                 path=reader.prefix,
             )
+        check_target(reader.prefix, prefix, overwrite=overwrite)
         graph, keys = _graph_of_names(reader.keys())
         records = [
             Record(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))

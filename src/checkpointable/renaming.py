@@ -19,7 +19,7 @@ from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph
 from checkpointable.loading import read_graph
-from checkpointable.management import checkpoint_prefix
+from checkpointable.reading import load_checkpoint
 from checkpointable.saving import Durability, Path
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
@@ -69,12 +69,13 @@ def rename_checkpoint(
       ValueError: a rename that matches nothing, that would put two objects under one path, or
         that is malformed; `target` is `source`.
       CheckpointIOError: `target` exists; or the system refused.
+      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1).
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
     prefix = os.fspath(target)
     if not os.path.basename(prefix):
         raise ValueError(f"{prefix!r} names a directory; a prefix has a name after it")
-    with BundleReader(checkpoint_prefix(source)) as reader:
+    with load_checkpoint(source) as reader:
         plan = plan_renaming(reader, renames)
         strings = {} if plan.graph is None else {GRAPH_KEY: plan.graph}
         rekey_bundle(reader, prefix, plan.keys, strings, overwrite=overwrite, durability=durability)

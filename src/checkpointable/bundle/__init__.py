@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from checkpointable.bundle.commit import check_target as check_target
 from checkpointable.bundle.data import checkpoints_in as checkpoints_in
 from checkpointable.bundle.dtypes import DataType as DataType
 from checkpointable.bundle.dtypes import datatype_of as datatype_of
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "Header",
     "Record",
+    "check_target",
     "checkpoints_in",
     "datatype_of",
     "encode_index",

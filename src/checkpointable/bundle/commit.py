@@ -33,6 +33,7 @@ from checkpointable.errors import (
     CheckpointUnsupportedError,
 )
 from checkpointable.storage import (
+    LocalStorage,
     ReadableFile,
     Storage,
     WritableFile,
@@ -41,7 +42,40 @@ from checkpointable.storage import (
     remove_stale,
 )
 
-__all__ = ["Publication"]
+__all__ = ["Publication", "check_target"]
+
+
+def check_target(
+    source: str, target: str, *, overwrite: bool, storage: Storage | None = None
+) -> None:
+    """Checks that a checkpoint made of another may have the prefix `target`.
+
+    Raises:
+      ValueError: it is the other's own.
+      CheckpointIOError: it has a checkpoint, and is not to be overwritten.
+    """
+    storage = storage or LocalStorage()
+    own = storage.identity(index_path(source))
+    if own is not None and own == storage.identity(index_path(target)):
+        raise ValueError(
+            f"{target}: a checkpoint cannot be written over itself: choose another name"
+        )
+    if not overwrite:
+        check_free(storage, target)
+
+
+def check_free(storage: Storage, prefix: str) -> None:
+    """Checks that a prefix has no checkpoint.
+
+    Raises:
+      CheckpointIOError
+    """
+    if storage.exists(index_path(prefix)):
+        raise CheckpointIOError(
+            "a checkpoint of this name exists already; overwrite replaces it",
+            path=prefix,
+            errno=errno.EEXIST,
+        )
 
 
 class Publication:
@@ -182,13 +216,8 @@ class Publication:
         return least + 1 if header is not None and header.num_shards == least else least
 
     def _check_free(self) -> None:
-        path = index_path(self._prefix)
-        if not self._overwrite and self._storage.exists(path):
-            raise CheckpointIOError(
-                "a checkpoint of this name exists already; overwrite replaces it",
-                path=self._prefix,
-                errno=errno.EEXIST,
-            )
+        if not self._overwrite:
+            check_free(self._storage, self._prefix)
 
     def _present_header(self) -> Header | None:
         path = index_path(self._prefix)

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from checkpointable.bundle.checksum import load_crc32c, mask
-from checkpointable.bundle.commit import Publication
+from checkpointable.bundle.commit import Publication, check_target
 from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.entry import Entry, Unreferenced
-from checkpointable.bundle.format import index_path
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
+from checkpointable.bundle.v1 import V1Reader
 from checkpointable.bundle.writer import encode_index
+from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import LocalStorage, Storage, check_durability
 
 __all__ = ["rekey_bundle"]
@@ -51,14 +52,19 @@ def rekey_bundle(
     Raises:
       ValueError: two values would have one key; or `prefix` is the reader's own.
       CheckpointCorruptError: the data files are not those of the index.
+      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1).
       CheckpointIOError: the prefix has a checkpoint; or the operating system refused.
     """
     check_durability(durability)
+    if isinstance(reader, V1Reader):
+        raise CheckpointUnsupportedError(
+            "a checkpoint of TensorFlow before 0.12 (V1) has keys and values in one file; "
+            "reencode writes it anew",
+            path=reader.prefix,
+        )
     storage = storage or LocalStorage()
     path = os.fspath(prefix)
-    own = storage.identity(index_path(reader.prefix))
-    if own is not None and own == storage.identity(index_path(path)):
-        raise ValueError(f"{path}: a checkpoint cannot be written over itself: choose another name")
+    check_target(reader.prefix, path, overwrite=overwrite, storage=storage)
     reader.check(())  # lengths, and what lies between values
     layout = _Layout(reader, keys, strings)
     files = reader._files.data
