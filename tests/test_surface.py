@@ -26,6 +26,7 @@ NAMES = {
     *("Report", "ReportEntry", "Outcome"),
     # checkpoints without objects
     *("load_checkpoint", "list_variables", "object_metadata"),
+    *("compare_checkpoints", "rename_checkpoint", "reencode_checkpoint"),
     # errors
     *("CheckpointError", "CheckpointNotFoundError", "CheckpointCorruptError"),
     *("CheckpointUnsupportedError", "CheckpointMismatchError"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - frameworks' adapters
 import checkpointable.adapters.own as _own  # noqa: F401 - the library's own objects
 from checkpointable.checkpoint import Checkpoint as Checkpoint
+from checkpointable.comparison import compare_checkpoints as compare_checkpoints
 from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
 from checkpointable.errors import CheckpointError as CheckpointError
 from checkpointable.errors import CheckpointIOError as CheckpointIOError
@@ -26,6 +27,8 @@ from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
 from checkpointable.reading import list_variables as list_variables
 from checkpointable.reading import load_checkpoint as load_checkpoint
 from checkpointable.reading import object_metadata as object_metadata
+from checkpointable.reencoding import reencode_checkpoint as reencode_checkpoint
+from checkpointable.renaming import rename_checkpoint as rename_checkpoint
 from checkpointable.report import Outcome as Outcome
 from checkpointable.report import Report as Report
 from checkpointable.report import ReportEntry as ReportEntry
@@ -81,11 +84,14 @@ __all__ = [
     "__version__",
     "add_variable",
     "checkpoints_iterator",
+    "compare_checkpoints",
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
     "load_checkpoint",
     "object_metadata",
+    "reencode_checkpoint",
+    "rename_checkpoint",
     "update_checkpoint_state",
 ]
 
