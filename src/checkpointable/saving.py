@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
-from checkpointable.graph.value import STRING, Value, as_string_array
+from checkpointable.graph.value import STRING, VARIANT, Value, as_string_array, fits, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.restore.executors import by_executor
 
@@ -124,7 +124,7 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]
             if value.absent:
                 continue
             attributes.append(Attribute(attribute, full_name, key))
-            yield key, value
+            yield from stored_values(key, value)
         node.attributes = attributes
 
 
@@ -169,12 +169,16 @@ def _record(key: str, value: Value) -> Record:
         array = read()
         _check_shape(key, value, array.shape)
         return Record(key, DataType.DT_STRING, array.shape, lambda: array)
-    if value.shape is None:
+    if value.dtype == VARIANT:
+        array = value.read()
+        return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
+    if value.shape is None or None in value.shape:
         array = np.asarray(value.read())
         return Record(key, datatype_of(value.dtype), array.shape, lambda: array)
-    return Record(key, datatype_of(value.dtype), value.shape, value.read)
+    shape = cast("tuple[int, ...]", value.shape)
+    return Record(key, datatype_of(value.dtype), shape, value.read)
 
 
 def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:
-    if value.shape is not None and value.shape != shape:
+    if not fits(shape, value.shape):
         raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")

@@ -222,7 +222,7 @@ def record(key="k", dtype=DataType.DT_FLOAT, shape=(2,), value=None):
             CheckpointMismatchError,
             "cannot be stored as UTF-8",
         ),
-        (record(dtype=DataType.DT_VARIANT), CheckpointUnsupportedError, "DT_VARIANT"),
+        (record(dtype=DataType.DT_VARIANT), CheckpointMismatchError, "DT_VARIANT"),
         (record(dtype=DataType.DT_RESOURCE), CheckpointUnsupportedError, "DT_RESOURCE"),
         (record(key="\udc80"), CheckpointUnsupportedError, "UTF-8"),
         (record(key=""), ValueError, "key is empty"),

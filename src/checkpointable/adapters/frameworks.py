@@ -27,7 +27,11 @@ Finder = Callable[[type], "Adapter | None"]
 
 _GROUP = "checkpointable.adapters"
 # The framework's import name -> where the finder of its adapters is.
-_OWN = {"torch": "checkpointable.adapters.torch.find:find"}
+_OWN = {
+    "keras": "checkpointable.adapters.tensorflow.find:find",
+    "tensorflow": "checkpointable.adapters.tensorflow.find:find",
+    "torch": "checkpointable.adapters.torch.find:find",
+}
 
 
 def _find(cls: type) -> Adapter | None:

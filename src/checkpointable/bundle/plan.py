@@ -12,6 +12,7 @@ import numpy as np
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
 from checkpointable.bundle.format import ALIGNED_SIZE, ALIGNMENT, INT64_MAX
 from checkpointable.bundle.strings import encode_strings, to_bytes
+from checkpointable.bundle.variants import encode_variants
 from checkpointable.errors import (
     CheckpointError,
     CheckpointMismatchError,
@@ -30,7 +31,7 @@ class Record:
 
     Attributes:
       key: under which it is stored; not empty.
-      dtype, shape: what `read` will give.
+      dtype, shape: what `read` will give (of variants, an encoded message each).
       read: gives the value as an array of any layout and byte order (strings: objects,
         `S` or `U`). Called once, by the thread that called `write_bundle`, in the order of
         the keys, late: when the value's bytes are about to be written; for strings, whose
@@ -100,6 +101,9 @@ def plan_layout(records: Iterable[Record]) -> Plan:
         elif record.dtype == DataType.DT_STRING:
             payload, crc = _encode_strings(record)
             size = len(payload)
+        elif record.dtype == DataType.DT_VARIANT:
+            payload, crc = _encode_variants(record)
+            size = len(payload)
         else:
             raise CheckpointUnsupportedError(
                 f"a value of dtype {DataType(record.dtype).name} cannot be written",
@@ -133,6 +137,12 @@ def _encode_strings(record: Record) -> tuple[bytes, int]:
     return encode_strings([to_bytes(element, key) for element in array.reshape(-1).tolist()])
 
 
+def _encode_variants(record: Record) -> tuple[bytes, int]:
+    array = np.asarray(record.read())
+    check_declared(record, array)
+    return encode_variants(array.reshape(-1).tolist())
+
+
 def check_declared(record: Record, array: npt.NDArray[Any]) -> None:
     """Checks that `read` gave what the record declares.
 
@@ -145,7 +155,9 @@ def check_declared(record: Record, array: npt.NDArray[Any]) -> None:
             "it changed while it was saved, or its adapter declares it wrongly",
             key=record.key,
         )
-    if record.dtype == DataType.DT_STRING:
+    if record.dtype == DataType.DT_VARIANT:
+        fits = array.dtype.kind == "O"
+    elif record.dtype == DataType.DT_STRING:
         fits = array.dtype.kind in "SUO"
     else:
         try:

@@ -25,6 +25,7 @@ from checkpointable.bundle.entry import Entry, Header
 from checkpointable.bundle.slices import resolve
 from checkpointable.bundle.strings import decode_strings
 from checkpointable.bundle.transfer import copy_values, native_array
+from checkpointable.bundle.variants import decode_variants
 from checkpointable.bundle.verify import Damage, find_damage, structural_damage
 from checkpointable.errors import (
     CheckpointCorruptError,
@@ -190,6 +191,15 @@ class BundleReader:
             )
         self._verify_rows([row])
         return bytes(self._view(row))
+
+    def get_variants(self, key: str) -> npt.NDArray[Any]:
+        """A value of TensorFlow's opaque objects, verified: an array of `bytes`.
+
+        Each is an encoded `VariantTensorDataProto`.
+
+        Raises: as `get_bytes`.
+        """
+        return decode_variants(self.get_bytes(key), self.shape(key))
 
     def view(self, key: str) -> npt.NDArray[Any]:
         """A value as a read-only array over the mapped file, without a copy and unverified.

@@ -9,12 +9,48 @@ value, masked, is the entry's.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from checkpointable.bundle.checksum import load_crc32c, mask
-from checkpointable.bundle.coding import Malformed, decode_varint
+from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
 
-__all__ = ["checksum_variants"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["checksum_variants", "decode_variants", "encode_variants"]
+
+
+def encode_variants(messages: Iterable[bytes]) -> tuple[bytes, int]:
+    """The bytes under which variants are stored, a message each, and their masked checksum."""
+    crc32c = load_crc32c()
+    parts: list[bytes] = []
+    crc = 0
+    for message in messages:
+        crc = crc32c(message, crc32c(len(message).to_bytes(8, "little"), crc))
+        stored = mask(crc).to_bytes(4, "little")
+        crc = crc32c(stored, crc)
+        parts += (encode_varint(len(message)), message, stored)
+    return b"".join(parts), mask(crc)
+
+
+def decode_variants(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The messages of stored variants, as an array of `bytes`.
+
+    Args:
+      data: the stored bytes, verified.
+    """
+    array: npt.NDArray[Any] = np.empty(shape, dtype=object)
+    flat = array.reshape(-1)
+    view = memoryview(data)
+    position = 0
+    for index in range(flat.size):
+        length, position = decode_varint(view, position, len(view))
+        flat[index] = bytes(view[position : position + length])
+        position += length + 4
+    return array
 
 
 def checksum_variants(data: memoryview, count: int, *, big_endian: bool) -> int:

@@ -25,6 +25,19 @@ class PendingChild(Protocol):
     """A restore that waits for a dependency of some object to be added (S21)."""
 
     @property
+    def is_wanted(self) -> bool:
+        """False once a later restore brings all that this would."""
+
+    def replaces(self, earlier: PendingChild) -> bool:
+        """Whether this brings all that `earlier` would."""
+
+    def plain_variable(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """Dtype and shape of what is waited for, if that is one variable that depends on nothing.
+
+        None also where another object has it already.
+        """
+
+    @property
     def uid(self) -> int:
         """Grows with every call of restore: the highest wins (S24)."""
 
@@ -69,6 +82,12 @@ class ObjectRecord:
         except TypeError:  # tuples take no weak references
             self.owner = None
 
+    def waits(self, local_name: str) -> None:
+        """Called when a restore begins to wait for a dependency of that name.
+
+        For objects that tell by a way of their own when they gain one.
+        """
+
 
 def resolve_pending(record: ObjectRecord, local_name: str, child: Any) -> None:
     """Restores `child`, just added under `local_name`, if a restore waited for it.
@@ -107,6 +126,13 @@ class Slots(abc.ABC):
 
         None if this optimizer keeps no such slot for `variable`.
         """
+
+    def wait(self, variable: Any, slot_name: str, pending: PendingChild) -> bool:
+        """Has the optimizer itself make the slot, now or later, and then call `pending.attach`.
+
+        False: it cannot do so, and `create` is called.
+        """
+        return False
 
     # An optimizer of another library may know better than `create` what a slot is made of.
 
@@ -185,6 +211,10 @@ class Adapter(abc.ABC):
     watcher: Watcher | None = None
     """For objects that do not tell by themselves (by `resolve_pending`) when they gain a
     dependency: what makes them, while a restore waits for one; see `adapters.watch`."""
+
+    def initializable(self, obj: Any) -> Value | None:
+        """Stands for an object that must be initialized though it has no values (S35)."""
+        return None
 
     def full_name(self, obj: Any) -> str:
         """Its global name for name-based checkpoints (S38), "" if it has none."""

@@ -22,6 +22,15 @@ class Source(Protocol):
     def get_tensor(self, key: str) -> Any:
         """The contents in a fresh array, verified; `bytes` for a scalar string."""
 
+    def get_variants(self, key: str) -> Any:
+        """The same for opaque objects of TensorFlow, see `graph.value.VARIANT`."""
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The dimensions of the contents."""
+
+    def check(self, keys: Iterable[str]) -> None:
+        """Verifies contents; raises at the first damage."""
+
     def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
         """Fills arrays of the contents' dtype and shape."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,27 @@ import numpy as np
 if TYPE_CHECKING:
     from checkpointable.graph.executor import Executor
 
-__all__ = ["ANY", "STRING", "Value", "ValueFactory", "Values", "as_dtype", "as_string_array"]
+__all__ = [
+    "ANY",
+    "STRING",
+    "VARIANT",
+    "Value",
+    "ValueFactory",
+    "Values",
+    "as_dtype",
+    "as_string_array",
+    "fits",
+    "stored_values",
+]
 
 STRING = np.dtype(object)
 """The dtype of string values: arrays of `bytes` objects."""
 
 ANY = np.dtype([])
 """Stands for a dtype that is not known: whatever the checkpoint holds is taken."""
+
+VARIANT = np.dtype([("variant", object)])
+"""Stands for opaque objects of TensorFlow: arrays of `bytes`, an encoded message each."""
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -82,7 +96,8 @@ class Value:
     Args:
       dtype: a NumPy dtype or its name; "string" for strings.
       shape: the shape, `()` for a scalar. None: whatever the checkpoint holds is taken, and a
-        save uses the shape of what `read` returns (strings, and state of no fixed size).
+        save uses the shape of what `read` returns (strings, and state of no fixed size). The
+        same for a single size that is None.
       read: returns the contents, an array (or what `numpy.asarray` takes) of this dtype and
         shape; for strings an array of `bytes`, for a scalar string `bytes` too.
       write: takes new contents: an array that it may keep, since nobody else holds it;
@@ -114,17 +129,22 @@ class Value:
     # and a status does not miss it.
     absent = False
 
+    # Where a value is stored as several: what follows its key in theirs -> the value there.
+    parts: Mapping[str, Value] | None = None
+
     def __init__(
         self,
         dtype: Any,
-        shape: tuple[int, ...] | None,
+        shape: tuple[int | None, ...] | None,
         read: Callable[[], Any],
         write: Callable[[Any], object],
         *,
         memory: np.ndarray[Any, np.dtype[Any]] | None = None,
     ) -> None:
         self.dtype = as_dtype(dtype)
-        self.shape = None if shape is None else tuple(int(size) for size in shape)
+        self.shape = (
+            None if shape is None else tuple(None if size is None else int(size) for size in shape)
+        )
         self.memory = memory
         self._read = read
         self._write = write
@@ -159,8 +179,27 @@ class Value:
 
     def __repr__(self) -> str:
         shape = "any shape" if self.shape is None else f"shape {self.shape}"
-        dtype = "string" if self.dtype == STRING else self.dtype.name or "any dtype"
+        names = {STRING: "string", VARIANT: "variant", ANY: "any dtype"}
+        dtype = names.get(self.dtype, self.dtype.name)
         return f"<{type(self).__name__} {dtype}, {shape}>"
+
+
+def stored_values(key: str, value: Value) -> Iterator[tuple[str, Value]]:
+    """(key, value) of what `value` is stored as: itself, or its parts."""
+    if value.parts is None:
+        yield key, value
+    else:
+        for suffix, part in value.parts.items():
+            yield key + suffix, part
+
+
+def fits(stored: tuple[int, ...], shape: tuple[int | None, ...] | None) -> bool:
+    """Whether a stored shape goes to a value of this shape (None: any size, or any shape)."""
+    if shape is None or stored == shape:
+        return True
+    return len(stored) == len(shape) and all(
+        size in (None, own) for own, size in zip(stored, shape, strict=True)
+    )
 
 
 ValueFactory = Callable[[str], Value]

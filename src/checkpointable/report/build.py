@@ -15,7 +15,7 @@ from checkpointable.report.counterparts import (
     unmatched,
 )
 from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
-from checkpointable.restore.match import dtype_name
+from checkpointable.restore.match import dtype_name, stored_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -113,8 +113,9 @@ class _Builder:
         for attribute in self.restore.graph.nodes[node_id].attributes:
             if attribute.name == entry.attribute:
                 reader, entry.key = self.restore.reader, attribute.checkpoint_key
-                dtype = dtype_name(reader.dtype(entry.key))
-                entry.checkpoint = ValueInfo(dtype, reader.shape(entry.key))
+                if entry.key in reader:  # one that is stored as several has no entry of its own
+                    dtype = dtype_name(stored_dtype(reader, entry.key))
+                    entry.checkpoint = ValueInfo(dtype, reader.shape(entry.key))
 
     def _add_checkpoint(self) -> None:
         """What the checkpoint has and no object of the program shows."""
@@ -207,7 +208,9 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _info(value: Value) -> ValueInfo:
+def _info(value: Value) -> ValueInfo | None:
+    if value.parts is not None:
+        return None
     return ValueInfo(dtype_name(value.dtype), value.shape)
 
 

@@ -29,7 +29,7 @@ class ValueInfo:
     """Dtype and shape of one side; shape None where the program takes any."""
 
     dtype: str
-    shape: tuple[int, ...] | None
+    shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
         if self.shape is None:

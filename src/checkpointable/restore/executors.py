@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.executor import Executor
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import Value, stored_values
 from checkpointable.graph.walk import walk
 
 if TYPE_CHECKING:
@@ -45,9 +45,13 @@ def initialize(
     values: list[tuple[str, Value]] = []
     for obj, adapter in zip(found.objects, found.adapters, strict=True):
         record = adapter.record(obj)
-        for attribute, made in adapter.values(obj).items():
+        own = adapter.values(obj)
+        bare = None if own else adapter.initializable(obj)
+        if bare is not None:
+            values.append(("", bare))
+        for attribute, made in own.items():
             if not is_set(record, attribute):
                 value = made if isinstance(made, Value) else made(attribute)
-                values.append((attribute, value))
-    for executor, own in by_executor(values):
-        executor.initialize_in(found, [value for _, value in own], session)
+                values += stored_values(attribute, value)
+    for executor, group in by_executor(values):
+        executor.initialize_in(found, [value for _, value in group], session)

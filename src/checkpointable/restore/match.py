@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.errors import CheckpointMismatchError
+from checkpointable.bundle import DataType
+from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.adapter import ObjectRecord
 from checkpointable.graph.paths import VARIABLE_VALUE, join
-from checkpointable.graph.value import ANY, STRING, Value
+from checkpointable.graph.value import ANY, STRING, VARIANT, Value, fits, stored_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ __all__ = [
     "find_mismatch",
     "match",
     "mismatch_error",
+    "stored_dtype",
 ]
 
 _MOST_PROBLEMS = 10
@@ -54,14 +56,14 @@ class Mismatch(NamedTuple):
     stored_dtype: np.dtype[Any]
     stored_shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    shape: tuple[int, ...] | None
+    shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
         problems = []
         if not _fits(self.dtype, self.stored_dtype):
             stored, own = dtype_name(self.stored_dtype), dtype_name(self.dtype)
             problems.append(f"dtype {stored} in the checkpoint, {own} in the program")
-        if self.shape is not None and self.stored_shape != self.shape:
+        if not fits(self.stored_shape, self.shape):
             problems.append(
                 f"shape {self.stored_shape} in the checkpoint, {self.shape} in the program"
             )
@@ -244,13 +246,20 @@ class _Matcher:
                 self._holders[place] = node_id
                 key = attribute.checkpoint_key
                 value = made if isinstance(made, Value) else made(key)
-                self._assign(Assignment(node_id, attribute.name, key, record, value))
+                if value.parts is None and key in self.restore.reader:
+                    self._assign(Assignment(node_id, attribute.name, key, record, value))
+                    continue
+                parts = list(stored_values(key, value))
+                if all(part in self.restore.reader for part, _ in parts):
+                    for part, own in parts:
+                        self._assign(Assignment(node_id, attribute.name, part, record, own))
 
     def _assign(self, assignment: Assignment) -> None:
         self.found.assignments.append(assignment)
         value, node_id = assignment.value, assignment.node_id
         reader, key = self.restore.reader, assignment.key
-        if _fits(value.dtype, reader.dtype(key)) and value.shape in (None, reader.shape(key)):
+        stored = stored_dtype(reader, key)
+        if _fits(value.dtype, stored) and value.shape in (None, reader.shape(key)):
             return  # the path of what fits is not asked for
         problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
@@ -373,18 +382,28 @@ class _Matcher:
 _GONE = ObjectRecord()
 
 
+def stored_dtype(reader: BundleReader, key: str) -> np.dtype[Any]:
+    """The dtype of a stored value, `VARIANT` where it is one of TensorFlow's opaque objects."""
+    try:
+        return reader.dtype(key)
+    except CheckpointUnsupportedError:
+        if reader.entry(key).dtype == DataType.DT_VARIANT:
+            return VARIANT
+        raise
+
+
 def find_mismatch(
     reader: BundleReader,
     path: str,
     key: str,
     dtype: np.dtype[Any],
-    shape: tuple[int, ...] | None,
+    shape: tuple[int | None, ...] | None,
 ) -> Mismatch | None:
     """Whether the value at `key` fits the object at `path`, of this dtype and shape (None: any)."""
-    stored_dtype, stored_shape = reader.dtype(key), reader.shape(key)
-    if _fits(dtype, stored_dtype) and (shape is None or stored_shape == shape):
+    stored, stored_shape = stored_dtype(reader, key), reader.shape(key)
+    if _fits(dtype, stored) and fits(stored_shape, shape):
         return None
-    return Mismatch(path, stored_dtype, stored_shape, dtype, shape)
+    return Mismatch(path, stored, stored_shape, dtype, shape)
 
 
 def mismatch_error(
@@ -415,9 +434,7 @@ def _same_contents(first: Entry | None, second: Entry | None) -> bool:
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """How messages name a dtype."""
-    if dtype == STRING:
-        return "string"
-    return "any" if dtype == ANY else str(dtype.name)
+    return {STRING: "string", VARIANT: "variant", ANY: "any"}.get(dtype, str(dtype.name))
 
 
 def _fits(dtype: np.dtype[Any], stored: np.dtype[Any]) -> bool:

@@ -45,13 +45,25 @@ class Pending:
         """The restore that waits; None if it was superseded and nobody asks for it any more."""
         return self._weak()
 
+    @property
+    def is_wanted(self) -> bool:
+        """False once a later restore brings all that this would, and nobody asks for this one."""
+        return self._weak() is not None
+
+    def replaces(self, earlier: PendingChild) -> bool:
+        """Whether this brings all that `earlier` would."""
+        return isinstance(earlier, Pending) and (self.node_id, self.fingerprint) == (
+            earlier.node_id,
+            earlier.fingerprint,
+        )
+
     def yield_to(self, later: Pending) -> None:
         """Stops keeping the files open if `later` brings every value that this would.
 
         Without this a program that restores each new checkpoint in turn, and never builds
         some part of it, would keep all of them open.
         """
-        if (later.node_id, later.fingerprint) == (self.node_id, self.fingerprint):
+        if later.replaces(self):
             self._strong = None
 
     def attach(self, child: Any) -> None:
@@ -59,6 +71,18 @@ class Pending:
         restore = self.restore
         if restore is not None:
             restore.attach(self.node_id, child)
+
+    def plain_variable(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """Dtype and shape of the variable waited for; see `PendingChild`."""
+        restore, node_id = self.restore, self.node_id
+        if restore is None or restore.is_bound(node_id):
+            return None
+        node = restore.graph.nodes[node_id]
+        attributes = node.attributes
+        if node.children or len(attributes) != 1 or attributes[0].name != VARIABLE_VALUE:
+            return None
+        key = attributes[0].checkpoint_key
+        return restore.reader.dtype(key), restore.reader.shape(key)
 
     def initial_value(
         self, dtype: np.dtype[Any], shape: tuple[int, ...] | None
@@ -116,7 +140,8 @@ def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
             # matched first, and left its word first (S24).
             earlier, later = (other, pending) if other.uid < pending.uid else (pending, other)
             earlier.yield_to(later)
-    record.pending[local_name] = [*filter(_is_wanted, waiting), pending]
+    record.pending[local_name] = [*(p for p in waiting if p.is_wanted), pending]
+    record.waits(local_name)
     watch(record)
 
 
@@ -134,7 +159,3 @@ def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[int]:
         for pending in waiting:
             if isinstance(pending, Pending) and pending.restore is restore:
                 yield pending.node_id
-
-
-def _is_wanted(pending: PendingChild) -> bool:
-    return not isinstance(pending, Pending) or pending.restore is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import weakref
@@ -29,6 +30,7 @@ from checkpointable.restore.pending import (
     leave_word,
     wait_for_slots,
 )
+from checkpointable.restore.writes import write_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,13 +106,21 @@ class Restore:
     def _check_keys(self) -> None:
         for node_id, node in enumerate(self.graph.nodes):
             for attribute in node.attributes:
-                if attribute.checkpoint_key not in self.reader:
+                if attribute.checkpoint_key in self.reader:
+                    continue
+                # A value that TensorFlow stores as several has keys that begin with its own.
+                if not self._is_prefix(attribute.checkpoint_key):
                     raise CheckpointCorruptError(
                         f"the object graph names this key (value {attribute.name!r} of node "
                         f"{node_id}), but the index has no such entry",
                         path=f"{self.reader.prefix}.index",
                         key=attribute.checkpoint_key,
                     )
+
+    def _is_prefix(self, key: str) -> bool:
+        keys = self.reader.keys()
+        position = bisect.bisect_left(keys, key)
+        return position < len(keys) and keys[position].startswith(key)
 
     @functools.cached_property
     def paths(self) -> NodePaths:
@@ -251,7 +261,7 @@ class Restore:
         node_id = new.slot.slot_variable_node_id
         adapter = adapter_of(new.optimizer)
         slots = None if adapter is None else adapter.slots(new.optimizer)
-        if slots is None:
+        if slots is None or slots.wait(new.variable, new.slot.slot_name, Pending(self, node_id)):
             return
         contents = as_array(self.reader.get_tensor(new.key))
         slot = slots.create(new.variable, new.slot.slot_name, contents)
@@ -279,19 +289,22 @@ def assign_values(
 
     Where all was to be verified before the first assignment (`verify=True`), it has been.
     Values that an executor acts for are left to it.
+
+    Args:
+      uid: that of the restore.
     """
     in_memory: list[tuple[str, Any]] = []
-    written: list[Value] = []
+    to_write: list[tuple[str, Value]] = []
     for key, value in values:
         if value.executor is not None:
             continue
         if value.memory is not None:
             in_memory.append((key, value.memory))
         else:
-            # First, since this is code that may refuse: filling memory is not.
-            value.write(reader.get_tensor(key))
-            written.append(value)
-    for value in written:
+            to_write.append((key, value))
+    # First, since this is code that may refuse: filling memory is not.
+    write_values(reader, to_write, verify)
+    for _, value in to_write:
         value.settle(uid)
     reader.read_into(in_memory, verify="stream" if verify == "stream" else False)
     for _, value in values:

@@ -1,0 +1,196 @@
+"""Restore on create, by TensorFlow's own hooks (S21).
+
+A TensorFlow object keeps the restores that wait for its dependencies in
+`_deferred_dependencies`: local name -> positions in a checkpoint. When a dependency comes, it
+takes them out and calls `restore(dependency)` on each, the one of the latest restore first; and
+it asks a position for the value of a variable that is about to be made, so that no initializer
+runs. What stands there for a restore of ours is a `Position`.
+
+Source: tensorflow/python/trackable/base.py, `_handle_deferred_dependencies` and
+`_preload_simple_restoration`; tensorflow/python/checkpoint/restore.py, `CheckpointPosition`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from tensorflow.python.framework import ops
+from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
+
+from checkpointable.adapters.records import Beside
+from checkpointable.adapters.tensorflow.eager import to_tensor
+from checkpointable.graph.adapter import ObjectRecord, PendingChild, resolve_pending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Position", "SlotPosition", "note_restored", "record_of", "restore_uid"]
+
+
+class TrackableRecord(ObjectRecord):
+    """What restores note on a TensorFlow object; what waits is noted with TensorFlow too."""
+
+    __slots__ = ()
+
+    def waits(self, local_name: str) -> None:
+        """Puts positions where TensorFlow looks for them."""
+        obj = None if self.owner is None else self.owner()
+        if obj is None:
+            return
+        obj._maybe_initialize_trackable()
+        deferred = obj._deferred_dependencies
+        others = [p for p in deferred.get(local_name, ()) if not isinstance(p, ChildPosition)]
+        own = [ChildPosition(self, local_name, p.uid) for p in self.pending[local_name]]
+        deferred[local_name] = others + own
+
+
+def _record(owner: weakref.ref[Any]) -> TrackableRecord:
+    record = TrackableRecord()
+    record.owner = owner
+    return record
+
+
+record_of = Beside(_record).of
+
+# Our restores and TensorFlow's are counted apart, but of both together the last wins (S24).
+_uids: dict[int, int] = {}
+
+
+def restore_uid(uid: int) -> int:
+    """TensorFlow's number for a restore of ours; it must be asked for when that happens."""
+    known = _uids.get(uid)
+    if known is None:
+        known = _uids[uid] = ops.uid()
+    return known
+
+
+def note_restored(trackable: Any, uid: int) -> None:
+    """Notes for TensorFlow that a restore has set the value of `trackable`."""
+    trackable._maybe_initialize_trackable()
+    trackable._update_uid = max(trackable._update_uid, restore_uid(uid))
+
+
+class Position:
+    """A place in a checkpoint, as far as TensorFlow asks for it."""
+
+    __slots__ = ("_given", "restore_uid")
+
+    def __init__(self, uid: int) -> None:
+        self.restore_uid = restore_uid(uid)
+        # (uid, node) of the value that a variable was made with
+        self._given: tuple[int, int] | None = None
+
+    def _pending(self) -> PendingChild | None:
+        """The restore that waits; None if it does not wait any more."""
+        raise NotImplementedError
+
+    def _attach(self, child: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def checkpoint(self) -> Position:
+        """What knows `restore_uid`."""
+        return self
+
+    def is_simple_variable(self) -> bool:
+        """Whether the value can be given to a variable that is about to be made."""
+        pending = self._pending()
+        if pending is None or not pending.is_wanted:
+            return True  # it gives nothing, and does not stand in the way of another
+        return pending.plain_variable() is not None
+
+    def value_shape(self) -> Any:
+        """The shape of the variable waited for, None if it is none."""
+        from tensorflow.python.framework.tensor_shape import TensorShape
+
+        pending = self._pending()
+        stored = None if pending is None else pending.plain_variable()
+        return None if stored is None else TensorShape(stored[1])
+
+    def value_tensors(self, shape_and_slices: dict[str, str] | None = None) -> dict[str, Any]:
+        """The value of the variable waited for.
+
+        Args:
+          shape_and_slices: which part of it; "" for all.
+        """
+        pending = self._pending()
+        stored = None if pending is None else pending.plain_variable()
+        if pending is None or stored is None:
+            raise ValueError("no restore waits for this variable")
+        given = pending.initial_value(*stored)
+        assert given is not None
+        contents, source = given
+        part = (shape_and_slices or {}).get(VARIABLE_VALUE_KEY)
+        if part:
+            contents = contents[_slices(part)]
+        else:
+            self._given = source
+        with ops.init_scope():
+            return {VARIABLE_VALUE_KEY: to_tensor(contents)}
+
+    def restore(self, trackable: Any, reader: Any = None) -> None:
+        """The object has come: match it, check it, restore it."""
+        del reader
+        if self._given is not None and trackable._update_uid == self.restore_uid:
+            record_of(trackable).sources[VARIABLE_VALUE_KEY] = self._given
+        with ops.init_scope():
+            self._attach(trackable)
+
+
+class ChildPosition(Position):
+    """Stands for the restores that wait on the record of an object for one dependency."""
+
+    __slots__ = ("_local_name", "_record", "_uid")
+
+    def __init__(self, record: TrackableRecord, local_name: str, uid: int) -> None:
+        super().__init__(uid)
+        self._record = record
+        self._local_name = local_name
+        self._uid = uid
+
+    def _pending(self) -> PendingChild | None:
+        for pending in self._record.pending.get(self._local_name, ()):
+            if pending.uid == self._uid:
+                return pending
+        return None
+
+    def _attach(self, child: Any) -> None:
+        try:
+            # The first position that is called restores for all that wait; the others find none.
+            resolve_pending(self._record, self._local_name, child)
+        except BaseException:
+            self._record.waits(self._local_name)
+            raise
+
+
+class SlotPosition(Position):
+    """Stands with an optimizer for a restore of one of its slots."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, pending: PendingChild) -> None:
+        super().__init__(pending.uid)
+        self._waiting = pending
+
+    def _pending(self) -> PendingChild | None:
+        return self._waiting
+
+    def _attach(self, child: Any) -> None:
+        self._waiting.attach(child)
+
+    def without_replaced(self, positions: Iterable[Any]) -> list[Any]:
+        """The positions but for those that this one replaces."""
+        return [
+            position
+            for position in positions
+            if position is self
+            or not isinstance(position, SlotPosition)
+            or not self._waiting.replaces(position._waiting)
+        ]
+
+
+def _slices(part: str) -> tuple[slice, ...]:
+    """The part that "10 20 0,10:5,5" names: full shape, then start and length of each size."""
+    extents = [extent.split(",") for extent in part.rsplit(" ", maxsplit=1)[-1].split(":")]
+    return tuple(slice(int(start), int(start) + int(length)) for start, length in extents)

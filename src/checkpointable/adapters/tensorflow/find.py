@@ -1,0 +1,23 @@
+"""Which types are TensorFlow's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tensorflow.python.ops.variables import PartitionedVariable
+from tensorflow.python.trackable.base import Trackable
+
+from checkpointable.adapters.tensorflow.partitioned import PartitionedAdapter
+from checkpointable.adapters.tensorflow.trackables import TrackableAdapter
+
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import Adapter
+
+__all__ = ["find"]
+
+
+def find(cls: type) -> Adapter | None:
+    """The adapter of a type that TensorFlow tracks, None for any other."""
+    if issubclass(cls, Trackable):
+        return TrackableAdapter(cls)
+    return PartitionedAdapter() if issubclass(cls, PartitionedVariable) else None

@@ -1,0 +1,103 @@
+"""Values that are several tensors of one object: read and restored at one time, eagerly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tensorflow.python.framework import dtypes, ops
+from tensorflow.python.ops import parsing_ops
+from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
+
+from checkpointable.adapters.tensorflow.deferred import note_restored
+from checkpointable.adapters.tensorflow.eager import to_array, to_tensor
+from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
+from checkpointable.adapters.tensorflow.variants import messages_of, serialized
+from checkpointable.graph.value import VARIANT, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+__all__ = ["Group", "eager_values"]
+
+
+class Group(Value):
+    """A value that is stored as several."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Mapping[str, Value]) -> None:
+        super().__init__("uint8", None, _not_alone, _not_alone)
+        self.parts = parts
+
+
+def _not_alone(*_: Any) -> Any:
+    raise AssertionError("a value that is stored as several is not read or written itself")
+
+
+def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
+    """The values of an object's tensors; see `tensors.Make`."""
+    del attribute
+    with ops.init_scope():
+        tensors = make()
+        kinds = numpy_kinds(tensors)
+    whole = _Whole(obj, tensors, len(kinds))
+    return {name: _Part(whole, name, dtype) for name, dtype in kinds.items()}
+
+
+class _Whole:
+    """All tensors of an object, each asked for and handed over by itself."""
+
+    def __init__(self, obj: Any, tensors: Tensors, count: int) -> None:
+        self.obj = obj
+        self._tensors = tensors
+        self._count = count
+        self._read: dict[str, Any] = {}
+        self._arrived: dict[str, Any] = {}
+
+    def read(self, name: str) -> Any:
+        if name not in self._read:
+            with ops.init_scope():
+                self._read = dict(self._tensors.read())
+        tensor = self._read.pop(name)
+        with ops.init_scope():
+            if tensor.dtype == dtypes.variant:
+                return messages_of(serialize_tensor(tensor).numpy())
+            return to_array(ops.convert_to_tensor(tensor))
+
+    def write(self, name: str, contents: Any) -> None:
+        self._arrived[name] = contents
+        if len(self._arrived) < self._count:
+            return
+        arrived, self._arrived = self._arrived, {}
+        with ops.init_scope():
+            self._tensors.restore({name: _tensor(own) for name, own in arrived.items()})
+
+
+class _Part(Value):
+    __slots__ = ("_name", "_whole")
+
+    def __init__(self, whole: _Whole, name: str, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.shape = None
+        self.memory = None
+        self._whole = whole
+        self._name = name
+
+    def read(self) -> Any:
+        return self._whole.read(self._name)
+
+    def write(self, contents: Any) -> None:
+        self._whole.write(self._name, (self.dtype, contents))
+
+    def settle(self, uid: int) -> None:
+        note_restored(self._whole.obj, uid)
+
+
+def _tensor(given: tuple[np.dtype[Any], Any]) -> Any:
+    dtype, contents = given
+    if dtype == VARIANT:
+        return parsing_ops.parse_tensor(serialized(contents), dtypes.variant)
+    return to_tensor(contents)

@@ -1,0 +1,144 @@
+"""Anything that TensorFlow tracks: its children, values, slots and names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tensorflow.python.checkpoint.util import get_full_name
+from tensorflow.python.ops.ref_variable import RefVariable
+from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+from tensorflow.python.trackable import converter
+from tensorflow.python.trackable.base import Trackable
+from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
+from tensorflow.python.trackable.python_state import PYTHON_STATE, PythonState
+
+from checkpointable.adapters.tensorflow import mixed
+from checkpointable.adapters.tensorflow.deferred import record_of
+from checkpointable.adapters.tensorflow.distributed import is_distributed, mirrored_value
+from checkpointable.adapters.tensorflow.in_graph import (
+    graph_of,
+    initializer_value,
+    values_in,
+    variable_in_graph,
+)
+from checkpointable.adapters.tensorflow.slots import OptimizerSlots
+from checkpointable.adapters.tensorflow.tensors import offered
+from checkpointable.adapters.tensorflow.together import Group, eager_values
+from checkpointable.adapters.tensorflow.variables import VariableValue
+from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, resolve_pending
+from checkpointable.graph.value import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from checkpointable.graph.value import ValueFactory
+
+__all__ = ["TrackableAdapter"]
+
+_PLAIN_CHILDREN = Trackable._trackable_children
+
+
+class TrackableAdapter(Adapter):
+    """The objects of one class that TensorFlow tracks."""
+
+    def __init__(self, cls: type) -> None:
+        self._has_plain_children = cls._trackable_children is _PLAIN_CHILDREN  # type: ignore[attr-defined]
+        self._may_hold_ours = mixed.may_hold_ours(cls)
+        self._is_variable = (
+            issubclass(cls, BaseResourceVariable)
+            and cls._serialize_to_tensors is BaseResourceVariable._serialize_to_tensors  # type: ignore[attr-defined]
+        )
+        self._is_keras_variable = any(
+            base.__module__ == "keras.src.backend.tensorflow.core" and base.__name__ == "Variable"
+            for base in cls.__mro__
+        )
+        self._has_slots = "get_slot_names" in dir(cls)
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        if self._has_plain_children and not getattr(
+            obj, "_self_unconditional_checkpoint_dependencies", None
+        ):
+            found: Mapping[str, Any] = {}
+        else:
+            obj._maybe_initialize_trackable()
+            found = obj._trackable_children()
+        children = [(name, _as_trackable(ref, obj)) for name, ref in found.items()]
+        if self._may_hold_ours:
+            ours = [(name, child) for name, child in mixed.ours_in(obj) if name not in found]
+            record = record_of(obj) if ours else None
+            for name, child in ours:
+                # TensorFlow does not tell when one of ours comes.
+                if record is not None and name in record.pending:
+                    resolve_pending(record, name, child)
+            children += ours
+        return children
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        obj._maybe_initialize_trackable()
+        found = obj._lookup_dependency(local_name)
+        if found is None and not self._has_plain_children:
+            found = obj._trackable_children().get(local_name)
+        if found is not None:
+            return _as_trackable(found, obj)
+        if self._may_hold_ours:
+            for name, child in mixed.ours_in(obj):
+                if name == local_name:
+                    return child
+        return None
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        if self._is_variable:
+            return {VARIABLE_VALUE_KEY: _variable_value(obj, obj)}
+        if isinstance(obj, PythonState):
+            return {PYTHON_STATE: Value("string", (), obj.serialize, obj.deserialize)}
+        if self._is_keras_variable:
+            # What holds its value; None until the end of a stateless scope.
+            held = obj._value
+            return {} if held is None else {VARIABLE_VALUE_KEY: _variable_value(held, obj)}
+        if is_distributed(obj):
+            return {VARIABLE_VALUE_KEY: mirrored_value(obj, obj)}
+        if isinstance(obj, RefVariable):
+            return {VARIABLE_VALUE_KEY: variable_in_graph(obj)}
+        if not _offers(obj):
+            return {}
+        graph = graph_of(obj)
+        return offered(obj, eager_values if graph is None else values_in(graph), Group)
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return record_of(obj)
+
+    def slots(self, obj: Any) -> Slots | None:
+        return OptimizerSlots(obj) if self._has_slots else None
+
+    def full_name(self, obj: Any) -> str:
+        return get_full_name(obj) or ""
+
+    def initializable(self, obj: Any) -> Value | None:
+        if self._is_variable or isinstance(obj, RefVariable):
+            return None
+        return initializer_value(obj)
+
+
+def _as_trackable(ref: Any, parent: Any) -> Any:
+    return ref if isinstance(ref, Trackable) else converter.convert_to_trackable(ref, parent=parent)
+
+
+def _variable_value(variable: Any, trackable: Any) -> Value:
+    if is_distributed(variable):
+        return mirrored_value(variable, trackable)
+    if variable._in_graph_mode:
+        return variable_in_graph(variable)
+    return VariableValue(variable, trackable)
+
+
+def _offers(obj: Any) -> bool:
+    """Whether an object says anything about values at all; most say nothing."""
+    cls = type(obj)
+    if (
+        cls._serialize_to_tensors is not Trackable._serialize_to_tensors
+        or cls._gather_saveables_for_checkpoint is not Trackable._gather_saveables_for_checkpoint
+    ):
+        return True
+    # What was loaded from a SavedModel says it by itself, not by its class.
+    own = getattr(obj, "__dict__", {})
+    return "_serialize_to_tensors" in own or bool(own.get("_self_saveable_object_factories"))

@@ -1,0 +1,235 @@
+"""The same program saved by `tf.train.Checkpoint` and by us: the same file, either way round."""
+
+from __future__ import annotations
+
+import collections
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import checkpointable as cp
+from tests.tf.files import assert_same_contents, assert_same_files, contents, graph_of
+
+
+class Numbers(tf.train.experimental.PythonState):
+    def __init__(self, number):
+        self.number = number
+
+    def serialize(self):
+        return str(self.number)
+
+    def deserialize(self, string_value):
+        self.number = int(string_value)
+
+
+class OldSaveable(tf.__internal__.tracking.Trackable):
+    """Says what it is by saveables, as programs of TensorFlow 1 do."""
+
+    def __init__(self, number):
+        self.v = tf.Variable([float(number), 2.0 * number])
+
+    def _gather_saveables_for_checkpoint(self):
+        from tensorflow.python.training.saving import saveable_object
+
+        v = self.v
+
+        class Saveable(saveable_object.SaveableObject):
+            def __init__(self, name):
+                tensor = v.read_value()
+                specs = [
+                    saveable_object.SaveSpec(tensor[0], "", f"{name}-first"),
+                    saveable_object.SaveSpec(tensor[1], "", f"{name}-second"),
+                ]
+                super().__init__(tensor, specs, name)
+
+            def restore(self, restored_tensors, restored_shapes):
+                return v.assign(tf.stack(restored_tensors))
+
+        return {"old": Saveable}
+
+
+class Serialized(tf.__internal__.tracking.Trackable):
+    def __init__(self, number):
+        self.first = tf.Variable(float(number))
+        self.second = tf.Variable(f"text {number}")
+
+    def _serialize_to_tensors(self):
+        return {"first": self.first.read_value(), "second": self.second.read_value()}
+
+    def _restore_from_tensors(self, restored_tensors):
+        self.first.assign(restored_tensors["first"])
+        self.second.assign(restored_tensors["second"])
+
+
+def containers(n):
+    pair = collections.namedtuple("pair", "x y")
+    module = tf.Module()
+    module.list = [tf.Variable(n), {"k": tf.Variable(str(n)), "l": [tf.Variable(n > 1)]}]
+    module.tuple = (tf.Variable(float(n)), 3, tf.Module())
+    module.named = pair(tf.Variable(n + 1), tf.Variable(n + 2))
+    module.shared = module.list[0]
+    module.function = tf.function(lambda: module.list[0] + 1)
+    return {"module": module, "a.b/c": tf.Module()}
+
+
+def dtypes(n):
+    kinds = (
+        "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool"
+    )
+    kinds += " complex64 complex128 int4 uint4 float8_e5m2 float8_e4m3fn"
+    values = {
+        k: tf.Variable(np.array([0, n, 1]).astype(tf.as_dtype(k).as_numpy_dtype))
+        for k in kinds.split()
+    }
+    empty = tf.Variable(tf.zeros((0, 3)))
+    some = tf.Variable(tf.ones((n, 2)), shape=tf.TensorShape((None, 2)))
+    return values | {"empty": empty, "some": some, "any": tf.Variable([n], shape=None)}
+
+
+def slots(n):
+    """Three kinds of optimizers that share a variable."""
+    x, y = tf.Variable([1.0 * n, 2.0]), tf.Variable(3.0)
+    train = tf.compat.v1.train
+    optimizers = {
+        "adam": train.AdamOptimizer(0.1),
+        "momentum": train.MomentumOptimizer(0.1, 0.9),
+        "rms": train.RMSPropOptimizer(0.1, momentum=0.5, centered=True),
+    }
+    for _ in range(n):
+        for optimizer in optimizers.values():
+            optimizer.minimize(lambda: tf.reduce_sum(x**2) * y, var_list=[x, y])
+    return {"model": {"x": x, "y": y}, **optimizers}
+
+
+def iterators(n):
+    data = tf.data.Dataset.range(100).shuffle(10, seed=1).batch(3).prefetch(2)
+    iterator = iter(data)
+    for _ in range(n):
+        next(iterator)
+    return {"iterator": iterator, "generator": tf.random.Generator.from_seed(n)}
+
+
+def tables(n):
+    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    dense = tf.lookup.experimental.DenseHashTable(tf.int64, tf.float32, -1.0, -1, -2)
+    table.insert([f"k{n}"], [n])  # one only, since they have no order
+    dense.insert([n], [n / 2])
+    values = tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([1]))
+    return {"table": table, "dense": dense, "static": tf.lookup.StaticHashTable(values, -1)}
+
+
+def states(n):
+    return {"state": Numbers(n), "old": OldSaveable(n), "serialized": Serialized(n)}
+
+
+def keras_model(n):
+    keras.utils.set_random_seed(n)
+    model = keras.Sequential([keras.layers.Dense(3), keras.layers.BatchNormalization()])
+    model.add(keras.layers.Dropout(0.5, seed=n))
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 2)), np.zeros((4, 3)), epochs=n, verbose=0)
+    return {"model": model}
+
+
+def nested(n):
+    inner = tf.train.Checkpoint(v=tf.Variable(n))
+    inner.save_counter.assign(n)
+    return {"inner": inner, "step": tf.Variable(n, dtype=tf.int64, name="global_step")}
+
+
+PROGRAMS = {
+    f.__name__: f
+    for f in (containers, dtypes, slots, iterators, tables, states, keras_model, nested)
+}
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request):
+    return PROGRAMS[request.param]
+
+
+def test_both_write_the_same_file(program, tmp_path):  # S10 S11 S12 S15
+    objects = program(2)
+    theirs = tf.train.Checkpoint(**objects).save(f"{tmp_path}/theirs")
+    ours = cp.Checkpoint(**objects).save(f"{tmp_path}/ours")
+    assert_same_files(theirs, ours)
+
+
+def test_we_restore_what_tensorflow_saved(program, tmp_path):
+    theirs = tf.train.Checkpoint(**program(2)).save(f"{tmp_path}/theirs")
+    checkpoint = cp.Checkpoint(**program(1))
+    checkpoint.restore(theirs).assert_consumed().assert_existing_objects_matched()
+    ours = checkpoint.write(f"{tmp_path}/ours")
+    assert_same_contents(theirs, ours)
+
+
+def test_tensorflow_restores_what_we_saved(program, tmp_path):
+    ours = cp.Checkpoint(**program(2)).save(f"{tmp_path}/ours")
+    checkpoint = tf.train.Checkpoint(**program(1))
+    checkpoint.restore(ours).assert_consumed()
+    theirs = checkpoint.write(f"{tmp_path}/theirs")
+    assert_same_contents(theirs, ours)
+
+
+@pytest.mark.parametrize("root", [tf.Module, tf.train.Checkpoint, keras.Model])
+def test_an_object_of_tensorflow_is_the_root_itself(root, tmp_path):  # S15
+    model = root()
+    model.v = tf.Variable([1.0, 2.0])
+    theirs = tf.train.Checkpoint(model).write(f"{tmp_path}/theirs")
+    ours = cp.Checkpoint(root=model).write(f"{tmp_path}/ours")
+    assert_same_files(theirs, ours)
+    saver = cp.CheckpointableSaver(model)
+    assert_same_contents(theirs, saver.save(f"{tmp_path}/ours"))
+    theirs = tf.train.Checkpoint(root=model, other=tf.Variable(3)).write(f"{tmp_path}/theirs")
+    ours = cp.Checkpoint(root=model, other=tf.Variable(3)).write(f"{tmp_path}/ours")
+    assert contents(ours).keys() == contents(theirs).keys()
+
+
+def test_an_iterator_goes_on_where_it_was(tmp_path):
+    objects = iterators(3)
+    path = cp.Checkpoint(**objects).save(f"{tmp_path}/ckpt")
+    expected = [next(objects["iterator"]).numpy().tolist() for _ in range(3)]
+    again = iterators(0)
+    cp.Checkpoint(**again).restore(path).assert_consumed()
+    assert [next(again["iterator"]).numpy().tolist() for _ in range(3)] == expected
+
+
+def test_a_table_has_what_it_had(tmp_path):
+    path = cp.Checkpoint(**tables(3)).save(f"{tmp_path}/ckpt")
+    again = tables(4)
+    status = cp.Checkpoint(**again).restore(path).assert_consumed()
+    assert again["table"].lookup(tf.constant(["k3", "k4"])).numpy().tolist() == [3, -1]
+    assert again["dense"].lookup([3]).numpy() == 1.5
+    assert status.report().complete
+
+
+def test_a_full_name_is_that_of_the_variable(tmp_path):  # S12
+    variable = tf.Variable(1.0, name="scope/given")
+    path = cp.Checkpoint(v=variable).write(f"{tmp_path}/ckpt")
+    (attribute,) = graph_of(path).nodes[1].attributes
+    assert attribute.full_name == "scope/given"
+
+
+class Slashed(Serialized):
+    def _serialize_to_tensors(self):
+        return {"a/b.c": self.first.read_value()}
+
+    def _restore_from_tensors(self, restored_tensors):
+        self.first.assign(restored_tensors["a/b.c"])
+
+
+def test_a_slash_in_the_name_of_a_tensor(tmp_path):
+    """TensorFlow escapes such a name twice when it saves, and then does not find it."""
+    theirs = tf.train.Checkpoint(x=Slashed(2)).write(f"{tmp_path}/theirs")
+    ours = cp.Checkpoint(x=Slashed(2)).write(f"{tmp_path}/ours")
+    with pytest.raises(tf.errors.NotFoundError):
+        tf.train.Checkpoint(x=Slashed(1)).read(theirs)
+    for path in theirs, ours:
+        again = Slashed(1)
+        cp.Checkpoint(x=again).read(path).assert_consumed()
+        assert again.first.numpy() == 2
+    again = Slashed(1)
+    tf.train.Checkpoint(x=again).read(ours).assert_consumed()
+    assert again.first.numpy() == 2
