@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.bundle import BundleReader, write_bundle
+from checkpointable.bundle import BundleReader, Record, write_bundle
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
 from checkpointable.management import checkpoint_prefix
 from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
+from checkpointable.restore.parts import PartReader
 from checkpointable.restore.restore import assign_values, next_uid, record_values
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, records_of_values
 from checkpointable.state_file import CheckpointState, write_state
@@ -92,8 +94,9 @@ class Saver:
           The checkpoint's full path, to be given to `restore`.
         """
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
-        values = [(name, value) for name, (value, _) in sorted(self._values().items())]
-        records = records_of_values(values, session)
+        named = self._values()
+        values = [(str(index), own.value) for index, own in enumerate(named)]
+        records = _records(named, records_of_values(values, session))
         write_bundle(prefix, records, durability=durability, progress=progress)
         self._note(prefix, durability)
         return prefix
@@ -108,28 +111,31 @@ class Saver:
         """
         uid = next_uid()
         with open_checkpoint(checkpoint_prefix(save_path)) as reader:
-            values = self._values()
-            _check(reader, values)
+            named = self._values()
+            parts = PartReader(reader)
+            pairs = _check(reader, parts, named)
             if verify is True:
-                reader.check(values)
-            pairs = [(name, value) for name, (value, _) in values.items()]
-            assign_values(reader, pairs, verify, uid)
+                parts.check([key for key, _ in pairs])
+            assign_values(parts, pairs, verify, uid)
             for executor, own in by_executor(record_values(pairs)):
-                executor.run(own, reader, session)
-        for name, (_, record) in values.items():
-            for attribute in _attributes(self._variables[name]):
-                record.sources[attribute] = (uid, 0)
+                executor.run(own, parts, session)
+        for own_value in named:
+            own_value.record.sources[own_value.attribute] = (uid, 0)
 
-    def _values(self) -> dict[str, tuple[Value, ObjectRecord]]:
-        """The one value of each variable."""
-        values = {}
-        for name, variable in self._variables.items():
-            adapter = adapter_of(variable)
-            assert adapter is not None  # _by_name has asked
-            ((_, made),) = adapter.values(variable).items()
-            value = made if isinstance(made, Value) else made(name)
-            values[name] = (value, adapter.record(variable))
-        return values
+    def _values(self) -> list[_Named]:
+        """Every value with its name, in the order of the names."""
+        named = []
+        for name, variables in sorted(self._variables.items()):
+            for variable in variables:
+                adapter = adapter_of(variable)
+                assert adapter is not None  # _by_name has asked
+                ((attribute, made),) = adapter.values(variable).items()
+                value = made if isinstance(made, Value) else made(name)
+                record = adapter.record(variable)
+                named += [
+                    _Named(key, attribute, own, record) for key, own in stored_values(name, value)
+                ]
+        return named
 
     def _note(self, prefix: str, durability: Durability) -> None:
         """Updates the state file, and only then deletes what is too many."""
@@ -156,12 +162,39 @@ class Saver:
                 logger.warning("%s: could not be deleted: %s", path, error)
 
 
-def _by_name(var_list: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
+class _Named(NamedTuple):
+    """A value and the name under which it is stored."""
+
+    name: str
+    attribute: str
+    value: Value
+    record: ObjectRecord
+
+
+def _records(named: list[_Named], records: list[Record]) -> list[Record]:
+    """What is to be written: a value under its name, parts of one together."""
+    whole: list[Record] = []
+    parts: dict[str, list[tuple[Part, Record]]] = {}
+    for own, record in zip(named, records, strict=True):
+        part = own.value.part_of
+        if part is None:
+            whole.append(replace(record, key=own.name))
+        else:
+            parts.setdefault(own.name, []).append((part, replace(record, key=own.name)))
+    for name, pieces in parts.items():
+        first, record = pieces[0]
+        extents = tuple((part.extents, piece) for part, piece in pieces)
+        whole.append(Record(name, record.dtype, first.shape, record.read, extents))
+    return whole
+
+
+def _by_name(var_list: Iterable[Any] | Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Name -> its variable, or those that are its parts."""
     if isinstance(var_list, Mapping):
-        named = list(var_list.items())
+        named = [(name, own) for name, given in var_list.items() for own in _parts_of(given)]
     else:
-        named = [(_own_name(variable), variable) for variable in var_list]
-    variables: dict[str, Any] = {}
+        named = [(_own_name(own), own) for given in var_list for own in _parts_of(given)]
+    variables: dict[str, list[Any]] = {}
     for name, variable in named:
         if adapter_of(variable) is None or len(_attributes(variable)) != 1:
             raise TypeError(
@@ -172,14 +205,32 @@ def _by_name(var_list: Iterable[Any] | Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"Saver: {variable!r} has no name; give a mapping of names to variables"
             )
-        if name in variables:
+        if name in variables and not (_is_part(variable) and _is_part(variables[name][0])):
             raise ValueError(f"Saver: two variables are named {name!r}")
         if name == GRAPH_KEY:
             raise ValueError(f"Saver: the name {name!r} belongs to object graphs")
-        variables[name] = variable
+        variables.setdefault(name, []).append(variable)
     if not variables:
         raise ValueError("Saver: var_list has no variables")
     return variables
+
+
+def _parts_of(given: Any) -> list[Any]:
+    """A variable, or the parts of a partitioned one."""
+    if isinstance(given, (list, tuple)):
+        return [own for each in given for own in _parts_of(each)]
+    adapter = adapter_of(given)
+    children = [] if adapter is None or _attributes(given) else list(adapter.children(given))
+    if children and all(_is_part(child) for _, child in children):
+        return [child for _, child in children]
+    return [given]
+
+
+def _is_part(variable: Any) -> bool:
+    """Whether a variable is a part of a partitioned one."""
+    adapter = adapter_of(variable)
+    values = {} if adapter is None else adapter.values(variable)
+    return any(isinstance(own, Value) and own.part_of is not None for own in values.values())
 
 
 def _own_name(variable: Any) -> str:
@@ -192,16 +243,19 @@ def _attributes(variable: Any) -> list[str]:
     return [] if adapter is None else list(adapter.values(variable))
 
 
-def _check(reader: BundleReader, values: Mapping[str, tuple[Value, Any]]) -> None:
-    """Raises if a name is not there, or a value does not fit (S25)."""
-    problems: list[object] = [
-        f"{name}: nothing has this name" for name in values if name not in reader
-    ]
-    problems += [
-        problem
-        for name, (value, _) in values.items()
-        if name in reader
-        and (problem := find_mismatch(reader, name, name, value.dtype, value.shape))
-    ]
+def _check(reader: BundleReader, parts: PartReader, named: list[_Named]) -> list[tuple[str, Value]]:
+    """(key, value) of each; raises if a name is not there, or a value does not fit (S25)."""
+    missing = dict.fromkeys(own.name for own in named if own.name not in reader)
+    problems: list[object] = [f"{name}: nothing has this name" for name in missing]
+    pairs = []
+    for name, _, value, _ in named:
+        if name in missing:
+            continue
+        key = parts.key(name, value)
+        pairs.append((key, value))
+        problem = find_mismatch(parts, name, key, value.dtype, value.shape)
+        if problem is not None:
+            problems.append(problem)
     if problems:
         raise mismatch_error(reader.prefix, problems)
+    return pairs

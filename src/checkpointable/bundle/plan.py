@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
 from checkpointable.bundle.format import ALIGNED_SIZE, ALIGNMENT, INT64_MAX
+from checkpointable.bundle.slices import resolve, slice_key, tiles
 from checkpointable.bundle.strings import encode_strings, to_bytes
 from checkpointable.bundle.variants import encode_variants
 from checkpointable.errors import (
@@ -21,6 +22,8 @@ from checkpointable.errors import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from checkpointable.bundle.entry import Extents
 
 __all__ = ["Plan", "Planned", "Record", "plan_layout"]
 
@@ -37,12 +40,15 @@ class Record:
         the keys, late: when the value's bytes are about to be written; for strings, whose
         size must be known, before anything is written. The array must not change until
         `write_bundle` returns.
+      parts: of a partitioned value, (extents, record) of each part; it is they that are
+        read, and their keys do not matter.
     """
 
     key: str
     dtype: DataType
     shape: tuple[int, ...]
     read: Callable[[], npt.NDArray[Any]]
+    parts: tuple[tuple[Extents, Record], ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,10 +73,15 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The layout of one data file: its values in the order of their keys, and its size."""
+    """The layout of one data file: its values in the order of their keys, and its size.
+
+    Attributes:
+      partitioned: the records whose parts are among the values.
+    """
 
     values: list[Planned]
     size: int
+    partitioned: tuple[Record, ...] = ()
 
 
 def plan_layout(records: Iterable[Record]) -> Plan:
@@ -84,14 +95,11 @@ def plan_layout(records: Iterable[Record]) -> Plan:
       CheckpointUnsupportedError: a dtype or a key that cannot be stored.
       CheckpointMismatchError: a string value is not what its record declares.
     """
+    ordered = sorted(records, key=attrgetter("key"))
+    partitioned = tuple(record for record in ordered if record.parts)
     values: list[Planned] = []
     position = 0
-    last = None
-    for record in sorted(records, key=attrgetter("key")):
-        if record.key == last:
-            raise ValueError(f"two values have the key {record.key!r}")
-        last = record.key
-        key = _encode_key(record.key)
+    for key, record in _keyed(ordered):
         payload, crc = None, 0
         width = itemsize(record.dtype)
         if width:
@@ -116,7 +124,41 @@ def plan_layout(records: Iterable[Record]) -> Plan:
             position += -position % alignment
         values.append(Planned(record, key, position, size, payload, crc))
         position += size
-    return Plan(values, position)
+    return Plan(values, position, partitioned)
+
+
+def _keyed(records: list[Record]) -> Iterator[tuple[bytes, Record]]:
+    """What is to be written, parts of partitioned values each by itself, in order of its key."""
+    # Keys of parts begin with 00 and so precede all others.
+    parts = [part for record in records if record.parts for part in _parts(record)]
+    yield from sorted(parts, key=lambda part: part[0])
+    last = None
+    for record in records:
+        if record.key == last:
+            raise ValueError(f"two values have the key {record.key!r}")
+        last = record.key
+        key = _encode_key(record.key)
+        if not record.parts:
+            yield key, record
+
+
+def _parts(record: Record) -> list[tuple[bytes, Record]]:
+    """The parts of a partitioned value.
+
+    Raises:
+      CheckpointMismatchError: they do not make up the whole.
+    """
+    resolved = [resolve(extents, record.shape) for extents, _ in record.parts]
+    fitting = [extents for extents in resolved if extents is not None]
+    shapes = [part.shape for _, part in record.parts]
+    expected = [tuple(length for _, length in extents) for extents in fitting]
+    if shapes != expected or not tiles(fitting, record.shape):
+        raise CheckpointMismatchError(
+            f"its parts, of shapes {shapes}, do not make up the shape {record.shape}, each "
+            "element once",
+            key=record.key,
+        )
+    return [(slice_key(record.key, extents), part) for extents, part in record.parts]
 
 
 def _encode_key(key: str) -> bytes:

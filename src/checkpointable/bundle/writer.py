@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.commit import Publication
 from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_fields, encode_header
-from checkpointable.bundle.plan import Plan, Record, plan_layout
+from checkpointable.bundle.plan import Plan, Planned, Record, plan_layout
 from checkpointable.bundle.table_writer import TableBuilder
 from checkpointable.bundle.values import write_values
 from checkpointable.storage import LocalStorage, Storage, check_durability, replace_file
@@ -65,15 +66,21 @@ def write_bundle(
 def _plan_index(plan: Plan, num_shards: int) -> bytes:
     table = TableBuilder()
     table.add(b"", encode_header(Header(num_shards=num_shards)))
-    for value in plan.values:
-        record = value.record
-        table.add(
-            value.key,
-            encode_fields(
-                record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc
-            ),
-        )
+    entries = ((value.key, _entry(value)) for value in plan.values)
+    partitioned = sorted((record.key.encode(), _whole_entry(record)) for record in plan.partitioned)
+    for key, entry in heapq.merge(entries, partitioned) if partitioned else entries:
+        table.add(key, entry)
     return table.finish()
+
+
+def _entry(value: Planned) -> bytes:
+    record = value.record
+    return encode_fields(record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc)
+
+
+def _whole_entry(record: Record) -> bytes:
+    slices = tuple(extents for extents, _ in record.parts)
+    return encode_entry(Entry(record.dtype, tuple(record.shape), 0, 0, 0, 0, slices))
 
 
 def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:

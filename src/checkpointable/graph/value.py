@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ __all__ = [
     "ANY",
     "STRING",
     "VARIANT",
+    "Part",
     "Value",
     "ValueFactory",
     "Values",
@@ -132,6 +133,9 @@ class Value:
     # Where a value is stored as several: what follows its key in theirs -> the value there.
     parts: Mapping[str, Value] | None = None
 
+    # Where a value is a part of a larger one that has a name: which.
+    part_of: Part | None = None
+
     def __init__(
         self,
         dtype: Any,
@@ -200,6 +204,23 @@ def fits(stored: tuple[int, ...], shape: tuple[int | None, ...] | None) -> bool:
     return len(stored) == len(shape) and all(
         size in (None, own) for own, size in zip(stored, shape, strict=True)
     )
+
+
+class Part(NamedTuple):
+    """Which part of a larger value a value is, where it is saved or restored by name.
+
+    Attributes:
+      shape: of the whole.
+      extents: start and length along each dimension.
+    """
+
+    shape: tuple[int, ...]
+    extents: tuple[tuple[int, int], ...]
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The part as an index into the whole."""
+        return tuple(slice(start, start + length) for start, length in self.extents)
 
 
 ValueFactory = Callable[[str], Value]

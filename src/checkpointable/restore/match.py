@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.bundle import BundleReader, Entry
+    from checkpointable.bundle import Entry
     from checkpointable.graph.adapter import Adapter, Slots
     from checkpointable.graph.object_graph import SlotVariable
     from checkpointable.graph.value import ValueFactory
+    from checkpointable.restore.parts import Reader
     from checkpointable.restore.restore import Restore
 
 __all__ = [
@@ -382,7 +383,7 @@ class _Matcher:
 _GONE = ObjectRecord()
 
 
-def stored_dtype(reader: BundleReader, key: str) -> np.dtype[Any]:
+def stored_dtype(reader: Reader, key: str) -> np.dtype[Any]:
     """The dtype of a stored value, `VARIANT` where it is one of TensorFlow's opaque objects."""
     try:
         return reader.dtype(key)
@@ -393,7 +394,7 @@ def stored_dtype(reader: BundleReader, key: str) -> np.dtype[Any]:
 
 
 def find_mismatch(
-    reader: BundleReader,
+    reader: Reader,
     path: str,
     key: str,
     dtype: np.dtype[Any],

@@ -10,6 +10,7 @@ from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
 from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
+from checkpointable.restore.parts import PartReader
 from checkpointable.restore.restore import Verify, assign_values, next_uid, record_values
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ class NameBasedRestore:
                     chosen.append(value)
             else:
                 missing[value.path] = value.name
-        self._check(chosen)
-        values = [(value.name, value.value) for value in chosen]
-        assign_values(self.reader, values, self._verify, self._uid)
+        reader = PartReader(self.reader)
+        values = [(reader.key(value.name, value.value), value.value) for value in chosen]
+        self._check(reader, chosen, [key for key, _ in values])
+        assign_values(reader, values, self._verify, self._uid)
         for executor, own in by_executor(record_values(values)):
-            executor.run(own, self.reader, session)
+            executor.run(own, reader, session)
         for value in chosen:
             value.record.sources[value.attribute] = (self._uid, 0)
         self.missing, self.matched, self.ran = missing, len(chosen), True
@@ -119,13 +121,13 @@ class NameBasedRestore:
         """Whether this or a later restore has set a value, or is going to (S35)."""
         return record.sources.get(attribute, (0, 0))[0] >= self._uid
 
-    def _check(self, chosen: list[NamedValue]) -> None:
+    def _check(self, reader: PartReader, chosen: list[NamedValue], keys: list[str]) -> None:
         problems = [
             problem
-            for path, _, name, _, value in chosen
-            if (problem := find_mismatch(self.reader, path, name, value.dtype, value.shape))
+            for (path, _, _, _, value), key in zip(chosen, keys, strict=True)
+            if (problem := find_mismatch(reader, path, key, value.dtype, value.shape))
         ]
         if problems:
-            raise mismatch_error(self.reader.prefix, problems)
+            raise mismatch_error(reader.prefix, problems)
         if self._verify is True:
-            self.reader.check([value.name for value in chosen])
+            reader.check(keys)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.restore.parts import Reader
 
 __all__ = ["Restore", "Verify", "assign_values", "next_uid"]
 
@@ -283,7 +284,7 @@ def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]
 
 
 def assign_values(
-    reader: BundleReader, values: Sequence[tuple[str, Value]], verify: Verify, uid: int
+    reader: Reader, values: Sequence[tuple[str, Value]], verify: Verify, uid: int
 ) -> None:
     """Assigns what `reader` holds under the keys; what fits has been checked by now.
 

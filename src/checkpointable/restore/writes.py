@@ -11,7 +11,7 @@ from checkpointable.graph.value import ANY, STRING, VARIANT, Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from checkpointable.bundle import BundleReader
+    from checkpointable.restore.parts import Reader
     from checkpointable.restore.restore import Verify
 
 __all__ = ["in_batches", "write_values"]
@@ -21,7 +21,7 @@ __all__ = ["in_batches", "write_values"]
 _BATCH_SIZE = 128 << 20
 
 
-def write_values(reader: BundleReader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
+def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
     """Calls `write` of each value with a fresh array of what `reader` holds under its key."""
     plain: list[tuple[str, Value]] = []
     for key, value in values:
@@ -40,7 +40,7 @@ def write_values(reader: BundleReader, values: Iterable[tuple[str, Value]], veri
 
 
 def in_batches(
-    reader: BundleReader, values: Iterable[tuple[str, Value]]
+    reader: Reader, values: Iterable[tuple[str, Value]]
 ) -> Iterator[list[tuple[str, Value]]]:
     """The values in groups of not much more than can well be in memory twice."""
     batch: list[tuple[str, Value]] = []

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from checkpointable.graph.value import Part
+
 __all__ = ["GraphExecutor", "GraphValue", "Target", "executor_of"]
 
 T = TypeVar("T", bound="Target")
@@ -70,16 +72,22 @@ class Target(abc.ABC):
 class GraphValue(Value):
     """A value of a graph: what a session reads or assigns under a name of its target."""
 
-    __slots__ = ("name", "target")
+    __slots__ = ("name", "part_of", "target")
 
     def __init__(
-        self, target: Target, name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...] | None
+        self,
+        target: Target,
+        name: str,
+        dtype: np.dtype[Any],
+        shape: tuple[int | None, ...] | None,
+        part_of: Part | None = None,
     ) -> None:
         self.dtype = dtype
         self.shape = shape
         self.memory = None
         self.target = target
         self.name = name
+        self.part_of = part_of
 
     @property
     def executor(self) -> Executor:  # type: ignore[override]

@@ -18,6 +18,7 @@ from checkpointable.adapters.tensorflow.executor import (
     Target,
     executor_of,
 )
+from checkpointable.adapters.tensorflow.partitioned import part_of
 from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def variable_in_graph(variable: Any) -> Value:
     """The value of a variable that is part of a graph."""
     executor = executor_of(variable.graph)
     target = executor.target(variable, "", lambda: _VariableTarget(executor, variable))
-    return GraphValue(target, "", numpy_dtype(variable.dtype), shape_of(variable.shape))
+    dtype, shape = numpy_dtype(variable.dtype), shape_of(variable.shape)
+    return GraphValue(target, "", dtype, shape, part_of(variable))
 
 
 class _VariableTarget(Target):

@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.tensorflow.deferred import record_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.value import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["PartitionedAdapter"]
+__all__ = ["PartitionedAdapter", "part_of"]
+
+
+def part_of(variable: Any) -> Part | None:
+    """Which part of a partitioned variable a variable is, None if it is a whole one."""
+    info = getattr(variable, "_save_slice_info", None)
+    if info is None:
+        return None
+    extents = tuple(
+        (int(start), int(size)) for start, size in zip(info.var_offset, info.var_shape, strict=True)
+    )
+    return Part(tuple(int(size) for size in info.full_shape), extents)
 
 
 class PartitionedAdapter(Adapter):

@@ -17,6 +17,7 @@ from checkpointable.adapters.tensorflow.eager import (
     to_array,
     to_tensor,
 )
+from checkpointable.adapters.tensorflow.partitioned import part_of
 from checkpointable.graph.value import Value
 
 __all__ = ["VariableValue", "assign"]
@@ -30,13 +31,14 @@ class VariableValue(Value):
       trackable: the object that shows it to the checkpoint (a Keras variable, say).
     """
 
-    __slots__ = ("_trackable", "_variable")
+    __slots__ = ("_trackable", "_variable", "part_of")
 
     def __init__(self, variable: Any, trackable: Any) -> None:
         # Not the base's initializer: one is made for every variable at every save.
         self.dtype = numpy_dtype(variable.dtype)
         self.shape = shape_of(variable.shape)
         self.memory = None
+        self.part_of = part_of(variable)
         self._variable = variable
         self._trackable = trackable
 
