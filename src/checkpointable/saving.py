@@ -12,6 +12,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
 from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
 from checkpointable.graph.value import STRING, VARIANT, Value, as_string_array, fits, stored_values
@@ -136,7 +137,13 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
     """
     evaluated: dict[str, Any] = {}
     for executor, own in by_executor(values):
-        contents = executor.read([value for _, value in own], session)
+        try:
+            contents = executor.read([value for _, value in own], session)
+        except NoContentsError as error:
+            # The value knows what is wrong, its key where it is.
+            key = next(key for key, value in own if value is error.value)
+            path = key.rpartition("/.ATTRIBUTES/")[0] or "the root"
+            raise ValueError(f"{path}: {error}") from error
         evaluated.update(zip((key for key, _ in own), contents, strict=True))
     return [
         _record(key, _Evaluated(value, evaluated[key]) if key in evaluated else value)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from checkpointable.graph.value import Value
     from checkpointable.graph.walk import ObjectWalk
 
-__all__ = ["Executor", "Source"]
+__all__ = ["Executor", "NoContentsError", "Source"]
 
 
 class Source(Protocol):
@@ -33,6 +33,18 @@ class Source(Protocol):
 
     def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
         """Fills arrays of the contents' dtype and shape."""
+
+
+class NoContentsError(ValueError):
+    """A value has no contents yet.
+
+    Attributes:
+      value: which one.
+    """
+
+    def __init__(self, what: str, value: Value) -> None:
+        super().__init__(what)
+        self.value = value
 
 
 class Executor(abc.ABC):
@@ -65,4 +77,8 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
-        """The present contents, as `Value.read` would give them."""
+        """The present contents, as `Value.read` would give them.
+
+        Raises:
+          NoContentsError: a value has none.
+        """

@@ -88,6 +88,8 @@ class _Builder:
             path = self.program.path(node_id)
             record = adapter.record(obj)
             for attribute, made in values.items():
+                if isinstance(made, Value) and made.absent:
+                    continue
                 info = _info(made) if isinstance(made, Value) else None
                 self._add_own(path, attribute, record, info)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.graph.patterns import matches_any, path_pattern
+from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.build import State
@@ -15,7 +16,7 @@ from checkpointable.restore.pending import pending_nodes
 from checkpointable.status.status import LoadStatus, label, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from checkpointable.report import Report
     from checkpointable.restore import Restore
@@ -195,13 +196,14 @@ class CheckpointLoadStatus(LoadStatus):
             adapter = found.adapters[node_id]
             sources = adapter.record(obj).sources
             try:
-                attributes: Iterable[str] = adapter.values(obj)
+                values = adapter.values(obj)
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
             missing += [
                 label(found.path(node_id), attribute)
-                for attribute in attributes
-                if sources.get(attribute, (0, 0))[0] < self._restore.uid
+                for attribute, made in values.items()
+                if not (isinstance(made, Value) and made.absent)
+                and sources.get(attribute, (0, 0))[0] < self._restore.uid
                 and not self._is_allowed(found.path(node_id))
             ]
         return missing

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.torch.memory import fill, shared_array, storable
-from checkpointable.graph.executor import Executor, Source
+from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ __all__ = ["MetaValue", "allocate_like", "put_in_place"]
 
 
 class MetaValue(Value):
-    """The value of a tensor that had no memory when it was looked at."""
+    """The value of a tensor that had no memory when it was looked at; nor a shape, maybe."""
 
-    __slots__ = ("restored", "tensor")
+    __slots__ = ("absent", "restored", "tensor")  # type: ignore[misc]
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.dtype = storable(tensor).dtype
-        self.shape = tuple(tensor.shape)
+        self.absent = is_lazy(tensor)
+        self.shape = None if self.absent else tuple(tensor.shape)
         self.memory = None
         self.tensor = tensor
         self.restored = False
@@ -46,10 +48,11 @@ class MetaValue(Value):
         raise _no_contents(self)
 
 
-def _no_contents(value: MetaValue) -> ValueError:
-    return ValueError(
+def _no_contents(value: MetaValue) -> NoContentsError:
+    return NoContentsError(
         f"a tensor of shape {value.shape} is on the meta device: it has no contents yet. "
-        "run_restore_ops() or initialize_or_restore() of a restore's status gives it some"
+        "run_restore_ops() or initialize_or_restore() of a restore's status gives it some",
+        value,
     )
 
 
@@ -62,14 +65,19 @@ class _MetaExecutor(Executor):
     def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
         targets: list[tuple[str, Any]] = []
         made: list[tuple[MetaValue, torch.Tensor]] = []
+        memory = None
         for key, value in values:
             assert isinstance(value, MetaValue)
             if value.restored:  # by an earlier run; since then it may have been trained
                 continue
+            contents = None
+            if is_lazy(value.tensor):
+                contents = source.get_tensor(key)
+                value.tensor.materialize(contents.shape)  # type: ignore[attr-defined]
             tensor = allocate_like(value.tensor) if value.tensor.is_meta else value.tensor
             memory = shared_array(tensor, storable(tensor))
-            if memory is None:
-                fill(tensor, source.get_tensor(key))
+            if memory is None or contents is not None:
+                fill(tensor, source.get_tensor(key) if contents is None else contents)
             else:
                 targets.append((key, memory))
             made.append((value, tensor))

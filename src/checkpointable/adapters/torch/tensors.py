@@ -43,10 +43,10 @@ def value_of(tensor: torch.Tensor) -> Value:
     Raises:
       CheckpointUnsupportedError: it cannot be stored.
     """
-    if is_lazy(tensor):
-        return LazyValue(tensor)
     if tensor.is_meta:
         return MetaValue(tensor)
+    if is_lazy(tensor):
+        return LazyValue(tensor)
     return TensorValue(tensor)
 
 
@@ -121,9 +121,8 @@ class LazyValue(Value):
     def write(self, contents: Any) -> None:
         tensor = self._tensor
         if is_lazy(tensor):
-            device = torch.get_default_device() if tensor.device.type == "meta" else None
             with torch.no_grad():
-                tensor.materialize(contents.shape, device=device)
+                tensor.materialize(contents.shape)
         fill(tensor, contents)
 
 

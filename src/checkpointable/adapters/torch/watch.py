@@ -35,11 +35,12 @@ class _TorchWatcher(Watcher):
     def start(self) -> None:
         self._remove()
         self._stopped = False
-        self._handles += [
+        self._handles = [
+            hooks_of_modules.register_module_forward_pre_hook(self._before_forward),
+            *self._handles,
             hooks_of_modules.register_module_module_registration_hook(self._registered),
             hooks_of_modules.register_module_parameter_registration_hook(self._registered),
             hooks_of_modules.register_module_buffer_registration_hook(self._registered),
-            hooks_of_modules.register_module_forward_pre_hook(self._before_forward),
             register_optimizer_step_pre_hook(self._before_step),
         ]
 
@@ -52,14 +53,16 @@ class _TorchWatcher(Watcher):
     def _remove(self, *, safely: bool = True) -> None:
         """Removes hooks; those that PyTorch may be going through just now, at the next forward."""
         later = []
-        for handle in self._handles:
+        # That of a forward first in the list and last to go: it removes what is left.
+        for handle in reversed(self._handles):
             table = handle.hooks_dict_ref()
             # A table may lose its last entry while it is gone through, but no other one.
-            if safely and table and next(reversed(table)) != handle.id:
+            postponed = safely and table and next(reversed(table)) != handle.id
+            if postponed or (later and handle is self._handles[0]):
                 later.append(handle)
             else:
                 handle.remove()
-        self._handles = later
+        self._handles = later[::-1]
 
     # A hook that returns something but None replaces what it was told of.
 

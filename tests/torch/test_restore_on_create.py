@@ -1,0 +1,333 @@
+"""Restore first, build later: what is built gets its values when it comes (S21)."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+import checkpointable as cp
+from tests.torch.conftest import hook_counts
+
+NO_HOOKS = {"modules": 0, "parameters": 0, "buffers": 0, "forward": 0, "step": 0}
+
+
+@pytest.fixture(autouse=True)
+def _hooks_go():
+    assert hook_counts() == NO_HOOKS
+    yield
+    gc.collect()
+    assert hook_counts() == NO_HOOKS
+
+
+def write(tmp_path, **objects) -> str:
+    return cp.Checkpoint(**objects).write(tmp_path / "ckpt")
+
+
+def mlp(count: int = 3) -> nn.Sequential:
+    return nn.Sequential(*(nn.Linear(2, 2) for _ in range(count)))
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+ARRIVALS = {
+    "append": lambda net, name, child: net.append(child),
+    "add_module": lambda net, name, child: net.add_module(name, child),
+    "register_module": lambda net, name, child: net.register_module(name, child),
+    "setattr": lambda net, name, child: setattr(net, name, child),
+    "extend": lambda net, name, child: net.extend([child]),
+}
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_modules_are_restored_as_they_come(tmp_path, kind, arrival):
+    whole = kind([nn.Linear(2, 2) for _ in range(3)]) if kind is nn.ModuleList else mlp()
+    net = kind()
+    status = cp.Checkpoint(model=net).read(write(tmp_path, model=whole))
+    assert hook_counts() == dict.fromkeys(NO_HOOKS, 1)
+    for index in range(3):
+        child = nn.Linear(2, 2)
+        assert not equal(child, whole[index])
+        ARRIVALS[arrival](net, str(index), child)
+        assert equal(child, whole[index])  # at once
+    assert hook_counts() == NO_HOOKS  # nothing is deferred any more
+    status.assert_consumed()
+
+
+def test_parameters_and_buffers_are_restored_as_they_come(tmp_path):
+    def fill(module: nn.Module, value: float) -> None:
+        module.assigned = nn.Parameter(torch.full((2,), value))
+        module.register_parameter("registered", nn.Parameter(torch.full((2,), value)))
+        module.register_buffer("buffer", torch.full((2,), value))
+        module.register_buffer("left_out", torch.full((2,), value), persistent=False)
+        module.scales = nn.ParameterList()
+        module.scales.append(torch.full((2,), value))
+        module.gains = nn.ParameterDict()
+        module.gains["x"] = torch.full((2,), value)
+
+    whole, net = nn.Module(), nn.Module()
+    fill(whole, 1.0)
+    status = cp.Checkpoint(model=net).read(write(tmp_path, model=whole))
+    fill(net, 2.0)
+    assert equal(net, whole)
+    assert net.left_out.tolist() == [2, 2]
+    status.assert_consumed()
+
+
+def test_a_tree_built_from_the_outside_in_and_from_the_inside_out(tmp_path):
+    whole = nn.Sequential(mlp(), mlp())
+    path = write(tmp_path, model=whole)
+    outside_in = nn.Sequential()
+    status = cp.Checkpoint(model=outside_in).read(path)
+    for index in range(2):
+        inner = nn.Sequential()
+        outside_in.append(inner)
+        for _ in range(3):
+            inner.append(nn.Linear(2, 2))
+        assert equal(inner, whole[index])
+    status.assert_consumed()
+    inside_out = nn.Sequential()
+    status = cp.Checkpoint(model=inside_out).read(path)
+    inside_out.extend([mlp(), mlp()])
+    assert equal(inside_out, whole)
+    status.assert_consumed()
+
+
+def test_the_whole_model_comes_later(tmp_path):
+    whole = mlp()
+    checkpoint = cp.Checkpoint()
+    status = checkpoint.read(write(tmp_path, model=whole))
+    checkpoint.model = mlp()
+    assert equal(checkpoint.model, whole)
+    status.assert_consumed()
+
+
+@pytest.mark.parametrize(
+    "look",
+    ["forward", "forward of the root", "save", "restore", "status", "report"],
+)
+def test_what_fires_no_hook_is_found_before_it_is_used(tmp_path, look):
+    class Net(nn.Module):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.body = mlp(count)
+            self.blocks = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = block(x)
+            return self.body(x)
+
+    whole, net = Net(2), Net(1)
+    path = write(tmp_path, model=whole)
+    checkpoint = cp.Checkpoint(model=net)
+    status = checkpoint.read(path)
+    net.blocks.insert(1, nn.Linear(2, 2))  # fires no hook
+    net.body.insert(1, nn.Linear(2, 2))
+    assert not equal(net, whole)
+    if look == "forward":
+        x = torch.ones(1, 2)
+        assert torch.equal(net.blocks[1](x), whole.blocks[1](x))
+        assert torch.equal(net.body(x), whole.body(x))
+    elif look == "forward of the root":
+        assert torch.equal(net(torch.ones(1, 2)), whole(torch.ones(1, 2)))
+    elif look == "save":
+        checkpoint.write(tmp_path / "again")
+    elif look == "restore":
+        cp.Checkpoint(t=torch.ones(2)).read(write(tmp_path / "other", t=torch.ones(2)))
+    elif look == "status":
+        status.assert_consumed()
+    else:
+        status.report()
+    assert equal(net, whole)
+    status.assert_consumed()
+
+
+def test_lazy_modules_take_the_shape_of_the_checkpoint(tmp_path):
+    def build() -> nn.Sequential:
+        return nn.Sequential(
+            *(nn.LazyConv1d(3, 1), nn.LazyBatchNorm1d(), nn.Flatten(), nn.LazyLinear(2))
+        )
+
+    whole, net = build(), build()
+    x = torch.randn(4, 5, 6)
+    whole(x)
+    path = write(tmp_path, model=whole)
+    cp.Checkpoint(model=net).read(path).assert_consumed()
+    assert equal(net, whole)
+    assert net[3].weight.shape == (2, 18)
+    weight = net[3].weight
+    net.eval(), whole.eval()
+    assert torch.equal(net(x), whole(x))  # the first forward leaves the values alone
+    assert net[3].weight is weight
+    assert type(net[3]) is nn.Linear
+    # Attached later, and into a program that has been called already.
+    late = nn.Sequential()
+    status = cp.Checkpoint(model=late).read(path)
+    late.extend(build())
+    assert equal(late, whole)
+    status.assert_consumed()
+
+
+def test_a_lazy_module_without_a_shape_is_not_saved_and_not_missed(tmp_path):
+    path = write(tmp_path, model=nn.Sequential(nn.LazyLinear(2), nn.Linear(1, 1)))
+    assert [k for k, _ in cp.list_variables(path) if "model/0" in k] == []
+    program = cp.Checkpoint(model=nn.Sequential(nn.LazyLinear(2), nn.Linear(1, 1)))
+    program.read(path).assert_consumed()
+
+
+def trained(net: nn.Module, **options) -> torch.optim.Optimizer:
+    optimizer = torch.optim.Adam(net.parameters(), **options)
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def step(net: nn.Module, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    optimizer.zero_grad()
+    loss = net(torch.ones(1, 2)).square().sum()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def test_an_optimizer_made_after_the_restore(tmp_path):
+    whole = mlp()
+    optimizer = trained(whole, lr=0.3)
+    path = write(tmp_path, model=whole, optimizer=optimizer)
+    checkpoint = cp.Checkpoint(model=mlp())
+    status = checkpoint.read(path)
+    checkpoint.optimizer = torch.optim.Adam(checkpoint.model.parameters())
+    status.assert_consumed()
+    for _ in range(2):
+        assert torch.equal(step(whole, optimizer), step(checkpoint.model, checkpoint.optimizer))
+    assert equal(whole, checkpoint.model)
+
+
+def test_a_model_made_after_its_optimizer_was_restored(tmp_path):
+    # The parameters are the optimizer's before they are the checkpoint's.
+    whole = mlp()
+    path = write(tmp_path, model=whole, optimizer=trained(whole))
+    net = mlp()
+    checkpoint = cp.Checkpoint(optimizer=torch.optim.Adam(net.parameters()))
+    status = checkpoint.read(path)
+    assert not checkpoint.optimizer.state
+    checkpoint.model = net
+    status.assert_consumed()
+    assert len(checkpoint.optimizer.state) == 6
+
+
+@pytest.mark.parametrize("look", ["step", "save", "status"])
+def test_add_param_group_is_found_before_the_first_step(tmp_path, look):
+    whole = mlp(2)
+    optimizer = torch.optim.Adam(
+        [{"params": whole[0].parameters()}, {"params": whole[1].parameters(), "lr": 0.5}]
+    )
+    step(whole, optimizer)
+    path = write(tmp_path, model=whole, optimizer=optimizer)
+    net = mlp(2)
+    checkpoint = cp.Checkpoint(model=net, optimizer=torch.optim.Adam(net[0].parameters()))
+    status = checkpoint.read(path)
+    assert len(checkpoint.optimizer.state) == 2
+    checkpoint.optimizer.add_param_group({"params": net[1].parameters()})
+    if look == "save":
+        checkpoint.write(tmp_path / "again")
+    elif look == "status":
+        status.assert_consumed()
+    assert torch.equal(step(net, checkpoint.optimizer), step(whole, optimizer))
+    assert checkpoint.optimizer.param_groups[1]["lr"] == 0.5
+    assert equal(net, whole)
+    status.assert_consumed()
+
+
+def test_a_layer_and_its_group_that_come_in_training(tmp_path):
+    whole = mlp(2)
+    path = write(tmp_path, model=whole, optimizer=trained(whole))
+    net = mlp(1)
+    optimizer = torch.optim.Adam(net.parameters())
+    status = cp.Checkpoint(model=net, optimizer=optimizer).read(path)
+    step(net, optimizer)
+    net.append(nn.Linear(2, 2))
+    assert torch.equal(net[1].weight, whole[1].weight)
+    optimizer.param_groups[0]["params"].extend(net[1].parameters())
+    step(net, optimizer)
+    assert optimizer.state[net[1].weight]["step"] == 2  # one of the checkpoint, one here
+    status.assert_consumed()
+
+
+def test_what_never_comes_costs_next_to_nothing_and_ends_with_the_program(tmp_path):
+    whole = mlp(40)
+    path = write(tmp_path, model=whole, optimizer=trained(whole))
+    net = mlp(20)
+    optimizer = torch.optim.Adam(net.parameters())
+    checkpoint = cp.Checkpoint(model=net, optimizer=optimizer)
+    checkpoint.read(path).expect_partial()
+    assert hook_counts() == dict.fromkeys(NO_HOOKS, 1)
+    step(net, optimizer)
+    del net, optimizer, checkpoint
+    gc.collect()
+    assert hook_counts() == NO_HOOKS
+
+
+def test_a_mismatch_is_told_where_it_comes(tmp_path):
+    path = write(tmp_path, model=mlp())
+    net = nn.Sequential()
+    cp.Checkpoint(model=net).read(path).expect_partial()
+    with pytest.raises(cp.CheckpointMismatchError, match="model/0/weight"):
+        net.append(nn.Linear(3, 2))
+    assert len(net) == 0
+    net.append(nn.Linear(2, 2))  # the next one gets its turn
+
+
+def test_hooks_of_the_user_beside_ours(tmp_path):
+    # Ours are removed while PyTorch goes through a table in which another one follows.
+    whole = mlp(1)
+    net = nn.Sequential()
+    status = cp.Checkpoint(model=net).read(write(tmp_path, model=whole))
+    seen = []
+    handle = nn.modules.module.register_module_module_registration_hook(
+        lambda module, name, child: seen.append(name)
+    )
+    try:
+        net.append(nn.Linear(2, 2))
+    finally:
+        handle.remove()
+    assert equal(net, whole)
+    assert seen == ["0"]
+    status.assert_consumed()
+    net(torch.ones(1, 2))  # the hooks that were left are removed here
+    assert hook_counts() == NO_HOOKS
+
+
+def test_of_two_restores_the_last_wins_for_what_comes_later(tmp_path):
+    first, second = mlp(2), mlp(2)
+    paths = [
+        cp.Checkpoint(model=net).write(tmp_path / str(number))
+        for number, net in enumerate((first, second))
+    ]
+    net = nn.Sequential()
+    checkpoint = cp.Checkpoint(model=net)
+    statuses = [checkpoint.read(path) for path in paths]
+    net.extend(mlp(2))
+    assert equal(net, second)
+    for status in statuses:
+        status.assert_consumed()
+
+
+def test_nothing_is_kept_alive(tmp_path):
+    # S26
+    whole, net = mlp(2), mlp(1)
+    path = write(tmp_path, model=whole)
+    cp.Checkpoint(model=net).read(path).expect_partial()
+    net(torch.ones(1, 2))
+    references = [weakref.ref(net), weakref.ref(net[0])]
+    del net
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
