@@ -103,7 +103,7 @@ def test_only_parameters_in_a_group_get_state(tmp_path):
     assert set(again.state) == set(other[0].parameters())
     assert len(again.state_dict()["state"]) == 2  # it raises KeyError where state is left over
     status.assert_existing_objects_matched()
-    with pytest.raises(AssertionError, match="net/1/weight/.OPTIMIZER_SLOT/optimizer/exp_avg"):
+    with pytest.raises(AssertionError, match=r"net/1/weight/\.OPTIMIZER_SLOT/optimizer/exp_avg"):
         status.assert_consumed()
 
 
@@ -127,7 +127,7 @@ def test_groups_by_name_and_by_position(tmp_path):
         optimizer = torch.optim.SGD([groups[name] for name in order], lr=lr)
         return net, optimizer
 
-    net, optimizer = build(["decay", "", "rest"], 0.5)
+    _, optimizer = build(["decay", "", "rest"], 0.5)
     for number, group in enumerate(optimizer.param_groups):
         group["lr"] = number + 1.0
     path = write(tmp_path, optimizer=optimizer)

@@ -40,7 +40,7 @@ ARRIVALS = {
     "append": lambda net, name, child: net.append(child),
     "add_module": lambda net, name, child: net.add_module(name, child),
     "register_module": lambda net, name, child: net.register_module(name, child),
-    "setattr": lambda net, name, child: setattr(net, name, child),
+    "setattr": setattr,
     "extend": lambda net, name, child: net.extend([child]),
 }
 

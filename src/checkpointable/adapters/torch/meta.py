@@ -26,7 +26,7 @@ __all__ = ["MetaValue", "allocate_like", "put_in_place"]
 class MetaValue(Value):
     """The value of a tensor that had no memory when it was looked at; nor a shape, maybe."""
 
-    __slots__ = ("absent", "restored", "tensor")  # type: ignore[misc]
+    __slots__ = ("absent", "restored", "tensor")
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.dtype = storable(tensor).dtype
@@ -73,7 +73,7 @@ class _MetaExecutor(Executor):
             contents = None
             if is_lazy(value.tensor):
                 contents = source.get_tensor(key)
-                value.tensor.materialize(contents.shape)  # type: ignore[attr-defined]
+                value.tensor.materialize(contents.shape)
             tensor = allocate_like(value.tensor) if value.tensor.is_meta else value.tensor
             memory = shared_array(tensor, storable(tensor))
             if memory is None or contents is not None:

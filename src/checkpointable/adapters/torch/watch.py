@@ -52,7 +52,7 @@ class _TorchWatcher(Watcher):
 
     def _remove(self, *, safely: bool = True) -> None:
         """Removes hooks; those that PyTorch may be going through just now, at the next forward."""
-        later = []
+        later: list[Any] = []
         # That of a forward first in the list and last to go: it removes what is left.
         for handle in reversed(self._handles):
             table = handle.hooks_dict_ref()
