@@ -14,13 +14,14 @@ import checkpointable as cp
 from tests.cli.helpers import ENVIRONMENT, call, output, process, save_program
 
 COMMANDS = ("ls", "show", "verify")
+ALL_COMMANDS = (*COMMANDS, "diff", "explain", "rename", "reencode")
 
 
 def test_version():
     assert output("--version") == f"checkpointable {cp.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+@pytest.mark.parametrize("arguments", [[], *([command] for command in ALL_COMMANDS)])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_has_examples(arguments, option):
     text = output(*arguments, option)

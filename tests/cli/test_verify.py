@@ -180,14 +180,14 @@ def test_a_dtype_that_nobody_knows_is_verified(tmp_path):
 
 
 def test_a_progress_bar_is_drawn_after_a_second_on_a_terminal(monkeypatch, capsys):
-    from checkpointable.cli import verify
+    from checkpointable.cli import progress as module
 
     now = iter([0.0, 0.5, 1.5, 2.5])
-    monkeypatch.setattr(verify.time, "monotonic", lambda: next(now))
-    monkeypatch.setattr(verify.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    with verify._progress_bar() as progress:
+    with module.progress_bar("verify") as progress:
         progress(1, 4, "a")
         assert capsys.readouterr().err == ""
         progress(2, 4, "b")
@@ -196,8 +196,8 @@ def test_a_progress_bar_is_drawn_after_a_second_on_a_terminal(monkeypatch, capsy
 
 
 def test_no_progress_bar_elsewhere(capsys):
-    from checkpointable.cli import verify
+    from checkpointable.cli import progress as module
 
-    with verify._progress_bar() as progress:
+    with module.progress_bar("verify") as progress:
         progress(1, 4, "a")
     assert capsys.readouterr().err == ""

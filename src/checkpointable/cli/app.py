@@ -1,7 +1,8 @@
 """The program: its commands, and what becomes of errors.
 
-Exit codes: 0 fine; 1 an error, or damage found by `verify`; 2 wrong usage; 130 interrupted;
-141 standard output was closed by its reader.
+Exit codes: 0 fine; 1 an error, or what was looked for is there: damage (`verify`), differences
+(`diff`), values that would not be restored (`explain`); 2 wrong usage; 130 interrupted; 141
+standard output was closed by its reader.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import typer
 from typer.core import TyperGroup
 
 from checkpointable import __version__
-from checkpointable.cli import ls, show, verify
+from checkpointable.cli import diff, explain, ls, reencode, rename, show, verify
+from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.text import printable
 from checkpointable.errors import CheckpointError
 from checkpointable.logs import logger
@@ -49,7 +51,7 @@ def _errors_as_lines() -> Iterator[None]:
         raise typer.Exit(_BROKEN_PIPE) from None
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, CommandFailedError, OSError) as error:
         _say("error", str(error))
         try:
             sys.stdout.flush()
@@ -92,7 +94,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 _HELP = """\
-Looks into checkpoints: the files in which checkpointable and TensorFlow save programs.
+Looks into checkpoints, the files in which checkpointable and TensorFlow save programs.
 
 PATH is a checkpoint's prefix (runs/a/ckpt-7), its .index file, or a directory, which stands
 for its latest checkpoint (that of a SavedModel for its variables).
@@ -102,8 +104,12 @@ for its latest checkpoint (that of a SavedModel for its variables).
   checkpointable show runs/a
   checkpointable show runs/a model/layers/0/kernel
   checkpointable verify runs/a/ckpt-7
+  checkpointable diff runs/a/ckpt-6 runs/a/ckpt-7
+  checkpointable explain runs/a train:make_model
+  checkpointable rename runs/a runs/b/ckpt-1 encoder/blocks=encoder/layers
+  checkpointable reencode old/model.ckpt runs/b/ckpt-1
 
-Exit codes: 0 fine, 1 an error or damage found, 2 wrong usage.
+Exit codes: 0 fine; 1 an error, damage or differences found; 2 wrong usage.
 """
 
 app = typer.Typer(
@@ -136,5 +142,5 @@ def _options(
     pass
 
 
-for _command in (ls, show, verify):
+for _command in (ls, show, verify, diff, explain, rename, reencode):
     app.command(_command.__name__.rpartition(".")[2], help=_command.HELP)(_command.run)

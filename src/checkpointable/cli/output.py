@@ -51,6 +51,13 @@ class Output:
         if len(self._lines) >= _BATCH:
             self.flush()
 
+    def render(self, renderable: Any) -> None:
+        """Adds what rich draws, for a terminal. Its text must be `printable` already."""
+        console = _console()
+        with console.capture() as capture:
+            console.print(renderable)
+        self._lines += (line.rstrip() + "\n" for line in capture.get().splitlines())
+
     def flush(self) -> None:
         sys.stdout.write("".join(self._lines))
         self._lines.clear()

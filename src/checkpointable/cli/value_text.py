@@ -14,7 +14,7 @@ from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.cli.value import Details, Number, Place
 from checkpointable.graph.paths import GRAPH_KEY
 
-__all__ = ["print_value", "value_as_json"]
+__all__ = ["element_as_json", "print_value", "value_as_json"]
 
 # Of one string, unless all is asked for.
 _SHOWN_CHARACTERS = 2000
@@ -164,7 +164,7 @@ def value_as_json(details: Details, first: int, *, in_full: bool) -> dict[str, A
     elements: list[Any] = []
     if details.contents is not None:
         flat = details.contents.reshape(-1)
-        elements = [_element_as_json(x) for x in (flat if in_full else flat[:first])]
+        elements = [element_as_json(x) for x in (flat if in_full else flat[:first])]
     statistics = {name: _number_as_json(number) for name, number in details.statistics.items()}
     return {
         **details.stored.as_json(),
@@ -193,7 +193,8 @@ def _number_as_json(number: Number) -> Any:
     return json_number(number) if isinstance(number, float) else number
 
 
-def _element_as_json(element: Any) -> Any:
+def element_as_json(element: Any) -> Any:
+    """One element of an array as JSON can hold it."""
     if isinstance(element, bytes):
         try:
             return element.decode()

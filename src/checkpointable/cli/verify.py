@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import typer
 
 from checkpointable.bundle import BundleReader, Damage
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
+from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.encoding import decode_graph
@@ -34,10 +30,6 @@ Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no
   checkpointable verify runs/a/ckpt-7 --json
 """
 
-_PATIENCE = 1.0  # seconds without a progress bar
-
-Progress = Callable[[int, int, str], None]
-
 
 def run(path: PathArgument, json: JsonOption = False) -> None:
     prefix = named_prefix(path)
@@ -45,7 +37,7 @@ def run(path: PathArgument, json: JsonOption = False) -> None:
     try:
         with BundleReader(prefix, damaged=True) as reader:
             values = len(reader)
-            with _progress_bar() as progress:
+            with progress_bar("verify") as progress:
 
                 def advance(done: int, total: int, key: str) -> None:
                     nonlocal size
@@ -100,36 +92,3 @@ def _graph_damage(reader: BundleReader, known: list[Damage]) -> list[Damage]:
 
 def _as_damage(error: CheckpointCorruptError, prefix: str) -> Damage:
     return Damage(error.path or prefix, error.key, error.offset or 0, error.what)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """What to call with (bytes done, bytes in all, key); draws where a terminal waits for it."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total, _key: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("verify"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    start = time.monotonic()
-    task = bar.add_task("verify", total=None)
-
-    def show(done: int, total: int, _key: str) -> None:
-        if bar.live.is_started:
-            bar.update(task, completed=done, total=total)
-        elif time.monotonic() - start > _PATIENCE:
-            bar.update(task, completed=done, total=total)
-            bar.start()
-
-    try:
-        yield show
-    finally:
-        bar.stop()

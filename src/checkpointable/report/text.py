@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
@@ -10,7 +11,7 @@ from checkpointable.report.report import Outcome, Report, ReportEntry
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-__all__ = ["renames_text", "table", "tree"]
+__all__ = ["renames_text", "table", "tree", "value_name"]
 
 _COLOURS = {
     Outcome.RESTORED: "green",
@@ -27,7 +28,7 @@ def table(report: Report) -> str:
     rows = [("path", "outcome", "checkpoint", "program", "")]
     rows += [
         (
-            _name(entry),
+            value_name(entry.path, entry.attribute),
             entry.outcome.value,
             "-" if entry.checkpoint is None else str(entry.checkpoint),
             "-" if entry.program is None else str(entry.program),
@@ -57,9 +58,7 @@ def tree(report: Report) -> Tree:
             prefix = segments[:depth]
             if prefix not in branches:
                 branches[prefix] = branches[prefix[:-1]].add(Text(prefix[-1]))
-        label = Text(segments[-1] if segments else "(root)")
-        if entry.attribute not in (VARIABLE_VALUE, PYTHON_STATE):
-            label.append(f" ({entry.attribute})")
+        label = Text(value_name(segments[-1] if segments else "", entry.attribute))
         label.append(f"  {entry.outcome.value}", style=_COLOURS[entry.outcome])
         sides = _sides(entry)
         remark = _remark(entry)
@@ -73,17 +72,16 @@ def tree(report: Report) -> Tree:
     return root
 
 
-def renames_text(report: Report) -> str:
-    """The suggested renames as they are written in a call."""
-    inner = ", ".join(f"{old!r}: {new!r}" for old, new in report.renames.items())
+def renames_text(renames: Mapping[str, str]) -> str:
+    """Renames as they are written in a call."""
+    inner = ", ".join(f"{old!r}: {new!r}" for old, new in renames.items())
     return f"renames={{{inner}}}"
 
 
-def _name(entry: ReportEntry) -> str:
-    name = entry.path or "(root)"
-    if entry.attribute in (VARIABLE_VALUE, PYTHON_STATE):
-        return name
-    return f"{name} ({entry.attribute})"
+def value_name(path: str, attribute: str) -> str:
+    """How a value is called: by its object, and by its attribute where that is not the usual."""
+    name = path or "(root)"
+    return name if attribute in (VARIABLE_VALUE, PYTHON_STATE, "") else f"{name} ({attribute})"
 
 
 def _sides(entry: ReportEntry) -> str:
@@ -113,5 +111,5 @@ def _summary(report: Report) -> str:
 def _footer(report: Report) -> list[str]:
     lines = list(report.notes)
     if report.renames:
-        lines.append(f"likely renamed: {renames_text(report)}")
+        lines.append(f"likely renamed: {renames_text(report.renames)}")
     return lines
