@@ -117,11 +117,15 @@ class History:
     def _load(self, now: float) -> None:
         known: dict[str, Written] = {}
         contents = self._read() or {}
-        preserved = [_number(contents.get("last_preserved_timestamp"))]
+        own_preserved = _number(contents.get("last_preserved_timestamp"))
         for entry in _entries(contents):
             if self._is_ours(entry.path):
                 known[entry.path] = entry
         listed, last_preserved = self._of_state_file(now)
+        if last_preserved is not None and last_preserved > (own_preserved or 0.0):
+            # Another manager has been at work: what it no longer lists it keeps for good.
+            paths = {entry.path for entry in listed}
+            known = {p: entry for p, entry in known.items() if entry.fate != KEPT or p in paths}
         for entry in listed:
             own = known.get(entry.path)
             # A manager that keeps no history (TensorFlow's) may have overwritten one.
@@ -129,7 +133,7 @@ class History:
                 known[entry.path] = entry
                 ordered = sorted(known.values(), key=lambda entry: entry.timestamp)
                 known = {entry.path: entry for entry in ordered}
-        times = [time for time in (*preserved, last_preserved) if time is not None]
+        times = [time for time in (own_preserved, last_preserved) if time is not None]
         if times:
             self.last_preserved = max(times)
         if self.last_preserved > now:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
-from checkpointable.bundle.v1 import v1_prefixes_in
+from checkpointable.bundle.v1_files import v1_prefixes_in
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state

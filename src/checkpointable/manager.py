@@ -19,9 +19,9 @@ from checkpointable.errors import (
     CheckpointPermissionError,
 )
 from checkpointable.history import EXPIRED, KEPT, PRESERVED, History, Written
+from checkpointable.keeping import Best, check_best, ranking, sweep
 from checkpointable.logs import logger
 from checkpointable.management import (
-    is_whole,
     latest_checkpoint,
     list_checkpoints,
     named_latest,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from checkpointable.status import LoadStatus
 
 __all__ = ["CheckpointManager"]
-
-Best = tuple[str, str, int]
 
 _SECONDS_PER_HOUR = 3600.0
 _MOST_NAMED = 10
@@ -113,7 +111,7 @@ class CheckpointManager:
         self._interval = checkpoint_interval
         self._last_step = last_checkpoint_step
         self._init_fn = init_fn
-        self._best = None if best is None else _check_best(best)
+        self._best = None if best is None else check_best(best)
         self._history = History(self._directory, checkpoint_name, now())
         self._latest = latest_checkpoint(self._directory)
 
@@ -151,7 +149,7 @@ class CheckpointManager:
     @property
     def best_checkpoints(self) -> list[str]:
         """The paths of the best checkpoints by `best`, the best one first."""
-        return [self._path(entry) for entry in self._ranking()]
+        return [self._path(entry) for entry in ranking(self._history, self._best)]
 
     # -- save ------------------------------------------------------------------------------
 
@@ -200,7 +198,7 @@ class CheckpointManager:
         self._latest = prefix
         entry = Written(relative_path(self._directory, prefix), now(), numbers)
         self._history.add(entry)
-        self._sweep()
+        sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
         self._record(durability)
         self._delete_expired(durability)
         return prefix
@@ -259,54 +257,6 @@ class CheckpointManager:
 
     def _path(self, entry: Written) -> str:
         return os.path.join(self._directory, entry.path)
-
-    def _ranking(self) -> list[Written]:
-        """The k best, the best first; those that are preserved compete too."""
-        if self._best is None:
-            return []
-        name, mode, count = self._best
-        sign = 1.0 if mode == "min" else -1.0
-        ranked = [
-            entry
-            for entry in self._history.with_fate(KEPT, PRESERVED)
-            if not np.isnan(entry.metrics.get(name, np.nan))
-        ]
-        # A stable sort: of equal ones the older comes first.
-        return sorted(ranked, key=lambda entry: sign * entry.metrics[name])[:count]
-
-    def _sweep(self) -> None:
-        """Decides what is too many; deletes nothing yet."""
-        history = self._history
-        if not self._max_to_keep:
-            return
-        best = {entry.path for entry in self._ranking()}
-        for entry in history.with_fate(KEPT)[: -self._max_to_keep]:
-            if self._keep_every and entry.timestamp - self._keep_every >= history.last_preserved:
-                history.last_preserved = entry.timestamp
-                history.decide(entry, PRESERVED)
-            elif entry.path not in best:
-                history.decide(entry, EXPIRED)
-        for entry in history.with_fate(PRESERVED):
-            if entry.path not in best:
-                history.forget(entry)
-        self._spare_the_last_whole()
-
-    def _spare_the_last_whole(self) -> None:
-        """Takes back a deletion that would leave no whole checkpoint."""
-        history = self._history
-        expired = history.with_fate(EXPIRED)
-        if not expired or any(
-            is_whole(self._path(entry)) for entry in reversed(history.with_fate(KEPT, PRESERVED))
-        ):
-            return
-        for entry in reversed(expired):
-            if is_whole(self._path(entry)):
-                history.decide(entry, KEPT)
-                logger.warning(
-                    "%s: kept beyond max_to_keep, since no newer checkpoint is whole",
-                    self._path(entry),
-                )
-                return
 
     def _record(self, durability: Durability) -> None:
         """Writes the history, then the state file."""
@@ -437,11 +387,3 @@ def _scalar(value: Any) -> Any:
     if array.size != 1:
         raise ValueError(f"one number is wanted, not an array of shape {array.shape}")
     return array.reshape(()).item()
-
-
-def _check_best(best: Any) -> Best:
-    if isinstance(best, (tuple, list)) and len(best) == 3:
-        name, mode, count = best
-        if isinstance(name, str) and mode in {"min", "max"} and type(count) is int and count > 0:
-            return name, mode, count
-    raise ValueError(f"best is (metric, 'min' or 'max', k), not {best!r}")

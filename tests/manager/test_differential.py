@@ -151,6 +151,21 @@ def test_the_step_of_a_restored_checkpoint_counts(tmp_path):
         assert manager.save(check_interval=False) is None
 
 
+def test_what_tensorflow_keeps_for_good_stays(tmp_path, clock):
+    options = {"max_to_keep": 3, "keep_checkpoint_every_n_hours": 1}
+    manager = start(OURS, str(tmp_path), options)
+    for number in (1, 3, 4):
+        clock.time += 3600
+        manager.save(number)
+    clock.time += 1
+    start(THEIRS, str(tmp_path), options).save(2)  # preserves ckpt-1
+    clock.time += 1
+    manager = start(OURS, str(tmp_path), {"max_to_keep": 1})
+    assert names(manager.checkpoints) == ["ckpt-3", "ckpt-4", "ckpt-2"]
+    manager.save(5)
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-5"]
+
+
 def test_tensorflow_takes_over_and_restores(tmp_path):  # S16, S32
     checkpoint = program(3.0)
     manager = cp.CheckpointManager(checkpoint, tmp_path, 2)

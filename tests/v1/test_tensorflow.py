@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -397,3 +398,10 @@ def test_nothing_there(tmp_path):  # S33
         cp.load_checkpoint(tmp_path / "n")
     with pytest.raises(cp.CheckpointNotFoundError):
         V1Reader(tmp_path / "n")
+
+
+def test_the_newest_of_several_without_a_state_file(tmp_path):  # S32
+    for name, time in (("b", 3), ("a", 5), ("c", 4)):
+        path = write_v1(tmp_path / name, {"v": np.zeros(3)})
+        os.utime(path, (time, time))
+    assert cp.latest_checkpoint(tmp_path) == str(tmp_path / "a")

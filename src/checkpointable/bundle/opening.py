@@ -6,7 +6,8 @@ import os
 
 from checkpointable.bundle.format import index_path
 from checkpointable.bundle.reader import BundleReader
-from checkpointable.bundle.v1 import V1Reader, v1_files
+from checkpointable.bundle.v1 import V1Reader
+from checkpointable.bundle.v1_files import v1_files
 from checkpointable.errors import CheckpointError
 from checkpointable.storage import LocalStorage, Storage
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,15 +17,15 @@ from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
 from checkpointable.bundle.entry import Entry, Header
-from checkpointable.bundle.format import VERSION, split_prefix
+from checkpointable.bundle.format import VERSION
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.slices import resolve, slice_key, tiles
-from checkpointable.bundle.v1_table import Stretch, Table, is_table
+from checkpointable.bundle.v1_files import v1_files
+from checkpointable.bundle.v1_table import Stretch, Table
 from checkpointable.bundle.v1_values import SavedMeta, decode_meta, decode_part, is_stored
 from checkpointable.bundle.verify import Damage
 from checkpointable.errors import (
     CheckpointCorruptError,
-    CheckpointError,
     CheckpointMismatchError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
@@ -39,9 +38,8 @@ if TYPE_CHECKING:
     from checkpointable.bundle.entry import Extents
     from checkpointable.bundle.reader import Verify
 
-__all__ = ["V1Reader", "v1_files", "v1_prefixes_in"]
+__all__ = ["V1Reader"]
 
-_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$", re.ASCII)
 # A list for people, as that of a bundle.
 _DAMAGES_MAX = 10_000
 
@@ -415,82 +413,3 @@ class V1Reader(BundleReader):
         """Lets go of the files. Idempotent."""
         for file in self._opened:
             file.close()
-
-
-# -- finding them ------------------------------------------------------------------------------
-
-
-def v1_files(prefix: str, storage: Storage) -> list[str]:
-    """The files of a V1 checkpoint, in the order of their numbers; none if there is none.
-
-    Raises:
-      CheckpointCorruptError: some of several are missing.
-    """
-    if _is_file(prefix, storage):
-        return [prefix]
-    directory, base = split_prefix(prefix)
-    match = re.fullmatch(r"(.*)-\?{5}-of-(\?{5}|\d{5})", base, re.ASCII | re.DOTALL)
-    stem, count = (base, None) if match is None else (match[1], match[2])
-    groups: dict[int, dict[int, str]] = {}
-    for name in _names(directory, storage):
-        shard = _SHARD.search(name)
-        if shard is None or name[: shard.start()] != stem:
-            continue
-        if count in {None, "?????", shard[2]}:
-            path = f"{prefix[: len(prefix) - len(base)]}{name}"
-            groups.setdefault(int(shard[2]), {})[int(shard[1])] = path
-    if not groups:
-        return []
-    if len(groups) > 1:
-        counts = ", ".join(map(str, sorted(groups)))
-        raise CheckpointCorruptError(
-            f"there are files of {counts} shards under this name; remove those that do not belong "
-            "to it, or give the number of shards",
-            path=prefix,
-        )
-    ((total, found),) = groups.items()
-    if sorted(found) != list(range(total)):
-        missing = sorted(set(range(total)) - set(found))[:10]
-        raise CheckpointCorruptError(
-            f"of its {total} files {', '.join(f'{n:05d}' for n in missing)} (and maybe more) are "
-            "missing",
-            path=prefix,
-        )
-    return [found[number] for number in range(total)]
-
-
-def v1_prefixes_in(directory: str, storage: Storage) -> list[str]:
-    """The paths of the V1 checkpoints in a directory: of files that are string tables."""
-    found: dict[str, None] = {}
-    for name in _names(directory, storage):
-        if name.startswith(".") or name.endswith((".index", ".meta")):
-            continue
-        path = os.path.join(directory, name)
-        try:
-            if not _is_file(path, storage):
-                continue
-            with storage.open(path) as file:
-                if not is_table(file):
-                    continue
-        except CheckpointError:
-            continue
-        shard = _SHARD.search(path)
-        found[path if shard is None else f"{path[: shard.start()]}-?????-of-{shard[2]}"] = None
-    return list(found)
-
-
-def _names(directory: str, storage: Storage) -> list[str]:
-    try:
-        return storage.list(directory)
-    except CheckpointError:
-        return []
-
-
-def _is_file(path: str, storage: Storage) -> bool:
-    if not storage.exists(path):
-        return False
-    try:
-        storage.list(path)
-    except CheckpointError:
-        return True
-    return False
