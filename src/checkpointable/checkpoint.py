@@ -170,10 +170,11 @@ class Checkpoint(Checkpointable):
         *,
         renames: Mapping[str, str] | None = None,
         names: Names | None = None,
+        prefix: str | None = None,
         verify: Verify = True,
     ) -> LoadStatus:
         """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
-        status = self.read(save_path, renames=renames, names=names, verify=verify)
+        status = self.read(save_path, renames=renames, names=names, prefix=prefix, verify=verify)
         _ = self.save_counter  # made now, so that a status knows it
         return status
 
@@ -183,6 +184,7 @@ class Checkpoint(Checkpointable):
         *,
         renames: Mapping[str, str] | None = None,
         names: Names | None = None,
+        prefix: str | None = None,
         verify: Verify = True,
     ) -> LoadStatus:
         """Restores what `write` wrote: neither makes nor demands a counter (S15).
@@ -195,6 +197,7 @@ class Checkpoint(Checkpointable):
             attached=self._extra(),
             renames=renames,
             names=names,
+            prefix=prefix,
             optional=(_COUNTER,),  # files that are not ours do not count our saves
             verify=verify,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleReader
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.foreign import open_foreign
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.renames import rename_graph
@@ -18,6 +20,8 @@ from checkpointable.graph.walk import walk
 from checkpointable.management import checkpoint_prefix
 from checkpointable.report.build import State, build_report
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
+from checkpointable.restore.module_names import module_values
+from checkpointable.restore.name_based import NamedValue
 from checkpointable.saving import Attached, Path
 from checkpointable.status import (
     CheckpointLoadStatus,
@@ -39,6 +43,7 @@ def restore_objects(
     attached: Attached = (),
     renames: Mapping[str, str] | None = None,
     names: Names | None = None,
+    prefix: str | None = None,
     optional: tuple[str, ...] = (),
     verify: Verify = True,
 ) -> LoadStatus:
@@ -51,6 +56,21 @@ def restore_objects(
     look_again()
     if save_path is None:
         return InitializationOnlyStatus(root, attached)
+    foreign = open_foreign(save_path)
+    if foreign is not None:
+        _refuse_renames(foreign, renames)
+
+        def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
+            return module_values(root, attached, names, prefix, foreign)
+
+        return NameBasedSaverStatus(
+            NameBasedRestore(foreign, names, verify, find), root, attached, optional
+        )
+    if prefix is not None:
+        raise ValueError(
+            "prefix= says what the names of a file of tensors are relative to, and this is a "
+            f"checkpoint: {os.fspath(save_path)}"
+        )
     reader = open_checkpoint(checkpoint_prefix(save_path))
     try:
         if GRAPH_KEY not in reader:

@@ -79,18 +79,23 @@ class CheckpointableSaver:
         *,
         renames: Mapping[str, str] | None = None,
         names: Names | None = None,
+        prefix: str | None = None,
         verify: Verify = True,
     ) -> LoadStatus:
         """Restores the objects below the root, those that exist now and those still to come.
 
         Args:
           save_path: what `save` returned; also an `.index` file, or a directory (its latest
-            checkpoint). None: nothing is restored, see `InitializationOnlyStatus` (S32).
+            checkpoint); or a file of tensors that others wrote: `.safetensors`, or what
+            `torch.load(weights_only=True)` takes (S38). None: nothing is restored, see
+            `InitializationOnlyStatus` (S32).
           renames: checkpoint's path -> program's path, where code was renamed since:
             `{"encoder/blocks": "encoder/layers"}`, `*` for any run within a segment.
           names: for a checkpoint without an object graph, where objects have no global names
             of their own: a mapping, or a function, from an object's path to the checkpoint's
             name (S39).
+          prefix: for a file of tensors: path of the module that its names are relative to.
+            None: the only module there is.
           verify: True: every checksum of what is about to be assigned is verified before the
             first variable changes. "stream": each is verified while it is assigned. False:
             none is.
@@ -105,7 +110,9 @@ class CheckpointableSaver:
           CheckpointMismatchError: no variable was changed.
           ValueError: a rename that matches nothing, or that makes two things collide.
         """
-        return restore_objects(self._root, save_path, renames=renames, names=names, verify=verify)
+        return restore_objects(
+            self._root, save_path, renames=renames, names=names, prefix=prefix, verify=verify
+        )
 
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
         """What `restore` would do: matches, but reads and assigns no value (S31).

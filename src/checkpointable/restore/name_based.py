@@ -73,8 +73,15 @@ def _name(path: str, own: str, names: Names | None) -> str:
     return given or ""
 
 
+FindValues = Callable[[Any, "Sequence[tuple[str, Any]]", "Names | None"], "list[NamedValue]"]
+"""Finds the values of a program with their names, as `named_values` does."""
+
+
 class NameBasedRestore:
     """A checkpoint that is to be restored by names, once somebody says so.
+
+    Args:
+      find: finds the values and their names.
 
     Attributes:
       reader: the open checkpoint.
@@ -83,12 +90,19 @@ class NameBasedRestore:
       matched: how many values it restored when it was last run.
     """
 
-    def __init__(self, reader: BundleReader, names: Names | None, verify: Verify) -> None:
+    def __init__(
+        self,
+        reader: BundleReader,
+        names: Names | None,
+        verify: Verify,
+        find: FindValues | None = None,
+    ) -> None:
         self.reader = reader
         self.ran = False
         self.missing: dict[str, str] = {}
         self.matched = 0
         self._names = names
+        self._find = find or named_values
         self._verify = verify
         self._uid = next_uid()
 
@@ -100,7 +114,7 @@ class NameBasedRestore:
         """
         missing: dict[str, str] = {}
         chosen: list[NamedValue] = []
-        for value in named_values(root, attached, self._names):
+        for value in self._find(root, attached, self._names):
             if value.name and value.name in self.reader:
                 # A later restore has set it: of two the last wins (S24).
                 if value.record.sources.get(value.attribute, (0, 0))[0] <= self._uid:

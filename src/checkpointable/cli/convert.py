@@ -1,0 +1,68 @@
+"""`checkpointable convert`: between checkpoints and files of tensors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from checkpointable.cli.text import bytes_text, counted, printable
+from checkpointable.conversion import from_tensors, to_safetensors
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.foreign import open_foreign
+from checkpointable.reading import load_checkpoint
+
+__all__ = ["HELP", "run"]
+
+HELP = """\
+Converts a checkpoint to a .safetensors file, or a file of tensors to a checkpoint.
+
+SOURCE is a checkpoint (a prefix, an .index file, a directory) and TARGET a .safetensors file;
+or SOURCE is a .safetensors file, its .safetensors.index.json, or a state dict that torch.save
+wrote, and TARGET a checkpoint's prefix. Optimizer slots and Python state have no place in
+safetensors and are left out.
+
+Exit codes: 0 done; 1 an error, and nothing was written; 2 wrong usage.
+
+\b
+  checkpointable convert runs/a/ckpt-7 model.safetensors
+  checkpointable convert runs/a/ckpt-7 ema.safetensors --prefix ema/module
+  checkpointable convert model.safetensors runs/b/ckpt-0
+  checkpointable convert model.pt runs/b/ckpt-0 --prefix generator
+"""
+
+
+def run(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What to convert.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="What to write.")],
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            help="Path of the module in the checkpoint. To safetensors: by default all values "
+            "that have a global name; from it: 'model'.",
+        ),
+    ] = None,
+) -> None:
+    to_file = target.endswith(".safetensors")
+    tensors = open_foreign(source)
+    if tensors is None and not to_file:
+        raise CheckpointUnsupportedError(
+            f"{source} is no file of tensors, and {target} no .safetensors file: nothing to "
+            "convert between"
+        )
+    if tensors is None:
+        with load_checkpoint(source) as reader:
+            done = to_safetensors(reader, target, prefix)
+    elif to_file:
+        raise CheckpointUnsupportedError(
+            f"{source} and {target} are both files of tensors; one side is a checkpoint"
+        )
+    else:
+        with tensors:
+            done = from_tensors(tensors, target, "model" if prefix is None else prefix)
+    typer.echo(f"{printable(target)}: {counted(done.values, 'value')}, {bytes_text(done.size)}")
+    if done.left_out:
+        shown = ", ".join(printable(key) for key in done.left_out[:3])
+        more = ", …" if len(done.left_out) > 3 else ""
+        typer.echo(f"left out: {counted(len(done.left_out), 'value')} ({shown}{more})", err=True)

@@ -1,0 +1,153 @@
+"""Between checkpoints and files of tensors: to safetensors, and from what others wrote."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundle
+from checkpointable.bundle.dtypes import DataType
+from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
+from checkpointable.foreign import ArrayReader, write_safetensors
+from checkpointable.graph.encoding import decode_graph, encode_graph
+from checkpointable.graph.object_graph import Attribute, Child, Node, NodePaths, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, split, value_key
+from checkpointable.graph.value import as_string_array
+from checkpointable.loading import read_graph
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Converted", "from_tensors", "to_safetensors"]
+
+
+class Converted(NamedTuple):
+    """What a conversion did.
+
+    Attributes:
+      values: how many values were written.
+      size: their bytes.
+      left_out: keys of values that the other side has no place for.
+    """
+
+    values: int
+    size: int
+    left_out: list[str]
+
+
+def to_safetensors(reader: BundleReader, path: str, prefix: str | None = None) -> Converted:
+    """Writes the variables of a checkpoint as a safetensors file.
+
+    They are named as their module's `state_dict` names them (their global names), or, with
+    `prefix`, by their paths below it, joined by dots. Slots and Python state are left out.
+
+    Raises:
+      CheckpointMismatchError: two values of one name; `prefix` tells them apart.
+      CheckpointUnsupportedError: nothing to write, or a dtype that safetensors has not.
+    """
+    if GRAPH_KEY not in reader:
+        named = {key: key for key in reader.keys() if not reader.dtype(key).hasobject}
+    else:
+        named = _names(reader, prefix)
+    if not named:
+        what = f"below {prefix!r}" if prefix is not None else "with a global name; try a prefix"
+        raise CheckpointUnsupportedError(f"there is no variable {what}", path=reader.prefix)
+    reader.check(named.values())
+    arrays = {name: reader.view(key) for name, key in named.items()}
+    write_safetensors(path, arrays)
+    left_out = sorted({*reader.keys()} - {*named.values(), GRAPH_KEY})
+    return Converted(len(arrays), sum(array.nbytes for array in arrays.values()), left_out)
+
+
+def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
+    """Name -> key of what is to be written."""
+    graph = decode_graph(read_graph(reader), reader.prefix)
+    paths = NodePaths(graph)
+    slots = {slot.slot_variable_node_id for node in graph.nodes for slot in node.slot_variables}
+    named: dict[str, str] = {}
+    for node_id, node in enumerate(graph.nodes):
+        for attribute in node.attributes:
+            if node_id in slots or attribute.name != VARIABLE_VALUE:
+                continue
+            name = attribute.full_name
+            if prefix is not None:
+                path = paths[node_id]
+                inside = not prefix or path.startswith(f"{prefix}/")
+                name = ".".join(split(path[len(prefix) :].lstrip("/"))) if inside else ""
+            if not name or reader.dtype(attribute.checkpoint_key).hasobject:
+                continue
+            if name in named:
+                raise CheckpointMismatchError(
+                    f"two values have the name {name!r}: this one and {named[name]}; a prefix "
+                    "tells which module is meant",
+                    path=reader.prefix,
+                    key=attribute.checkpoint_key,
+                )
+            named[name] = attribute.checkpoint_key
+    if prefix is None and set(named) == {"save_counter"}:
+        return {}
+    if prefix is None:
+        named.pop("save_counter", None)
+    return named
+
+
+def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Converted:
+    """Writes a file of tensors as a checkpoint with an object graph.
+
+    The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
+    `cp.Checkpoint(model=model).restore(prefix)` finds it.
+
+    Args:
+      prefix: the checkpoint to write.
+      module: path under which the names go; "" for the root itself.
+    """
+    graph = ObjectGraph()
+    children: list[list[Child]] = []
+    by_path: dict[str, int] = {}
+
+    def node_at(path: str) -> int:
+        if path not in by_path:
+            by_path[path] = len(graph.nodes)
+            made: list[Child] = []
+            children.append(made)
+            graph.nodes.append(Node(made))
+            if path:
+                steps = split(path)
+                above = ""
+                for step in steps[:-1]:
+                    above = join(above, step)
+                children[node_at(above)].append(Child(by_path[path], steps[-1]))
+        return by_path[path]
+
+    node_at("")
+    records: list[Record] = []
+    left_out: list[str] = []
+    for name in reader.keys():
+        try:
+            dtype = reader.dtype(name)
+        except CheckpointUnsupportedError:
+            left_out.append(name)
+            continue
+        path = module
+        for step in name.split("."):
+            path = join(path, step)
+        key = value_key(path, VARIABLE_VALUE)
+        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, name, key)]
+        records.append(
+            Record(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
+        )
+    size = sum(reader.entry(name).size for name in reader.keys() if name not in left_out)
+    graph.mark_nodes_with_values()
+    encoded = encode_graph(graph)
+    records.append(
+        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+    )
+    write_bundle(os.fspath(prefix), records)
+    return Converted(len(records) - 1, size, left_out)
+
+
+def _read_later(reader: ArrayReader, name: str) -> Any:
+    def read() -> np.ndarray[Any, np.dtype[Any]]:
+        return reader.view(name)
+
+    return read

@@ -1,0 +1,156 @@
+"""A reader of arrays that are there already, mapped or loaded: what foreign files look like."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
+from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.errors import (
+    CheckpointMismatchError,
+    CheckpointNotFoundError,
+    CheckpointUnsupportedError,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from checkpointable.bundle.reader import Verify
+
+__all__ = ["ArrayReader"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class ArrayReader(BundleReader):
+    """Arrays by name, read as a bundle is, by key. They have no checksums.
+
+    Args:
+      path: where they come from.
+      arrays: the arrays, nobody's to change; or, for one that cannot be read, why.
+      close: lets go of what they lie in.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        arrays: Mapping[str, Array | str],
+        close: Callable[[], object] | None = None,
+    ) -> None:
+        self.prefix = path
+        self.header = Header(num_shards=1)
+        self._arrays = dict(sorted(arrays.items()))
+        self._close = close
+
+    def keys(self) -> list[str]:
+        """The names, sorted."""
+        return list(self._arrays)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def _array(self, key: str) -> Array:
+        found = self._arrays.get(key)
+        if isinstance(found, str):
+            raise CheckpointUnsupportedError(found, path=self.prefix, key=key)
+        if found is None:
+            near = difflib.get_close_matches(key, self._arrays, 3) if len(self) <= 1000 else []
+            hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
+            raise CheckpointNotFoundError(
+                f"the file has no tensor of this name{hint}", path=self.prefix, key=key
+            )
+        return found
+
+    def entry(self, key: str) -> Entry:
+        """What is known of a tensor: it has no place and no checksum."""
+        array = self._array(key)
+        return Entry(datatype_of(array.dtype), array.shape, 0, 0, array.nbytes, 0)
+
+    def dtype(self, key: str) -> np.dtype[Any]:
+        """As `BundleReader.dtype`."""
+        return self._array(key).dtype
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """As `BundleReader.shape`."""
+        shape: tuple[int, ...] = self._array(key).shape
+        return shape
+
+    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
+        """Raises CheckpointUnsupportedError: it has no index."""
+        raise CheckpointUnsupportedError(
+            "this file is no bundle: it has no index", path=self.prefix
+        )
+
+    def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
+        """A tensor in an array of its own."""
+        return np.array(self._array(key), order="C")
+
+    def get_bytes(self, key: str) -> bytes:
+        """A tensor's elements, row by row."""
+        return self._array(key).tobytes()
+
+    def view(self, key: str) -> npt.NDArray[Any]:
+        """A tensor where it lies, read-only."""
+        view = self._array(key).view()
+        view.flags.writeable = False
+        return view
+
+    def check(self, keys: Iterable[str], threads: int | None = None) -> None:
+        """Whether they are there: there are no checksums to verify."""
+        for key in keys:
+            self._array(key)
+
+    def read_into(
+        self,
+        pairs: Iterable[tuple[str, npt.NDArray[Any]]],
+        verify: Verify = False,
+        threads: int | None = None,
+    ) -> None:
+        """As `BundleReader.read_into`, without checksums."""
+        chosen = [(key, self._array(key), target) for key, target in pairs]
+        for key, source, target in chosen:
+            if (target.dtype, target.shape) != (source.dtype, source.shape):
+                raise CheckpointMismatchError(
+                    f"the file has {source.dtype} of shape {source.shape}, but the array to read "
+                    f"it into is {target.dtype} of shape {target.shape}",
+                    path=self.prefix,
+                    key=key,
+                )
+        total = sum(source.nbytes for _, source, _ in chosen)
+        for _ in run_in_order(_copies(chosen), total, threads):
+            pass
+
+    def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
+        """Nothing: there are no checksums."""
+        return []
+
+    def close(self) -> None:
+        """Lets go of the file. Idempotent."""
+        self._arrays = {}
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+
+def _copies(chosen: list[tuple[str, Array, Array]]) -> Iterator[tuple[str, Callable[[], None]]]:
+    for key, source, target in chosen:
+        contiguous = source.flags.c_contiguous and target.flags.c_contiguous
+        if source.nbytes <= CHUNK_SIZE or not contiguous:
+            yield key, partial(np.copyto, target, source)
+            continue
+        step = CHUNK_SIZE // source.itemsize
+        flat, into = source.reshape(-1), target.reshape(-1)
+        for start in range(0, source.size, step):
+            part = slice(start, start + step)
+            yield key, partial(np.copyto, into[part], flat[part])

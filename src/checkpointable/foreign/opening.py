@@ -1,0 +1,59 @@
+"""Which kind of foreign file lies at a path, by its name and its first bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from checkpointable.errors import CheckpointCorruptError
+from checkpointable.foreign.arrays import ArrayReader
+from checkpointable.foreign.safetensors import open_safetensors
+
+__all__ = ["open_foreign"]
+
+_INDEX = ".safetensors.index.json"
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"
+
+
+def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
+    """The reader of a file of tensors that others wrote; None if there is none at `path`.
+
+    A `.safetensors.index.json`, as large models have it, stands for all of its files.
+
+    Raises:
+      CheckpointCorruptError, CheckpointUnsupportedError: it is one, but cannot be read.
+    """
+    name: str | bytes = os.fspath(path)
+    if isinstance(name, bytes) or not os.path.isfile(name):
+        return None
+    if name.endswith(_INDEX):
+        return _open_sharded(name)
+    if name.endswith(".safetensors"):
+        return open_safetensors(name)
+    with open(name, "rb") as file:
+        start = file.read(4)
+    if start == _ZIP or (start[:1] == _PICKLE and not name.endswith(".index")):
+        from checkpointable.foreign.torch_file import open_torch_file
+
+        return open_torch_file(name, is_zip=start == _ZIP)
+    return None
+
+
+def _open_sharded(path: str) -> ArrayReader:
+    with open(path, "rb") as file:
+        try:
+            names = json.load(file)["weight_map"]
+            files = sorted(set(names.values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointCorruptError(f"it is no such index: {error!r}", path=path) from None
+    arrays = {}
+    for file_name in files:
+        if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
+            raise CheckpointCorruptError(f"it names a file elsewhere: {file_name!r:.80}", path=path)
+        reader = open_safetensors(os.path.join(os.path.dirname(path), file_name))
+        arrays.update(reader._arrays)
+    missing = sorted(set(names) - set(arrays))
+    if missing:
+        raise CheckpointCorruptError("its files do not have it", path=path, key=missing[0])
+    return ArrayReader(path, arrays)

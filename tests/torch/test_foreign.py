@@ -1,0 +1,272 @@
+"""Files that others wrote: safetensors, and state dicts of torch.save (S38)."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import checkpointable as cp
+from checkpointable.cli.app import app
+from checkpointable.foreign import open_foreign, write_safetensors
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def as_safetensors(path, model: nn.Module) -> str:
+    path = path.with_suffix(".safetensors")
+    safetensors.torch.save_file(model.state_dict(), path)
+    return str(path)
+
+
+def as_zip(path, model: nn.Module) -> str:
+    torch.save(model.state_dict(), path.with_suffix(".pt"))
+    return str(path.with_suffix(".pt"))
+
+
+def as_legacy(path, model: nn.Module) -> str:
+    torch.save(model.state_dict(), path.with_suffix(".bin"), _use_new_zipfile_serialization=False)
+    return str(path.with_suffix(".bin"))
+
+
+FORMATS = [as_safetensors, as_zip, as_legacy]
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_a_file_of_tensors_restores_by_name_when_it_is_run(tmp_path, write):
+    whole, model = net(), net()
+    path = write(tmp_path / "model", whole)
+    optimizer = torch.optim.Adam(model.parameters())
+    status = cp.Checkpoint(model=model, optimizer=optimizer, step=cp.Variable(0)).restore(path)
+    assert isinstance(status, cp.NameBasedSaverStatus)
+    assert not equal(model, whole)
+    with pytest.raises(AssertionError, match="nothing is restored yet"):
+        status.assert_consumed()
+    status.run_restore_ops()
+    assert equal(model, whole)
+    status.assert_consumed().assert_existing_objects_matched()
+
+
+def test_a_module_as_the_root_and_on_the_meta_device(tmp_path):
+    whole = net()
+    path = as_safetensors(tmp_path / "model", whole)
+    with torch.device("meta"):
+        model = net()
+    cp.CheckpointableSaver(model).restore(path).run_restore_ops()
+    assert equal(model, whole)
+
+
+def test_several_modules_need_a_prefix(tmp_path):
+    whole, one, other = net(), net(), net()
+    path = as_safetensors(tmp_path / "model", whole)
+    checkpoint = cp.Checkpoint(one=one, other=other)
+    with pytest.raises(ValueError, match=r"several modules \(one, other\): prefix="):
+        checkpoint.restore(path).run_restore_ops()
+    checkpoint.restore(path, prefix="other").run_restore_ops()
+    assert equal(other, whole)
+    assert not equal(one, whole)
+    outer = cp.Checkpoint(model=nn.Sequential(nn.ReLU(), net()))
+    outer.restore(path, prefix="model/1").run_restore_ops()
+    assert equal(outer.model[1], whole)
+    with pytest.raises(ValueError, match="no object there"):
+        checkpoint.restore(path, prefix="nothing").run_restore_ops()
+    with pytest.raises(ValueError, match="prefix="):
+        checkpoint.restore(checkpoint.write(tmp_path / "ckpt"), prefix="one")
+
+
+def test_what_has_no_name_in_the_file_is_missing(tmp_path):
+    model = net()
+    path = as_safetensors(tmp_path / "model", nn.Sequential(nn.Linear(2, 3)))
+    status = cp.Checkpoint(model=model).restore(path)
+    status.run_restore_ops()
+    with pytest.raises(AssertionError, match=r"model/2/weight \(name '2.weight'\)"):
+        status.assert_consumed()
+    status.allow_missing("model/1/**", "model/2/**").assert_consumed()
+
+
+def test_other_names_by_a_mapping_or_a_function(tmp_path):
+    whole = net()
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file({f"net.{k}": v for k, v in whole.state_dict().items()}, path)
+
+    def name(program_path: str) -> str:
+        return "net." + program_path.removeprefix("model/").replace("/", ".")
+
+    model = net()
+    cp.Checkpoint(model=model).restore(path, names=name).run_restore_ops()
+    assert equal(model, whole)
+
+
+def test_tied_weights_go_by_any_of_their_names(tmp_path):
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(3, 2)
+            self.head = nn.Linear(2, 3, bias=False)
+            self.head.weight = self.embedding.weight
+
+    model = Tied()
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file({"head.weight": torch.ones(3, 2)}, path)
+    status = cp.Checkpoint(model=torch.compile(model, backend="eager")).restore(path)
+    status.run_restore_ops()
+    status.assert_consumed()
+    assert torch.equal(model.embedding.weight, torch.ones(3, 2))
+
+
+def test_a_model_in_several_files(tmp_path):
+    whole = net()
+    weight_map = {}
+    for number, key in enumerate(whole.state_dict()):
+        weight_map[key] = f"part-{number % 2}.safetensors"
+    for file in set(weight_map.values()):
+        own = {k: v for k, v in whole.state_dict().items() if weight_map[k] == file}
+        safetensors.torch.save_file(own, tmp_path / file)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    model = net()
+    cp.Checkpoint(model=model).restore(index).run_restore_ops()
+    assert equal(model, whole)
+    index.write_text(json.dumps({"weight_map": {"a": "../part-0.safetensors"}}))
+    with pytest.raises(cp.CheckpointCorruptError, match="elsewhere"):
+        cp.Checkpoint(model=model).restore(index)
+
+
+def test_a_mismatch_changes_nothing(tmp_path):
+    whole, model = nn.Linear(2, 3), nn.Linear(2, 4)
+    before = model.bias.detach().clone()
+    path = as_safetensors(tmp_path / "model", whole)
+    with pytest.raises(cp.CheckpointMismatchError, match="model/weight: shape"):
+        cp.Checkpoint(model=model).restore(path).run_restore_ops()
+    assert torch.equal(model.bias, before)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_no_code_of_a_file_runs(tmp_path, capsys):
+    torch.save({"weight": torch.ones(1), "x": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(cp.CheckpointUnsupportedError, match="only pickle could load"):
+        cp.Checkpoint(model=net()).restore(tmp_path / "evil.pt")
+    assert "run" not in capsys.readouterr().out
+
+
+def test_a_nested_state_dict_has_names_joined_by_dots(tmp_path):
+    torch.save({"model": net().state_dict(), "epoch": 3}, tmp_path / "run.pt")
+    assert "model.0.weight" in open_foreign(tmp_path / "run.pt")
+
+
+def header(entries: object, data: bytes = b"") -> bytes:
+    text = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    ("contents", "what"),
+    [
+        (b"", "first 8 bytes"),
+        (b"\0" * 7, "first 8 bytes"),
+        (struct.pack("<Q", 100), "said to have 100 bytes"),
+        (struct.pack("<Q", 2**63), "said to have"),
+        (header(b"{"), "no JSON"),
+        (header([1]), "a list"),
+        (header({"a": {}}), "missing"),
+        (header({"a": {**F32, "shape": [-1]}}, bytes(4)), "must be"),
+        (header({"a": {**F32, "shape": [True]}}, bytes(4)), "must be"),
+        (header({"a": {**F32, "data_offsets": [4, 8]}}, bytes(8)), "begins at 4"),
+        (header({"a": F32}, bytes(3)), "have 4 bytes, the file 3"),
+        (header({"a": F32}, bytes(5)), "have 4 bytes, the file 5"),
+        (header({"a": {**F32, "shape": [2]}}, bytes(4)), "takes 8 bytes"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path, contents, what):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(contents)
+    with pytest.raises(cp.CheckpointCorruptError, match=what):
+        open_foreign(path)
+
+
+def test_a_dtype_without_a_place_is_told_when_it_is_asked_for(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header({"a": {**F32, "dtype": "F8_E8M0", "data_offsets": [0, 1]}}, b"\0"))
+    reader = open_foreign(path)
+    with pytest.raises(cp.CheckpointUnsupportedError, match="F8_E8M0"):
+        reader.dtype("a")
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.bool, torch.int64, torch.bfloat16, torch.float8_e5m2, torch.float64, torch.uint16],
+)
+def test_files_that_are_written_are_read_by_the_reference(tmp_path, dtype):
+    tensors = {"a": torch.tensor([1, 0, 1]).to(dtype), "b": torch.ones(()), "c": torch.ones(0, 2)}
+    saved = cp.Checkpoint(**tensors).write(tmp_path / "ckpt")
+    with cp.load_checkpoint(saved) as reader:
+        arrays = {k[0]: reader.get_tensor(k) for k in reader.keys() if "VARIABLE" in k}
+    write_safetensors(str(tmp_path / "x.safetensors"), arrays)
+    found = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name].float(), tensor.float())
+    again = open_foreign(tmp_path / "x.safetensors")
+    assert np.array_equal(again.get_tensor("a"), arrays["a"])
+
+
+def convert(*arguments: object):
+    return CliRunner().invoke(app, ["convert", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_convert_there_and_back(tmp_path, write):
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(4, 2)).sum().backward()
+    optimizer.step()
+    path = cp.Checkpoint(model=model, optimizer=optimizer).save(tmp_path / "run" / "ckpt")
+    done = convert(path, tmp_path / "model.safetensors")
+    assert done.exit_code == 0, done.output
+    found = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert found.keys() == model.state_dict().keys()
+    assert all(torch.equal(found[key], tensor) for key, tensor in model.state_dict().items())
+    done = convert(write(tmp_path / "again", model), tmp_path / "back" / "ckpt")
+    assert done.exit_code == 0, done.output
+    other = net()
+    status = cp.Checkpoint(model=other).read(tmp_path / "back" / "ckpt")
+    status.assert_consumed()
+    assert equal(model, other)
+
+
+def test_convert_with_a_prefix(tmp_path):
+    one, other = net(), net()
+    path = cp.Checkpoint(one=one, other=other).write(tmp_path / "ckpt")
+    assert "two values have the name" in convert(path, tmp_path / "x.safetensors").output
+    assert not (tmp_path / "x.safetensors").exists()
+    assert convert(path, tmp_path / "x.safetensors", "--prefix", "other").exit_code == 0
+    found = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert torch.equal(found["0.weight"], other[0].weight)
+    done = convert(tmp_path / "x.safetensors", tmp_path / "back", "--prefix", "nets/0")
+    assert done.exit_code == 0, done.output
+    again = net()
+    cp.Checkpoint(nets=[again]).read(tmp_path / "back").assert_consumed()
+    assert equal(again, other)
+    assert convert(path, tmp_path / "nothing").exit_code == 1
+    assert convert(tmp_path / "x.safetensors", tmp_path / "y.safetensors").exit_code == 1
