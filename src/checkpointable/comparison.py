@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Difference", "Verdict", "compare_checkpoints"]
 
 _CHUNK_ELEMENTS = 1 << 20
+_BATCH_SIZE = 1 << 26  # bytes that are verified together
 
 
 class Verdict(str, enum.Enum):
@@ -144,13 +145,16 @@ def compare_checkpoints(
     with load_checkpoint(first) as one, load_checkpoint(second) as other:
         result = Comparison(one.prefix, other.prefix)
         places = _places(one, other)
-        total = sum(one.entry(p.first).size for p in places if p.first and p.second)
+        total = sum(_size(one, place) for place in places)
         done = 0
-        for place in places:
-            result.differences.append(_compare(one, other, place, tolerance))
-            if progress is not None and place.first and place.second:
-                done += one.entry(place.first).size
-                progress(done, total, place.first)
+        for batch in _batches(one, places):
+            one.check(p.first for p in batch if p.first and p.second)
+            other.check(p.second for p in batch if p.first and p.second)
+            for place in batch:
+                result.differences.append(_compare(one, other, place, tolerance))
+                if progress is not None and place.first and place.second:
+                    done += _size(one, place)
+                    progress(done, total, place.first)
     _add_candidates(result)
     return result
 
@@ -283,6 +287,24 @@ def _of_no_object(
 # -- one value against another ---------------------------------------------------------------
 
 
+def _size(reader: BundleReader, place: _Place) -> int:
+    """The bytes of the first that are compared."""
+    return reader.entry(place.first).size if place.first and place.second else 0
+
+
+def _batches(reader: BundleReader, places: list[_Place]) -> Iterator[list[_Place]]:
+    """The places in portions whose bytes stay in memory from their check to their comparison."""
+    batch: list[_Place] = []
+    size = 0
+    for place in places:
+        batch.append(place)
+        size += _size(reader, place)
+        if size >= _BATCH_SIZE:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
 def _compare(one: BundleReader, other: BundleReader, place: _Place, tolerance: float) -> Difference:
     first, second = _info(one, place.first), _info(other, place.second)
     entry = Difference(
@@ -318,19 +340,19 @@ def _info(reader: BundleReader, key: str | None) -> ValueInfo | None:
 
 
 def _contents(reader: BundleReader, key: str) -> npt.NDArray[Any] | None:
-    """A value, verified: where it lies in the file if that can be; None if it is no array."""
+    """A value: where it lies in the file if that can be; None if it is no array."""
     try:
-        view = reader.view(key)
+        return reader.view(key)
     except CheckpointUnsupportedError:
         try:
             contents = reader.get_tensor(key)
         except CheckpointUnsupportedError:
             return None
+        if not isinstance(contents, bytes):
+            return contents
         array = np.empty((), object)
         array[()] = contents
-        return array if isinstance(contents, bytes) else contents
-    reader.check([key])
-    return view
+        return array
 
 
 def difference(
