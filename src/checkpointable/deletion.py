@@ -6,27 +6,35 @@ import os
 
 from checkpointable.bundle.format import index_path, parse_data_name, split_prefix
 from checkpointable.errors import CheckpointNotFoundError
-from checkpointable.storage import LocalStorage, Storage
+from checkpointable.storage import Storage, check_durability, default_storage
 
 __all__ = ["delete_checkpoint"]
 
 
-def delete_checkpoint(prefix: str | os.PathLike[str], storage: Storage | None = None) -> None:
+def delete_checkpoint(
+    prefix: str | os.PathLike[str], storage: Storage | None = None, durability: str = "fsync"
+) -> None:
     """Deletes the files of one checkpoint: its index first, then its data.
 
     Without its index a prefix is no checkpoint, so what a crash leaves is never taken for one.
     The state file is the caller's: it must not name this checkpoint any more.
 
+    Args:
+      durability: "fsync": that the index is gone is durable before the data goes, so that a
+        loss of power cannot bring it back alone. "flush" leaves the order to the system.
+
     Raises:
       CheckpointIOError: the system refused; what could be deleted is gone.
     """
-    storage = storage or LocalStorage()
+    storage = storage or default_storage()
     path = os.fspath(prefix)
     directory, base = split_prefix(path)
     try:
         storage.delete(index_path(path))
     except CheckpointNotFoundError:
         pass  # a deletion that was cut short before goes on
-    for name in storage.list(directory):
-        if parse_data_name(name, base) is not None:
-            storage.delete(os.path.join(directory, name))
+    data = [name for name in storage.list(directory) if parse_data_name(name, base) is not None]
+    if data and check_durability(durability) == "fsync":
+        storage.sync_directory(directory)
+    for name in data:
+        storage.delete(os.path.join(directory, name))

@@ -21,7 +21,7 @@ from typing import Any
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import read_state, relative_path
-from checkpointable.storage import LocalStorage, replace_file
+from checkpointable.storage import default_storage, replace_file
 
 __all__ = ["EXPIRED", "HISTORY_FILE_NAME", "KEPT", "PRESERVED", "History", "Written"]
 
@@ -62,7 +62,7 @@ class History:
     def __init__(self, directory: str, name: str, now: float) -> None:
         self._directory = directory
         self._name = name
-        self._storage = LocalStorage()
+        self._storage = default_storage()
         # As TensorFlow: a little back, for managers that are made one right after the other.
         self.last_preserved = now - 1.0
         self.written: dict[str, Written] = {}

@@ -11,7 +11,7 @@ from checkpointable.bundle.v1_files import v1_prefixes_in
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
-from checkpointable.storage import LocalStorage, temporary_of
+from checkpointable.storage import default_storage, temporary_of
 
 __all__ = [
     "checkpoint_prefix",
@@ -83,7 +83,7 @@ def find_latest(
     if prefixes:
         return next(filter(is_whole, prefixes), prefixes[0]), problem
     # Nobody writes those of the old format any more: what is there may just lie there.
-    return next(filter(is_whole, v1_prefixes_in(directory, LocalStorage())), None), problem
+    return next(filter(is_whole, v1_prefixes_in(directory, default_storage())), None), problem
 
 
 def named_latest(directory: str) -> str | None:
@@ -101,7 +101,7 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     Newest by the time of its index, then by its number.
     """
     directory = os.fspath(directory)
-    storage = LocalStorage()
+    storage = default_storage()
     try:
         names = storage.list(directory)
     except CheckpointNotFoundError:
@@ -121,7 +121,7 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
 
 def _present(path: str, directory: str) -> str | None:
     """`path`, or its namesake in `directory` if that was moved with absolute paths in it."""
-    storage = LocalStorage()
+    storage = default_storage()
     for candidate in (path, os.path.join(directory, os.path.basename(path))):
         if checkpoint_exists(candidate, storage):
             return candidate
@@ -150,12 +150,12 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
       CheckpointNotFoundError: a directory without checkpoints.
     """
     prefix = os.fspath(path)
-    storage = LocalStorage()
+    storage = default_storage()
     if storage.exists(prefix + _INDEX):
         return prefix
     if prefix.endswith(_INDEX) and storage.exists(prefix):
         return prefix[: -len(_INDEX)]
-    if not os.path.isdir(prefix):
+    if not storage.is_directory(prefix):
         return prefix  # the reader says what is not there
     for saved_model in ("saved_model.pb", "saved_model.pbtxt"):
         if storage.exists(os.path.join(prefix, saved_model)):

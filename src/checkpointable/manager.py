@@ -30,7 +30,7 @@ from checkpointable.management import (
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
 from checkpointable.state_file import relative_path
-from checkpointable.storage import LocalStorage
+from checkpointable.storage import default_storage
 
 if TYPE_CHECKING:
     from checkpointable.status import LoadStatus
@@ -277,12 +277,14 @@ class CheckpointManager:
         expired = self._history.with_fate(EXPIRED)
         for entry in expired:
             try:
-                delete_checkpoint(self._path(entry))
+                delete_checkpoint(self._path(entry), durability=durability)
             except CheckpointError as error:
                 logger.warning("%s: could not be deleted: %s", self._path(entry), error)
             else:
                 self._history.forget(entry)
         if expired:
+            if durability == "fsync":  # the history must not forget what may come back
+                default_storage().sync_directory(self._directory)
             self._history.save(durability)
 
     # -- restore ---------------------------------------------------------------------------
@@ -352,7 +354,7 @@ class CheckpointManager:
         found: dict[str, str] = {}
         for path in candidates:
             found.setdefault(os.path.abspath(path), path)
-        storage = LocalStorage()
+        storage = default_storage()
         return [path for path in found.values() if checkpoint_exists(path, storage)]
 
     def _note_step(self) -> None:

@@ -157,7 +157,7 @@ class Saver:
         write_state(directory, CheckpointState(prefix, paths, times), durability=durability)
         for path in surplus:
             try:
-                delete_checkpoint(path)
+                delete_checkpoint(path, durability=durability)
             except OSError as error:
                 logger.warning("%s: could not be deleted: %s", path, error)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from checkpointable.errors import CheckpointError
 from checkpointable.logs import logger
 from checkpointable.management import Path, find_latest, is_whole
-from checkpointable.storage import FileIdentity, LocalStorage
+from checkpointable.storage import FileIdentity, default_storage
 
 __all__ = ["checkpoints_iterator"]
 
@@ -87,7 +87,7 @@ def _look(directory: str) -> tuple[tuple[str, FileIdentity | None] | None, str |
         latest, problem = find_latest(directory)
         if latest is None:
             return None, None  # nothing has been saved yet
-        identity = LocalStorage().identity(f"{latest}.index")
+        identity = default_storage().identity(f"{latest}.index")
         if problem is not None and not is_whole(latest):
             return None, problem
     except CheckpointError as error:  # what is deleted while it is looked at, say

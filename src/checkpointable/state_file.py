@@ -25,7 +25,7 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import LocalStorage, Storage, replace_file
+from checkpointable.storage import Storage, default_storage, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def read_state(
     """
     from google.protobuf import text_format
 
-    storage = storage or LocalStorage()
+    storage = storage or default_storage()
     path = os.path.join(directory, name)
     try:
         file = storage.open(path)
@@ -138,7 +138,7 @@ def write_state(
         message.last_preserved_timestamp = state.last_preserved_timestamp
     text: str = text_format.MessageToString(message)
     replace_file(
-        storage or LocalStorage(), os.path.join(directory, name), text.encode(), durability
+        storage or default_storage(), os.path.join(directory, name), text.encode(), durability
     )
 
 

@@ -321,7 +321,7 @@ def test_what_cannot_be_deleted_is_tried_again(tmp_path, caplog, monkeypatch):
     manager = manager_of(tmp_path, 1)
     save(manager)
 
-    def refuse(path, storage=None):
+    def refuse(path, storage=None, durability="fsync"):
         raise cp.CheckpointPermissionError("cannot delete the file", path=path)
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):

@@ -33,11 +33,11 @@ from checkpointable.errors import (
     CheckpointUnsupportedError,
 )
 from checkpointable.storage import (
-    LocalStorage,
     ReadableFile,
     Storage,
     WritableFile,
     create_temporary,
+    default_storage,
     link_or_copy,
     remove_stale,
 )
@@ -54,7 +54,7 @@ def check_target(
       ValueError: it is the other's own.
       CheckpointIOError: it has a checkpoint, and is not to be overwritten.
     """
-    storage = storage or LocalStorage()
+    storage = storage or default_storage()
     own = storage.identity(index_path(source))
     if own is not None and own == storage.identity(index_path(target)):
         raise ValueError(
@@ -102,7 +102,7 @@ class Publication:
 
     def __enter__(self) -> Publication:
         self._check_free()
-        self._storage.make_directories(self._directory)
+        self._storage.make_directories(self._directory, sync=self._sync)
         remove_stale(self._storage, self._directory, self._is_ours)
         return self
 

@@ -147,7 +147,7 @@ def _open_data(files: Files, storage: Storage) -> list[str]:
 
 
 def _not_found(prefix: str, storage: Storage) -> CheckpointError:
-    if storage.exists(prefix) and not _is_directory(prefix, storage):
+    if storage.exists(prefix) and not storage.is_directory(prefix):
         return CheckpointUnsupportedError(
             "this is one file, not the prefix of a checkpoint's files; if it is a checkpoint of "
             "TensorFlow before 0.12 (V1), it cannot be read yet",
@@ -165,14 +165,6 @@ def _not_found(prefix: str, storage: Storage) -> CheckpointError:
         f"exist); {beside}",
         path=prefix,
     )
-
-
-def _is_directory(path: str, storage: Storage) -> bool:
-    try:
-        storage.list(path)
-    except CheckpointError:
-        return False
-    return True
 
 
 def checkpoints_in(directory: str, storage: Storage) -> list[str]:

@@ -9,7 +9,7 @@ from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.v1 import V1Reader
 from checkpointable.bundle.v1_files import v1_files
 from checkpointable.errors import CheckpointError
-from checkpointable.storage import LocalStorage, Storage
+from checkpointable.storage import Storage, default_storage
 
 __all__ = ["checkpoint_exists", "open_checkpoint"]
 
@@ -25,7 +25,7 @@ def open_checkpoint(
       CheckpointNotFoundError: there is neither; names the checkpoints beside it.
       CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError: as `BundleReader`.
     """
-    storage = storage or LocalStorage()
+    storage = storage or default_storage()
     path = os.fspath(prefix)
     if not storage.exists(index_path(path)) and v1_files(path, storage):
         return V1Reader(path, storage)

@@ -33,7 +33,7 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import LocalStorage, Storage
+from checkpointable.storage import Storage, default_storage
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -82,7 +82,7 @@ class BundleReader:
         damaged: bool = False,
     ) -> None:
         self.prefix = os.fspath(prefix)
-        self._storage = storage or LocalStorage()
+        self._storage = storage or default_storage()
         self._files = open_files(self.prefix, self._storage, damaged=damaged)
         self._index = self._files.index
         self.header = self._index.header

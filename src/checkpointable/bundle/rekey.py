@@ -22,7 +22,7 @@ from checkpointable.bundle.strings import encode_strings
 from checkpointable.bundle.v1 import V1Reader
 from checkpointable.bundle.writer import encode_index
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.storage import LocalStorage, Storage, check_durability
+from checkpointable.storage import Storage, check_durability, default_storage
 
 __all__ = ["rekey_bundle"]
 
@@ -62,7 +62,7 @@ def rekey_bundle(
             "reencode writes it anew",
             path=reader.prefix,
         )
-    storage = storage or LocalStorage()
+    storage = storage or default_storage()
     path = os.fspath(prefix)
     check_target(reader.prefix, path, overwrite=overwrite, storage=storage)
     reader.check(())  # lengths, and what lies between values

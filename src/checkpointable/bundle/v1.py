@@ -30,7 +30,7 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import LocalStorage, ReadableFile, Storage
+from checkpointable.storage import ReadableFile, Storage, default_storage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -93,7 +93,7 @@ class V1Reader(BundleReader):
 
     def __init__(self, prefix: str | os.PathLike[str], storage: Storage | None = None) -> None:
         self.prefix = os.fspath(prefix)
-        storage = storage or LocalStorage()
+        storage = storage or default_storage()
         paths = v1_files(self.prefix, storage)
         if not paths:
             raise CheckpointNotFoundError("there is no such file", path=self.prefix)

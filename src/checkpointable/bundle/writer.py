@@ -12,7 +12,7 @@ from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_fiel
 from checkpointable.bundle.plan import Plan, Planned, Record, plan_layout
 from checkpointable.bundle.table_writer import TableBuilder
 from checkpointable.bundle.values import write_values
-from checkpointable.storage import LocalStorage, Storage, check_durability, replace_file
+from checkpointable.storage import Storage, check_durability, default_storage, replace_file
 
 if TYPE_CHECKING:
     from checkpointable.bundle.values import Progress
@@ -57,7 +57,7 @@ def write_bundle(
     if not os.path.basename(path):
         raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
     plan = plan_layout(records)
-    with Publication(storage or LocalStorage(), path, durability) as publication:
+    with Publication(storage or default_storage(), path, durability) as publication:
         file = publication.create_data(plan.size)
         write_values(file, plan, threads=threads, progress=progress)
         publication.publish(lambda num_shards: _plan_index(plan, num_shards))
@@ -113,4 +113,4 @@ def write_index(
         `BundleReader.raw_entries` give them.
     """
     contents = encode_index(header, entries)
-    replace_file(storage or LocalStorage(), os.fspath(path), contents, durability)
+    replace_file(storage or default_storage(), os.fspath(path), contents, durability)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, NamedTuple
 
 import typer
@@ -13,6 +12,7 @@ from checkpointable.errors import CheckpointError
 from checkpointable.management import checkpoint_prefix
 from checkpointable.reading import load_checkpoint
 from checkpointable.state_file import read_state
+from checkpointable.storage import default_storage
 
 __all__ = ["JsonOption", "PathArgument", "Stored", "named_prefix", "open_checkpoint", "stored"]
 
@@ -60,12 +60,13 @@ def named_prefix(path: str) -> str:
     Of a directory it is the one that the state file names, where `checkpoint_prefix` would
     go back to an older one that is whole: whoever verifies wants to hear of it.
     """
-    if os.path.isdir(path) and not os.path.exists(f"{path}.index"):
+    storage = default_storage()
+    if storage.is_directory(path) and not storage.exists(f"{path}.index"):
         try:
             state = read_state(path)
         except CheckpointError:
             state = None  # `checkpoint_prefix` warns of it
-        if state is not None and os.path.exists(f"{state.model_checkpoint_path}.index"):
+        if state is not None and storage.exists(f"{state.model_checkpoint_path}.index"):
             return state.model_checkpoint_path
     return checkpoint_prefix(path)
 

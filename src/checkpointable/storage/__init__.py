@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from checkpointable.storage.default import default_storage as default_storage
+from checkpointable.storage.default import use_storage as use_storage
 from checkpointable.storage.interface import FileIdentity as FileIdentity
 from checkpointable.storage.interface import ReadableFile as ReadableFile
 from checkpointable.storage.interface import Storage as Storage
@@ -23,9 +25,11 @@ __all__ = [
     "WritableFile",
     "check_durability",
     "create_temporary",
+    "default_storage",
     "link_or_copy",
     "remove_stale",
     "replace_file",
     "temporary_of",
     "temporary_path",
+    "use_storage",
 ]

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
+from checkpointable.errors import CheckpointError
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -163,8 +165,12 @@ class Storage(abc.ABC):
         """Removes a file unless a live writer has it open; tells whether it is gone now."""
 
     @abc.abstractmethod
-    def make_directories(self, directory: str) -> None:
-        """Makes a directory and its parents; content if it exists."""
+    def make_directories(self, directory: str, *, sync: bool = False) -> None:
+        """Makes a directory and its parents; content if it exists.
+
+        Args:
+          sync: those that were made would survive a loss of power when this returns.
+        """
 
     @abc.abstractmethod
     def lock_directory(self, directory: str) -> AbstractContextManager[None]:
@@ -177,3 +183,13 @@ class Storage(abc.ABC):
     def exists(self, path: str) -> bool:
         """Whether anything lies under the name."""
         return self.identity(path) is not None
+
+    def is_directory(self, path: str) -> bool:
+        """Whether a directory lies under the name."""
+        if not self.exists(path):
+            return False
+        try:
+            self.list(path)
+        except CheckpointError:
+            return False
+        return True

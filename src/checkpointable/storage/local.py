@@ -324,11 +324,24 @@ class LocalStorage(Storage):
             return False  # somebody else's; none of our business
         return True
 
-    def make_directories(self, directory: str) -> None:
+    def make_directories(self, directory: str, *, sync: bool = False) -> None:
+        made = directory
+        parents = []  # of those that are not there yet: their names are what is new
+        while sync and made and not os.path.isdir(made):
+            above = os.path.dirname(made.rstrip(os.sep)) or os.curdir
+            if above == made:
+                break
+            parents.append(above)
+            made = above
         try:
             os.makedirs(directory, exist_ok=True)
         except OSError as error:
             raise _error(error, "make the directory", directory) from error
+        for above in parents:
+            self.sync_directory(above)
+
+    def is_directory(self, path: str) -> bool:
+        return os.path.isdir(path)
 
     @contextmanager
     def lock_directory(self, directory: str) -> Iterator[None]:

@@ -1,0 +1,49 @@
+"""Storages that record, fail, stop, lose and dawdle; a suite for storages of others.
+
+For tests: of programs that save, and of storages. `use_storage` puts one in the place of the
+local files. Nothing here is imported by the library itself.
+"""
+
+from __future__ import annotations
+
+from checkpointable.storage import use_storage as use_storage
+from checkpointable.testing.conformance import StorageConformance as StorageConformance
+from checkpointable.testing.crash import Crash as Crash
+from checkpointable.testing.crash import crashes as crashes
+from checkpointable.testing.crash import losses as losses
+from checkpointable.testing.disk import LOST as LOST
+from checkpointable.testing.disk import TORN as TORN
+from checkpointable.testing.disk import Change as Change
+from checkpointable.testing.faulty import Fault as Fault
+from checkpointable.testing.faulty import FaultyStorage as FaultyStorage
+from checkpointable.testing.memory import MemoryStorage as MemoryStorage
+from checkpointable.testing.recording import RecordingStorage as RecordingStorage
+from checkpointable.testing.slow import SlowStorage as SlowStorage
+from checkpointable.testing.stopping import Stopped as Stopped
+from checkpointable.testing.stopping import StoppingStorage as StoppingStorage
+from checkpointable.testing.watched import CHANGES as CHANGES
+from checkpointable.testing.watched import READS as READS
+from checkpointable.testing.watched import Operation as Operation
+from checkpointable.testing.watched import WatchedStorage as WatchedStorage
+
+__all__ = [
+    "CHANGES",
+    "LOST",
+    "READS",
+    "TORN",
+    "Change",
+    "Crash",
+    "Fault",
+    "FaultyStorage",
+    "MemoryStorage",
+    "Operation",
+    "RecordingStorage",
+    "SlowStorage",
+    "Stopped",
+    "StoppingStorage",
+    "StorageConformance",
+    "WatchedStorage",
+    "crashes",
+    "losses",
+    "use_storage",
+]
