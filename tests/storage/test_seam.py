@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "checkpointable"
 HARMLESS = {
     *("PathLike", "fspath", "fsencode", "path", "sep", "curdir", "pardir", "name", "environ"),
     *("basename", "dirname", "join", "split", "splitext", "abspath", "relpath", "isabs"),
-    *("normpath", "cpu_count", "sched_getaffinity", "getpid", "register_at_fork"),
+    *("normpath", "cpu_count", "sched_getaffinity", "getpid", "getcwd", "register_at_fork"),
 }
 # Not files: where standard output goes when its reader has gone.
 ALLOWED = {"cli/app.py": {"devnull", "open", "O_WRONLY", "dup2", "close"}}

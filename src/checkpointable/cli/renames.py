@@ -11,6 +11,7 @@ import typer
 
 from checkpointable.bundle import BundleReader
 from checkpointable.cli.failing import CommandFailedError
+from checkpointable.storage import default_storage
 
 __all__ = [
     "OverwriteOption",
@@ -57,7 +58,7 @@ def parse_renames(arguments: Iterable[str]) -> dict[str, str]:
 
 def check_is_prefix(target: str, reader: BundleReader) -> None:
     """Checks that OUT is no directory, which someone who copies files would write."""
-    if os.path.isdir(target) or not os.path.basename(target):
+    if default_storage().is_directory(target) or not os.path.basename(target):
         example = os.path.join(target, os.path.basename(reader.prefix))
         raise CommandFailedError(f"{target} is a directory: write a prefix, as {example}")
 
