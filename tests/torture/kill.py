@@ -16,7 +16,7 @@ import checkpointable as cp
 from checkpointable.management import list_checkpoints
 
 PROGRAM = Path(__file__).with_name("training.py")
-MOST_SAVES = 8  # before it is killed, …
+MOST_SAVES = 6  # before it is killed, …
 LONGEST = 0.02  # … and seconds after the last of them
 
 
@@ -35,9 +35,18 @@ class Survived(NamedTuple):
     digest: str
 
 
-def start(directory, steps, seed):
+def start(directory, steps, seed, durability):
     return subprocess.Popen(
-        [sys.executable, "-W", "error", str(PROGRAM), str(directory), str(steps), str(seed)],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            str(PROGRAM),
+            str(directory),
+            str(steps),
+            str(seed),
+            durability,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -46,7 +55,7 @@ def start(directory, steps, seed):
 
 def undisturbed(directory, steps, seed):
     """The digest of a training that nobody killed."""
-    process = start(directory, steps, seed)
+    process = start(directory, steps, seed, "flush")
     output, _ = process.communicate()
     assert process.returncode == 0
     return re.search(r"digest (\w+)", output)[1]
@@ -57,7 +66,7 @@ def disturbed(directory, steps, seed, kills, *, after_each=lambda: None):
     chance = random.Random(seed)
     done = resumed = unfinished = 0
     while True:
-        process = start(directory, steps, seed)
+        process = start(directory, steps, seed, chance.choice(["fsync", "flush"]))
         with process:
             line = process.stdout.readline()
             assert line.startswith("from "), line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.torture.kill import check, disturbed, left_over, undisturbed
 
-STEPS = 400
+STEPS = 250
 KILLS = 10
 
 

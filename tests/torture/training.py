@@ -1,9 +1,10 @@
 """A program that trains and saves; run as a process, so that it can be killed.
 
-    python training.py DIRECTORY STEPS SEED
+    python training.py DIRECTORY STEPS SEED DURABILITY
 
 It goes on from the newest whole checkpoint, prints a line once it has, one after each save, and
-at the end a digest of all its weights. The same steps give the same bits, however often it was killed.
+at the end a digest of all its weights. The same steps give the same bits, however often it was
+killed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def digest(program):
     return found.hexdigest()
 
 
-def main(directory, steps, seed):
+def main(directory, steps, seed, durability):
     program = build(int(seed))
     manager = cp.CheckpointManager(program, directory, 2, best=("loss", "min", 1))
     manager.restore_latest_valid().expect_partial()
@@ -75,7 +76,7 @@ def main(directory, steps, seed):
     while int(program.step) < int(steps):
         train_step(program)
         if int(program.step) % EVERY == 0:
-            manager.save(metrics={"loss": program.log["losses"][-1]})
+            manager.save(metrics={"loss": program.log["losses"][-1]}, durability=durability)
             print("saved", int(program.step), flush=True)
     print("digest", digest(program), flush=True)
 
