@@ -24,7 +24,7 @@ BELOW = {
     "adapters.registry": {"errors", "graph"},
     "tracking": {"errors", "graph", "adapters.registry"},
     "adapters": {"errors", "graph", "adapters.registry", "tracking"},
-    "foreign": {"errors", "bundle", "graph", "adapters"},
+    "foreign": {"errors", "storage", "bundle", "graph", "adapters"},
 }
 SLOW = {
     *("tensorflow", "torch", "jax", "jaxlib", "keras", "safetensors"),

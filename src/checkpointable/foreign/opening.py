@@ -8,6 +8,7 @@ import os
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.foreign.arrays import ArrayReader
 from checkpointable.foreign.safetensors import open_safetensors
+from checkpointable.storage import default_storage
 
 __all__ = ["open_foreign"]
 
@@ -25,14 +26,15 @@ def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
       CheckpointCorruptError, CheckpointUnsupportedError: it is one, but cannot be read.
     """
     name: str | bytes = os.fspath(path)
-    if isinstance(name, bytes) or not os.path.isfile(name):
+    storage = default_storage()
+    if isinstance(name, bytes) or not storage.exists(name) or storage.is_directory(name):
         return None
     if name.endswith(_INDEX):
         return _open_sharded(name)
     if name.endswith(".safetensors"):
         return open_safetensors(name)
-    with open(name, "rb") as file:
-        start = file.read(4)
+    with storage.open(name) as file:
+        start = file.read(0, min(4, file.size))
     if start == _ZIP or (start[:1] == _PICKLE and not name.endswith(".index")):
         from checkpointable.foreign.torch_file import open_torch_file
 
@@ -41,12 +43,13 @@ def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
 
 
 def _open_sharded(path: str) -> ArrayReader:
-    with open(path, "rb") as file:
-        try:
-            names = json.load(file)["weight_map"]
-            files = sorted(set(names.values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointCorruptError(f"it is no such index: {error!r}", path=path) from None
+    with default_storage().open(path) as file:
+        contents = file.read(0, file.size)
+    try:
+        names = json.loads(contents)["weight_map"]
+        files = sorted(set(names.values()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointCorruptError(f"it is no such index: {error!r:.200}", path=path) from None
     arrays = {}
     for file_name in files:
         if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign.arrays import ArrayReader
 from checkpointable.graph.value import as_dtype
+from checkpointable.storage import default_storage, replace_file
 
 __all__ = ["open_safetensors", "read_header", "write_safetensors"]
 
@@ -59,11 +58,11 @@ def open_safetensors(path: str) -> ArrayReader:
       CheckpointCorruptError: it is no such file, or damaged.
     """
     _little_endian_only(path)
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with default_storage().open(path) as file:
+        size = file.size
         if size < 8:
             raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = file.map()
     entries, start = read_header(mapped, size, path)
     arrays: dict[str, Array | str] = {}
     for name, (kind, shape, begin, end) in entries.items():
@@ -157,19 +156,9 @@ def write_safetensors(
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name in order:
-                file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+    parts = [memoryview(len(text).to_bytes(8, "little") + text)]
+    parts += [np.ascontiguousarray(arrays[n]).reshape(-1).view(np.uint8).data for n in order]
+    replace_file(default_storage(), path, parts)
 
 
 def _little_endian_only(path: str) -> None:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from checkpointable.errors import CheckpointError
 from checkpointable.storage.interface import ReadableFile, Storage, WritableFile
+
+if TYPE_CHECKING:
+    from checkpointable.storage.interface import Buffer
 
 __all__ = [
     "DURABILITIES",
@@ -88,19 +92,26 @@ def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool
         return
 
 
-def replace_file(storage: Storage, path: str, data: bytes, durability: str = "fsync") -> None:
-    """Gives a small file new contents in one step: readers see the old or the new ones.
+def replace_file(
+    storage: Storage, path: str, data: bytes | Sequence[Buffer], durability: str = "fsync"
+) -> None:
+    """Gives a file new contents in one step: readers see the old or the new ones.
 
     Args:
+      data: the contents, or their parts one after another.
       durability: "fsync" returns when the new contents would survive a loss of power;
         "flush" leaves that to the operating system.
     """
     check_durability(durability)
     directory, name = os.path.split(path)
     remove_stale(storage, directory, lambda final: final == name)
-    file = create_temporary(storage, path, len(data))
+    parts = [data] if isinstance(data, bytes) else data
+    file = create_temporary(storage, path, sum(map(len, parts)))
     try:
-        file.write_at(data, 0)
+        position = 0
+        for part in parts:
+            file.write_at(part, position)
+            position += len(part)
         if durability == "fsync":
             file.sync()
         storage.rename(file.path, path)
