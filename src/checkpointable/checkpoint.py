@@ -174,9 +174,9 @@ class Checkpoint(Checkpointable):
         verify: Verify = True,
     ) -> LoadStatus:
         """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
-        status = self.read(save_path, renames=renames, names=names, prefix=prefix, verify=verify)
-        _ = self.save_counter  # made now, so that a status knows it
-        return status
+        # Made before, so that its value is checked with all others before any is assigned (S25).
+        _ = self.save_counter
+        return self.read(save_path, renames=renames, names=names, prefix=prefix, verify=verify)
 
     def read(
         self,

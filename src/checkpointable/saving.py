@@ -56,8 +56,8 @@ def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = No
 
 def _as_int(number: Any, session: Any) -> int:
     """The value of an int, or of a scalar variable or tensor of any framework."""
-    if hasattr(number, "__index__") and not hasattr(number, "numpy"):
-        return int(number.__index__())
+    if isinstance(number, int | np.integer):
+        return int(number)
     array = _number_in_graph(number, session)
     if array is None:
         array = np.asarray(number.detach() if hasattr(number, "detach") else number)

@@ -65,7 +65,9 @@ class TensorFlowOptimizer(AutoTrackable):
         return self.__dict__["slots"].get((id(variable), name))
 
     def add_slot(self, variable: Any, name: str, contents: Any) -> None:
-        self.__dict__["slots"][id(variable), name] = tf.Variable(contents)
+        # As TensorFlow's own do: a slot that is there, restored maybe, stays as it is.
+        if self.get_slot(variable, name) is None:
+            self.__dict__["slots"][id(variable), name] = tf.Variable(contents)
 
     def _create_or_restore_slot_variable(
         self, slot_variable_position: Any, slot_name: str, variable: Any

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from checkpointable._protobuf import message_classes
-from checkpointable.errors import CheckpointCorruptError
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import GRAPH_KEY
 
@@ -77,7 +77,7 @@ def encode_graph(graph: ObjectGraph) -> bytes:
     messages; a test holds the two equal.
 
     Raises:
-      UnicodeEncodeError: a name that is no valid text (a lone surrogate).
+      CheckpointUnsupportedError: a name that is no valid text (a lone surrogate).
     """
     parts: list[bytes] = []
     for node in graph.nodes:
@@ -116,7 +116,12 @@ def _block(tag: int, content: bytes) -> bytes:
 
 def _text(tag: int, text: str) -> bytes:
     """A string field; proto3 leaves an empty one out."""
-    return _block(tag, text.encode()) if text else b""
+    try:
+        return _block(tag, text.encode()) if text else b""
+    except UnicodeEncodeError as error:
+        raise CheckpointUnsupportedError(
+            f"the name {text!r} cannot be stored as UTF-8: {error.reason}"
+        ) from None
 
 
 def _number(tag: int, number: int) -> bytes:
