@@ -145,15 +145,16 @@ def compare_checkpoints(
     with load_checkpoint(first) as one, load_checkpoint(second) as other:
         result = Comparison(one.prefix, other.prefix)
         places = _places(one, other)
-        total = sum(_size(one, place) for place in places)
-        done = 0
-        for batch in _batches(one, places):
+        sizes = [_size(one, place) for place in places]
+        total, done = sum(sizes), 0
+        for start, stop in _batches(sizes):
+            batch = places[start:stop]
             one.check(p.first for p in batch if p.first and p.second)
             other.check(p.second for p in batch if p.first and p.second)
-            for place in batch:
+            for place, size in zip(batch, sizes[start:stop], strict=True):
                 result.differences.append(_compare(one, other, place, tolerance))
                 if progress is not None and place.first and place.second:
-                    done += _size(one, place)
+                    done += size
                     progress(done, total, place.first)
     _add_candidates(result)
     return result
@@ -292,17 +293,14 @@ def _size(reader: BundleReader, place: _Place) -> int:
     return reader.entry(place.first).size if place.first and place.second else 0
 
 
-def _batches(reader: BundleReader, places: list[_Place]) -> Iterator[list[_Place]]:
-    """The places in portions whose bytes stay in memory from their check to their comparison."""
-    batch: list[_Place] = []
-    size = 0
-    for place in places:
-        batch.append(place)
-        size += _size(reader, place)
-        if size >= _BATCH_SIZE:
-            yield batch
-            batch, size = [], 0
-    yield batch
+def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
+    """Portions, from and to, that stay in memory from their check to their comparison."""
+    start = size = 0
+    for position, more in enumerate(sizes, 1):
+        size += more
+        if size >= _BATCH_SIZE or position == len(sizes):
+            yield start, position
+            start, size = position, 0
 
 
 def _compare(one: BundleReader, other: BundleReader, place: _Place, tolerance: float) -> Difference:
@@ -315,7 +313,7 @@ def _compare(one: BundleReader, other: BundleReader, place: _Place, tolerance: f
     elif first != second:
         entry.verdict = Verdict.MISMATCH
     else:
-        entry.elements = one.entry(place.first).num_elements
+        entry.elements = math.prod(one.shape(place.first))
         a, b = _contents(one, place.first), _contents(other, place.second)
         if a is None or b is None:
             is_equal = one.get_bytes(place.first) == other.get_bytes(place.second)
