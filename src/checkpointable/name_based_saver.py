@@ -152,8 +152,9 @@ class Saver:
         paths = [path for path, _ in self._written if os.path.dirname(path) == directory]
         times = [at for path, at in self._written if os.path.dirname(path) == directory]
         if not self._max_to_keep:
-            # Nothing is managed: only the most recent one is listed (S16).
-            paths, times = paths[-1:], times[-1:]
+            # Nothing is managed: only the most recent one is listed (S16), without the time
+            # by which a manager knows what it may delete.
+            paths, times = paths[-1:], []
         write_state(directory, CheckpointState(prefix, paths, times), durability=durability)
         for path in surplus:
             try:

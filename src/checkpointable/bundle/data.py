@@ -149,8 +149,8 @@ def _open_data(files: Files, storage: Storage) -> list[str]:
 def _not_found(prefix: str, storage: Storage) -> CheckpointError:
     if storage.exists(prefix) and not storage.is_directory(prefix):
         return CheckpointUnsupportedError(
-            "this is one file, not the prefix of a checkpoint's files; if it is a checkpoint of "
-            "TensorFlow before 0.12 (V1), it cannot be read yet",
+            "this is one file, not the prefix of a bundle's files; a checkpoint of TensorFlow "
+            "before 0.12 (V1) is opened by load_checkpoint",
             path=prefix,
         )
     others = checkpoints_in(split_prefix(prefix)[0], storage)

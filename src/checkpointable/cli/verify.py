@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from checkpointable.bundle import BundleReader, Damage
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
@@ -35,7 +36,7 @@ def run(path: PathArgument, json: JsonOption = False) -> None:
     prefix = named_prefix(path)
     values = size = 0
     try:
-        with BundleReader(prefix, damaged=True) as reader:
+        with open_checkpoint(prefix, damaged=True) as reader:
             values = len(reader)
             with progress_bar("verify") as progress:
 
