@@ -106,7 +106,7 @@ class GraphExecutor(Executor):
 
     def __init__(self, graph: Any) -> None:
         self._graph = weakref.ref(graph)
-        self._targets: dict[tuple[int, str], Target] = {}
+        self._targets: dict[tuple[int, str], tuple[weakref.ref[Any], Target]] = {}
 
     @property
     def graph(self) -> Any:
@@ -119,12 +119,20 @@ class GraphExecutor(Executor):
         """The target of an object (and of one of its values, where each has its own)."""
         place = id(obj), attribute
         found = self._targets.get(place)
-        if found is None:
-            with self.building():
-                found = self._targets[place] = make()
-            # An address that is free may become another object's.
-            weakref.finalize(obj, self._targets.pop, place, None)
-        return found  # type: ignore[return-value]
+        if found is not None and found[0]() is obj:
+            return found[1]  # type: ignore[return-value]
+        targets = weakref.ref(self)
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            executor = targets()
+            held = None if executor is None else executor._targets.get(place)
+            if executor is not None and held is not None and held[0] is reference:
+                del executor._targets[place]
+
+        with self.building():
+            made = make()
+        self._targets[place] = weakref.ref(obj, forget), made
+        return made
 
     def building(self) -> Any:
         """A context in which operations are added to the graph, under no condition of others."""
