@@ -9,6 +9,7 @@ import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
+from checkpointable.graph.value import Value
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
@@ -49,7 +50,7 @@ class Checkpoint(Checkpointable):
         for name in objects:
             if hasattr(Checkpoint, name):
                 raise ValueError(f"{name!r} is a name of Checkpoint's own: choose another")
-        self._counter: Variable | None = None
+        self._counter: Any = None
         self._attached: list[tuple[str, Any]] | None = None
         if root is not None:
             root = wrap(root)
@@ -72,8 +73,8 @@ class Checkpoint(Checkpointable):
                     "dependency of that name"
                 )
         counter = None if root is None else _dependency(root, _COUNTER)
-        if isinstance(counter, Variable):
-            self._counter = NoDependency(counter)  # type: ignore[assignment]
+        if _can_count(counter):
+            self._counter = NoDependency(counter)
 
     @property
     def save_counter(self) -> Variable:
@@ -87,7 +88,7 @@ class Checkpoint(Checkpointable):
             else:
                 counter = self._attached_counter()
             # NoDependency: it has its name already.
-            self._counter = NoDependency(counter)  # type: ignore[assignment]
+            self._counter = NoDependency(counter)
         counter_made: Variable = self.__dict__["_counter"]
         return counter_made
 
@@ -209,6 +210,16 @@ class Checkpoint(Checkpointable):
         """
         _ = self.save_counter
         return plan_objects(self._target, save_path, attached=self._extra(), renames=renames)
+
+
+def _can_count(counter: Any) -> bool:
+    """Whether something that a root has under the counter's name is one, of any framework."""
+    adapter = adapter_of(counter)
+    if adapter is None or not hasattr(counter, "assign_add"):
+        return False
+    values = adapter.values(counter).values()
+    # A variable of a graph would need a session to be counted up.
+    return not any(isinstance(value, Value) and value.executor is not None for value in values)
 
 
 def _dependency(obj: Any, name: str) -> Any | None:

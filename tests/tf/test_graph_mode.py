@@ -24,7 +24,9 @@ def saved(tmp_path, resource):
     """A trained program's checkpoint, and its values."""
     with graph_and_session() as (_, session):
         net, optimizer = trained(session, resource=resource)
-        path = cp.Checkpoint(net=net, optimizer=optimizer).save(f"{tmp_path}/saved", session=session)
+        path = cp.Checkpoint(net=net, optimizer=optimizer).save(
+            f"{tmp_path}/saved", session=session
+        )
         return path, values(session, net, optimizer)
 
 

@@ -31,7 +31,12 @@ __all__ = ["Position", "SlotPosition", "note_restored", "record_of", "restore_ui
 class TrackableRecord(ObjectRecord):
     """What restores note on a TensorFlow object; what waits is noted with TensorFlow too."""
 
-    __slots__ = ()
+    __slots__ = ("known_uid",)
+
+    def __init__(self, owner: Any = None) -> None:
+        super().__init__(owner)
+        # TensorFlow's number of the restore that is known to have set the value.
+        self.known_uid = -1
 
     def waits(self, local_name: str) -> None:
         """Puts positions where TensorFlow looks for them."""
@@ -51,10 +56,28 @@ def _record(owner: weakref.ref[Any]) -> TrackableRecord:
     return record
 
 
-record_of = Beside(_record).of
+_records = Beside(_record)
+
+
+def record_of(obj: Any) -> TrackableRecord:
+    """The record of a TensorFlow object."""
+    record = _records.of(obj)
+    uid = getattr(obj, "_self_update_uid", -1)
+    if uid > record.known_uid:
+        record.known_uid = uid
+        if uid not in _own:  # a restore of TensorFlow's own
+            record.sources[VARIABLE_VALUE_KEY] = _between(uid), -1
+    return record
+
 
 # Our restores and TensorFlow's are counted apart, but of both together the last wins (S24).
 _uids: dict[int, int] = {}
+_own: set[int] = set()
+
+
+def _between(uid: int) -> Any:
+    """A number for a restore of TensorFlow's, among those of ours: later than the one before."""
+    return max((own for own, theirs in _uids.items() if theirs < uid), default=0) + 0.5
 
 
 def restore_uid(uid: int) -> int:
@@ -62,6 +85,7 @@ def restore_uid(uid: int) -> int:
     known = _uids.get(uid)
     if known is None:
         known = _uids[uid] = ops.uid()
+        _own.add(known)
     return known
 
 
@@ -69,6 +93,7 @@ def note_restored(trackable: Any, uid: int) -> None:
     """Notes for TensorFlow that a restore has set the value of `trackable`."""
     trackable._maybe_initialize_trackable()
     trackable._update_uid = max(trackable._update_uid, restore_uid(uid))
+    record_of(trackable)
 
 
 class Position:

@@ -24,7 +24,7 @@ from checkpointable.adapters.tensorflow.in_graph import (
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
 from checkpointable.adapters.tensorflow.tensors import offered
 from checkpointable.adapters.tensorflow.together import Group, eager_values
-from checkpointable.adapters.tensorflow.variables import VariableValue
+from checkpointable.adapters.tensorflow.variables import PlannedValue, VariableValue
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, resolve_pending
 from checkpointable.graph.value import Value
 
@@ -92,9 +92,9 @@ class TrackableAdapter(Adapter):
         if isinstance(obj, PythonState):
             return {PYTHON_STATE: Value("string", (), obj.serialize, obj.deserialize)}
         if self._is_keras_variable:
-            # What holds its value; None until the end of a stateless scope.
             held = obj._value
-            return {} if held is None else {VARIABLE_VALUE_KEY: _variable_value(held, obj)}
+            value = PlannedValue(obj) if held is None else _variable_value(held, obj)
+            return {VARIABLE_VALUE_KEY: value}
         if is_distributed(obj):
             return {VARIABLE_VALUE_KEY: mirrored_value(obj, obj)}
         if isinstance(obj, RefVariable):

@@ -20,7 +20,7 @@ from checkpointable.adapters.tensorflow.eager import (
 from checkpointable.adapters.tensorflow.partitioned import part_of
 from checkpointable.graph.value import Value
 
-__all__ = ["VariableValue", "assign"]
+__all__ = ["PlannedValue", "VariableValue", "assign"]
 
 
 class VariableValue(Value):
@@ -48,7 +48,11 @@ class VariableValue(Value):
         if not context.executing_eagerly():
             with ops.init_scope():
                 return self.read()
-        return to_array(gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype))
+        read = gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+        # What was never assigned reads as empty.
+        if self.shape is not None and 0 not in self.shape and not read.shape.num_elements():
+            raise ValueError(f"the variable {variable.name!r} is not initialized")
+        return to_array(read)
 
     def write(self, contents: Any) -> None:
         if context.executing_eagerly():
@@ -59,6 +63,32 @@ class VariableValue(Value):
 
     def settle(self, uid: int) -> None:
         note_restored(self._trackable, uid)
+
+
+class PlannedValue(Value):
+    """The value of a Keras variable that is to be made at the end of a symbolic call.
+
+    Until then it has an initializer. What is restored takes the initializer's place.
+    """
+
+    __slots__ = ("_variable",)
+
+    absent = True
+
+    def __init__(self, variable: Any) -> None:
+        self.dtype = numpy_dtype(variable.dtype)
+        self.shape = tuple(variable.shape)
+        self.memory = None
+        self._variable = variable
+
+    def read(self) -> Any:
+        raise ValueError(f"the variable {self._variable.path!r} is not initialized")
+
+    def write(self, contents: Any) -> None:
+        self._variable._initializer = lambda *_, **__: to_tensor(contents)
+
+    def settle(self, uid: int) -> None:
+        note_restored(self._variable, uid)
 
 
 def assign(variable: Any, tensor: Any) -> None:

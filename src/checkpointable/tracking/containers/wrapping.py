@@ -9,7 +9,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.tracking.base import NoDependency
 from checkpointable.tracking.containers.dicts import Dict, TrackedOrderedDict
 from checkpointable.tracking.containers.lists import List
-from checkpointable.tracking.containers.tuples import TrackedTuple, tracked_tuple_type
+from checkpointable.tracking.containers.tuples import tracked_tuple_type
 
 __all__ = ["wrap_container"]
 
@@ -27,7 +27,7 @@ def wrap_container(value: Any, _wrapping: dict[int, Any] | None = None) -> Any:
         form = Dict
     elif cls is OrderedDict:
         form = TrackedOrderedDict
-    elif isinstance(value, tuple) and not isinstance(value, TrackedTuple):
+    elif isinstance(value, tuple) and adapter_of(value) is None:
         return _wrap_tuple(value, _wrapping)
     else:
         return value
