@@ -73,6 +73,20 @@ class TensorFlow:
         return {name: variable.numpy() for name, variable in self._variables.items()}
 
 
+class OursTensorFlow(TensorFlow):
+    """TensorFlow's own variables, saved by us."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        super().__init__(arrays)
+        self._ours = cp.Checkpoint(**self._variables)
+
+    def save(self, directory: Path) -> None:
+        self._ours.write(directory / "ours", durability="flush")
+
+    def restore(self, directory: Path) -> None:
+        self._ours.read(directory / "ours").assert_consumed()
+
+
 class Safetensors:
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = {name: array.copy() for name, array in arrays.items()}
@@ -130,6 +144,7 @@ OURS, SYNCED = "ours", "ours, synced"
 LIBRARIES: dict[str, type[Library]] = {
     OURS: Ours,
     SYNCED: OursSynced,
+    "ours, tf.Variable": OursTensorFlow,
     "TensorFlow": TensorFlow,
     "safetensors, NumPy": Safetensors,
     "safetensors, PyTorch": SafetensorsTorch,
