@@ -4,7 +4,8 @@ The state file lists the checkpoints that are kept, and is TensorFlow's; it has 
 metrics, nor for who wrote a checkpoint. Those stand here:
 
     {"version": 1, "last_preserved_timestamp": 1700000000.1, "checkpoints": [
-      {"path": "ckpt-3", "timestamp": 1700000000.5, "fate": "kept", "metrics": {"loss": 0.5}}]}
+      {"path": "ckpt-3", "timestamp": 1700000000.5, "fate": "kept", "metrics": {"loss": 0.5}}],
+      "crc32c": "8ba1f0b4"}
 
 Paths are relative to the directory, oldest first. A checkpoint is "kept" as long as the manager
 may still delete it, "preserved" once it never will, "expired" from the moment it decided to.
@@ -18,6 +19,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from checkpointable.bundle.checksum import crc32c
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import read_state, relative_path
@@ -31,6 +33,7 @@ PRESERVED = "preserved"
 EXPIRED = "expired"
 
 _VERSION = 1
+_CHECKSUM = "crc32c"  # of the rest
 _MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -108,6 +111,7 @@ class History:
                 "last_preserved_timestamp": self.last_preserved,
                 "checkpoints": written,
             }
+            contents[_CHECKSUM] = _checksum(contents)
             text = json.dumps(contents, indent=1) + "\n"
             path = os.path.join(self._directory, HISTORY_FILE_NAME)
             replace_file(self._storage, path, text.encode(), durability)
@@ -190,6 +194,9 @@ class History:
                 contents = json.loads(file.read(0, file.size).decode())
             if not isinstance(contents, dict) or contents.get("version") != _VERSION:
                 raise ValueError(f"it is not of version {_VERSION}")
+            stored = contents.pop(_CHECKSUM, None)
+            if stored is not None and stored != _checksum(contents):
+                raise ValueError("its checksum does not hold")
         except CheckpointNotFoundError:
             return None
         except (CheckpointError, ValueError, RecursionError) as error:
@@ -201,6 +208,10 @@ class History:
             )
             return None
         return contents
+
+
+def _checksum(contents: dict[str, Any]) -> str:
+    return f"{crc32c(json.dumps(contents, indent=1).encode()):08x}"
 
 
 def _entries(contents: dict[str, Any]) -> list[Written]:

@@ -7,7 +7,9 @@ TensorFlow's text format, both ways:
     all_model_checkpoint_paths: "ckpt-2"
     all_model_checkpoint_timestamps: 1700000000.5
     last_preserved_timestamp: 1700000000.1
+    # crc32c 8ba1f0b4 of the lines above
 
+The last line is ours: a comment, which TensorFlow passes over; a file without it is read too.
 Source: tensorflow/python/training/checkpoint_state.proto. Paths are relative to the directory,
 so that it can be moved; absolute ones are read as they stand.
 """
@@ -16,10 +18,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from checkpointable._protobuf import message_classes
+from checkpointable.bundle.checksum import crc32c
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointNotFoundError,
@@ -35,6 +39,7 @@ __all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "relative_path", 
 STATE_FILE_NAME = "checkpoint"
 # A line a checkpoint: more than this is no state file, and is not read into memory.
 _MOST_BYTES = 64 * 1024 * 1024
+_CHECKSUM = re.compile(rb"^# crc32c ([0-9a-f]{8}) of the lines above\n?\Z", re.MULTILINE)
 
 
 @dataclass
@@ -91,6 +96,7 @@ def read_state(
         if file.size > _MOST_BYTES:
             raise CheckpointCorruptError(f"no state file: it has {file.size} bytes", path=path)
         data = file.read(0, file.size)
+    _check_sum(data, path)
     message = _message_class()()
     try:
         text_format.Parse(data.decode(), message, allow_unknown_field=True)
@@ -136,10 +142,20 @@ def write_state(
     message.all_model_checkpoint_timestamps.extend(state.all_model_checkpoint_timestamps)
     if state.last_preserved_timestamp is not None:
         message.last_preserved_timestamp = state.last_preserved_timestamp
-    text: str = text_format.MessageToString(message)
-    replace_file(
-        storage or default_storage(), os.path.join(directory, name), text.encode(), durability
-    )
+    data: bytes = text_format.MessageToString(message).encode()
+    data += b"# crc32c %08x of the lines above\n" % crc32c(data)
+    replace_file(storage or default_storage(), os.path.join(directory, name), data, durability)
+
+
+def _check_sum(data: bytes, path: str) -> None:
+    found = _CHECKSUM.search(data)
+    if found is not None and int(found[1], 16) != crc32c(data[: found.start()]):
+        raise CheckpointCorruptError(
+            "the state file is not as it was written: its checksum does not hold. (If you changed "
+            "it by hand, remove its last line, too.)",
+            path=path,
+            offset=0,
+        )
 
 
 def _check_text(path: str, state_file: str) -> None:

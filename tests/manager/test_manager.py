@@ -470,6 +470,7 @@ def test_the_history_is_plain_json(tmp_path, clock):
     manager = manager_of(tmp_path, 2)
     save(manager, metrics={"loss": 0.5})
     contents = json.loads((tmp_path / HISTORY_FILE_NAME).read_text("utf-8"))
+    assert len(contents.pop("crc32c")) == 8
     assert contents == {
         "version": 1,
         "last_preserved_timestamp": clock.time - 1,

@@ -141,6 +141,13 @@ class MemoryStorage(Storage):
             self._files[path] = file
             self.make_durable()
 
+    def flip(self, path: str, offset: int, bit: int) -> None:
+        """Changes one bit of a file, as a disk may: name, size and time stay what they are."""
+        with self._lock:
+            file = self._files[os.path.abspath(path)]
+            file.contents[offset] ^= 1 << bit
+            file.durable = bytearray(file.contents)
+
     # -- Storage ---------------------------------------------------------------------------
 
     def create(self, path: str, size: int) -> WritableFile:
