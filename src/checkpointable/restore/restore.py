@@ -119,6 +119,8 @@ class Restore:
                     )
 
     def _is_prefix(self, key: str) -> bool:
+        if "/.ATTRIBUTES/" not in key:
+            return False
         keys = self.reader.keys()
         position = bisect.bisect_left(keys, key)
         return position < len(keys) and keys[position].startswith(key)

@@ -215,6 +215,14 @@ class _LocalReadableFile(ReadableFile):
         return data
 
     def map(self) -> memoryview:
+        # A file that is cut short in place, under its old name and inode, takes pages away from
+        # the map, and touching those ends the process. What is left is a race with whoever cuts.
+        if self._fd >= 0 and os.fstat(self._fd).st_size < self.size:
+            raise CheckpointCorruptError(
+                f"the file is shorter than its {self.size} bytes of a moment ago: it was "
+                "overwritten in place",
+                path=self.path,
+            )
         with self._map_lock:
             if self._view is None:
                 self._view = memoryview(b"") if self.size == 0 else self._map()
