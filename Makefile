@@ -35,6 +35,10 @@ demo: $(VENV)/.installed ## train, be killed, resume, end as if nothing had happ
 test: $(VENV)/.installed-test ## all tests (pass more options by ARGS=…)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+.PHONY: torture
+torture: $(VENV)/.installed-test ## crashes, kills, flipped bits, mutated inputs (TORTURE_MINUTES=20)
+	@$(BIN)/python -m tests.torture $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.installed-lint ## ruff (rules, then format) and mypy
 	$(BIN)/ruff check

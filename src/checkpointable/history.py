@@ -223,7 +223,9 @@ def _entries(contents: dict[str, Any]) -> list[Written]:
             continue
         path, timestamp = item.get("path"), _number(item.get("timestamp"))
         fate, metrics = item.get("fate", KEPT), item.get("metrics")
-        if isinstance(path, str) and timestamp is not None and fate in {KEPT, PRESERVED, EXPIRED}:
+        if not isinstance(fate, str) or fate not in {KEPT, PRESERVED, EXPIRED}:
+            continue
+        if isinstance(path, str) and timestamp is not None:
             items = metrics.items() if isinstance(metrics, dict) else ()
             numbers = {
                 name: number for name, value in items if (number := _float(value)) is not None

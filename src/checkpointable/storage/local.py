@@ -226,17 +226,22 @@ class _LocalReadableFile(ReadableFile):
         with self._map_lock:
             if self._view is None:
                 self._view = memoryview(b"") if self.size == 0 else self._map()
+            elif self._fd >= 0 and os.fstat(self._fd).st_size < self.size:
+                raise self._shorter()  # to read beyond the end would end the process
             return self._view
 
     def _map(self) -> memoryview:
         try:
             return memoryview(mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ))
         except ValueError as error:  # the file became shorter than it was when opened
-            raise CheckpointCorruptError(
-                f"the file is shorter than its {self.size} bytes of a moment ago", path=self.path
-            ) from error
+            raise self._shorter() from error
         except OSError as error:
             raise _error(error, "map the file", self.path) from error
+
+    def _shorter(self) -> CheckpointCorruptError:
+        return CheckpointCorruptError(
+            f"the file is shorter than its {self.size} bytes of a moment ago", path=self.path
+        )
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

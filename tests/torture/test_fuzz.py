@@ -1,0 +1,45 @@
+"""Mutated inputs are read or refused by an error of ours, with nothing changed."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.torture.fuzz import TARGETS, Fuzz
+
+INPUTS = 60
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    return Fuzz()
+
+
+def test_what_is_not_changed_is_read(fuzz):
+    from checkpointable.storage import use_storage
+
+    with use_storage(fuzz.good.copy()) as fuzz.disk:
+        assert fuzz.read_bundle() == 0
+        assert fuzz.read_directory() == 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_mutations(target, fuzz, caplog):
+    caplog.set_level(logging.CRITICAL)
+    refused = sum(bool(fuzz.once(target, seed)) for seed in range(INPUTS))
+    print(target, INPUTS, "inputs,", refused, "refused")
+    assert refused > INPUTS / 3 or target == "of_history"
+
+
+# -- what was found, and is repaired ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "seed"),
+    [
+        ("of_history", 160),  # a fate that is a list: TypeError from a manager's constructor
+    ],
+)
+def test_inputs_that_were_too_much_once(target, seed, fuzz):
+    fuzz.once(target, seed)
