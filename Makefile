@@ -39,6 +39,23 @@ test: $(VENV)/.installed-test ## all tests (pass more options by ARGS=…)
 torture: $(VENV)/.installed-test ## crashes, kills, flipped bits, mutated inputs (TORTURE_MINUTES=20)
 	@$(BIN)/python -m tests.torture $(ARGS)
 
+# TensorFlow pins NumPy, protobuf and ml_dtypes, so each version has an environment of its own,
+# with what the tests of TensorFlow's objects need and nothing else.
+TENSORFLOW_VERSIONS ?= 2.16 2.18
+
+$(VENV)-tensorflow-%/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --editable . \
+	  'tensorflow-cpu==$*.*' pytest pytest-timeout pytest-xdist hypothesis filelock psutil
+	@touch $@
+
+.PHONY: test-tensorflow-versions
+test-tensorflow-versions: $(TENSORFLOW_VERSIONS:%=$(VENV)-tensorflow-%/.installed) ## TensorFlow's objects with older TensorFlows
+	@set -e; for version in $(TENSORFLOW_VERSIONS); do \
+	  echo "TensorFlow $$version"; \
+	  $(VENV)-tensorflow-$$version/bin/python -m pytest -n $(WORKERS) $(or $(ARGS),tests/tf); \
+	done
+
 .PHONY: lint
 lint: $(VENV)/.installed-lint ## ruff (rules, then format) and mypy
 	$(BIN)/ruff check

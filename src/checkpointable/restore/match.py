@@ -247,7 +247,7 @@ class _Matcher:
                 self._holders[place] = node_id
                 key = attribute.checkpoint_key
                 value = made if isinstance(made, Value) else made(key)
-                if value.parts is None and key in self.restore.reader:
+                if value.parts is None and key not in self.restore.stored_as_several:
                     self._assign(Assignment(node_id, attribute.name, key, record, value))
                     continue
                 parts = list(stored_values(key, value))

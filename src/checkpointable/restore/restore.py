@@ -61,6 +61,7 @@ class Restore:
       fingerprint: equal for two checkpoints only if their graphs are equal.
       consumed: (node, attribute) of every value that found its object.
       conflicts: the refused claims (S23).
+      stored_as_several: keys of values that have no entry of their own: others begin with them.
       value_count: how many values the checkpoint has.
       slots_of_variable, slots_of_optimizer: the slots by the node of either.
     """
@@ -87,6 +88,7 @@ class Restore:
         self._expect_partial = _Flag()
         self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
         self._recorded: list[Assignment] = []
+        self.stored_as_several: set[str] = set()
         self._check_keys()
         weakref.finalize(
             self,
@@ -110,7 +112,9 @@ class Restore:
                 if attribute.checkpoint_key in self.reader:
                     continue
                 # A value that TensorFlow stores as several has keys that begin with its own.
-                if not self._is_prefix(attribute.checkpoint_key):
+                if self._is_prefix(attribute.checkpoint_key):
+                    self.stored_as_several.add(attribute.checkpoint_key)
+                else:
                     raise CheckpointCorruptError(
                         f"the object graph names this key (value {attribute.name!r} of node "
                         f"{node_id}), but the index has no such entry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.value import ANY, STRING, VARIANT, Value
@@ -33,21 +33,25 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
             plain.append((key, value))
     how = "stream" if verify == "stream" else False
     for batch in in_batches(reader, plain):
-        targets = [(key, aligned_empty(reader.shape(key), value.dtype)) for key, value in batch]
+        targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
         reader.read_into(targets, verify=how)  # type: ignore[arg-type]
-        for (_, value), (_, array) in zip(batch, targets, strict=True):
+        for (_, value, _), (_, array) in zip(batch, targets, strict=True):
             value.write(array)
 
 
 def in_batches(
     reader: Reader, values: Iterable[tuple[str, Value]]
-) -> Iterator[list[tuple[str, Value]]]:
-    """The values in groups of not much more than can well be in memory twice."""
-    batch: list[tuple[str, Value]] = []
+) -> Iterator[list[tuple[str, Value, tuple[int, ...]]]]:
+    """The values, and the stored shapes, in groups that can well be in memory twice."""
+    batch: list[tuple[str, Value, tuple[int, ...]]] = []
     size = 0
     for key, value in values:
-        batch.append((key, value))
-        size += value.dtype.itemsize * math.prod(reader.shape(key))
+        shape = value.shape
+        if shape is None or None in shape:  # what is known fits, or we would not be here
+            shape = reader.shape(key)
+        known = cast("tuple[int, ...]", shape)
+        batch.append((key, value, known))
+        size += value.dtype.itemsize * math.prod(known)
         if size >= _BATCH_SIZE:
             yield batch
             batch, size = [], 0

@@ -57,11 +57,13 @@ def _record(owner: weakref.ref[Any]) -> TrackableRecord:
 
 
 _records = Beside(_record)
+_kept = _records._kept
 
 
 def record_of(obj: Any) -> TrackableRecord:
     """The record of a TensorFlow object."""
-    record = _records.of(obj)
+    kept = _kept.get(id(obj))
+    record = kept[1] if kept is not None and kept[0]() is obj else _records.of(obj)
     uid = getattr(obj, "_self_update_uid", -1)
     if uid > record.known_uid:
         record.known_uid = uid
@@ -91,9 +93,10 @@ def restore_uid(uid: int) -> int:
 
 def note_restored(trackable: Any, uid: int) -> None:
     """Notes for TensorFlow that a restore has set the value of `trackable`."""
-    trackable._maybe_initialize_trackable()
-    trackable._update_uid = max(trackable._update_uid, restore_uid(uid))
-    record_of(trackable)
+    number = _uids.get(uid) or restore_uid(uid)
+    if not hasattr(trackable, "_self_unconditional_checkpoint_dependencies"):
+        trackable._maybe_initialize_trackable()
+    trackable._update_uid = max(trackable._update_uid, number)
 
 
 class Position:

@@ -14,7 +14,7 @@ from checkpointable.adapters.tensorflow.eager import numpy_dtype, shape_of, to_t
 from checkpointable.adapters.tensorflow.variables import VariableValue, assign
 from checkpointable.graph.value import STRING, Value
 
-__all__ = ["MirroredValue", "is_distributed", "mirrored_value"]
+__all__ = ["MirroredValue", "is_distributed", "is_distributed_type", "mirrored_value"]
 
 _DISTRIBUTED = (DistributedVariable, AggregatingVariable, CachingVariable, ShardedVariableMixin)
 
@@ -22,6 +22,11 @@ _DISTRIBUTED = (DistributedVariable, AggregatingVariable, CachingVariable, Shard
 def is_distributed(variable: Any) -> bool:
     """Whether a variable has a copy or a part on each replica."""
     return isinstance(variable, _DISTRIBUTED)
+
+
+def is_distributed_type(cls: type) -> bool:
+    """Whether that is so of the variables of a type."""
+    return issubclass(cls, _DISTRIBUTED)
 
 
 def mirrored_value(variable: Any, trackable: Any) -> Value:

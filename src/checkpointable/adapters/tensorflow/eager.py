@@ -38,7 +38,8 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
 
 def shape_of(shape: TensorShape) -> tuple[int | None, ...] | None:
     """The sizes, None for one that is not known; None if their number is not known."""
-    return None if shape.rank is None else tuple(shape.as_list())
+    sizes: tuple[int | None, ...] | None = shape._dims  # `as_list` takes ten times as long
+    return sizes
 
 
 def to_array(tensor: Any) -> Any:

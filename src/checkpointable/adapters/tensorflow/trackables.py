@@ -14,7 +14,11 @@ from tensorflow.python.trackable.python_state import PYTHON_STATE, PythonState
 
 from checkpointable.adapters.tensorflow import mixed
 from checkpointable.adapters.tensorflow.deferred import record_of
-from checkpointable.adapters.tensorflow.distributed import is_distributed, mirrored_value
+from checkpointable.adapters.tensorflow.distributed import (
+    is_distributed,
+    is_distributed_type,
+    mirrored_value,
+)
 from checkpointable.adapters.tensorflow.in_graph import (
     graph_of,
     initializer_value,
@@ -46,6 +50,7 @@ class TrackableAdapter(Adapter):
         self._may_hold_ours = mixed.may_hold_ours(cls)
         self._is_variable = (
             issubclass(cls, BaseResourceVariable)
+            and not is_distributed_type(cls)
             and cls._serialize_to_tensors is BaseResourceVariable._serialize_to_tensors  # type: ignore[attr-defined]
         )
         self._is_keras_variable = any(
@@ -58,6 +63,8 @@ class TrackableAdapter(Adapter):
         if self._has_plain_children and not getattr(
             obj, "_self_unconditional_checkpoint_dependencies", None
         ):
+            if not self._may_hold_ours:
+                return ()
             found: Mapping[str, Any] = {}
         else:
             obj._maybe_initialize_trackable()
@@ -88,7 +95,10 @@ class TrackableAdapter(Adapter):
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         if self._is_variable:
-            return {VARIABLE_VALUE_KEY: _variable_value(obj, obj)}
+            in_graph = obj._in_graph_mode
+            return {
+                VARIABLE_VALUE_KEY: variable_in_graph(obj) if in_graph else VariableValue(obj, obj)
+            }
         if isinstance(obj, PythonState):
             return {PYTHON_STATE: Value("string", (), obj.serialize, obj.deserialize)}
         if self._is_keras_variable:
@@ -111,6 +121,9 @@ class TrackableAdapter(Adapter):
         return OptimizerSlots(obj) if self._has_slots else None
 
     def full_name(self, obj: Any) -> str:
+        if self._is_variable and obj._save_slice_info is None:
+            name: str = obj._shared_name
+            return name
         return get_full_name(obj) or ""
 
     def initializable(self, obj: Any) -> Value | None:

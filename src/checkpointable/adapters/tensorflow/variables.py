@@ -49,10 +49,11 @@ class VariableValue(Value):
             with ops.init_scope():
                 return self.read()
         read = gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+        contents = to_array(read)
         # What was never assigned reads as empty.
-        if self.shape is not None and 0 not in self.shape and not read.shape.num_elements():
+        if self.shape and contents.shape != self.shape and not variable.is_initialized():
             raise ValueError(f"the variable {variable.name!r} is not initialized")
-        return to_array(read)
+        return contents
 
     def write(self, contents: Any) -> None:
         if context.executing_eagerly():
