@@ -138,6 +138,20 @@ def test_many_values_that_cannot_be_told_apart():
         pytest.param(
             [("a", "b"), ("b", "c")], [], ["a", "b", "c"], {}, id="taken at the end of a row"
         ),
+        pytest.param(
+            [("0/a", "a/0/a"), ("0/c/b", "a/0/c")],
+            [],
+            ["0", "0/a", "0/c", "0/c/b", "0/c/a"],
+            {"0": "a/0"},
+            id="taken by what another brings",
+        ),
+        pytest.param(
+            [("a/k", "x/k"), ("b/k", "a/k")],
+            [],
+            ["a", "a/k", "b", "b/k"],
+            {"a": "x", "b": "a"},
+            id="left by what is above",
+        ),
         pytest.param([], ["a"], ["a"], {}, id="nothing"),
     ],
 )

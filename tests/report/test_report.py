@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
@@ -226,6 +226,7 @@ def build(tree):
 
 @settings(max_examples=60)
 @given(st.dictionaries(NAMES, TREES, min_size=1), st.dictionaries(NAMES, TREES, min_size=1))
+@example({"0": {"a": 1, "c": {"a": 2, "b": 1}}}, {"a": {"a": 1, "0": {"c": 1, "a": 1}}})
 def test_suggestions_can_be_done_and_only_help(tmp_path_factory, saved, program):
     directory = tmp_path_factory.mktemp("report")
     path = cp.CheckpointableSaver(build(saved)).save(directory / "ck", durability="flush")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.value import Value
 from checkpointable.report.counterparts import (
     SLOT_MARK,
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Conflict, Mismatch, Restore
 
-__all__ = ["State", "build_report"]
+__all__ = ["TAKEN", "State", "build_report", "taken_paths"]
 
 _SHIFTED = "matched by position, may have shifted"
+
+
+TAKEN = "its value went to another object, which was there before"
+
+
+def taken_paths(restore: Restore) -> frozenset[str]:
+    """The paths of the checkpoint's values that have found an object."""
+    return frozenset(restore.paths[node_id] for node_id, _ in restore.consumed)
 
 
 class State(NamedTuple):
@@ -67,6 +76,7 @@ class _Builder:
             for attribute in restore.graph.nodes[node_id].attributes
         }
         self._shown: set[tuple[int, str]] = set()
+        self._taken = taken_paths(restore)
         self._claims = {conflict.claimed_by: conflict.what for conflict in state.conflicts}
 
     def build(self) -> Report:
@@ -109,6 +119,8 @@ class _Builder:
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
         entry.note = self._claims.get(path, "")
+        if entry.outcome is Outcome.MISSING and path in self._taken:
+            entry.outcome, entry.note = Outcome.AMBIGUOUS, TAKEN
         self.report.entries.append(entry)
 
     def _add_stored(self, entry: ReportEntry, node_id: int) -> None:
@@ -164,7 +176,12 @@ class _Builder:
         ]
         settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
         taken = map(self.restore.paths.__getitem__, range(len(self.restore.graph.nodes)))
-        self.report.renames = suggest_renames(pairs, settled, taken if pairs else ())
+        renames = suggest_renames(pairs, settled, taken if pairs else ())
+        try:
+            rename_graph(self.restore.graph, renames)
+        except ValueError:  # of an object with several paths, perhaps
+            return
+        self.report.renames = renames
 
     @staticmethod
     def _guess(entry: ReportEntry, found: Candidates) -> Guess | None:

@@ -272,15 +272,45 @@ def _accept(
     }
     # A place that is taken must be left by another; which may turn out to stay.
     while True:
-        refused = [
-            old
-            for old, new in accepted.items()
-            if new in occupied and new not in accepted and new not in kept
-        ]
+        moves = _Moves({**kept, **accepted}, occupied)
+        refused = [old for old, new in accepted.items() if moves.collides(old, new)]
         if not refused:
             return accepted
         for old in refused:
             del accepted[old]
+
+
+class _Moves:
+    """Renames, all applied at once to paths that are taken."""
+
+    def __init__(self, renames: Mapping[str, str], occupied: Collection[str]) -> None:
+        self._renames = renames
+        self._occupied = occupied
+        self._sources: dict[str, list[str]] = defaultdict(list)
+        for old, new in renames.items():
+            self._sources[new].append(old)
+
+    def collides(self, old: str, new: str) -> bool:
+        """Whether something else than `old` comes to be, or stays, at `new`."""
+        if new != old and new in self._occupied and self._mover(new) is None:
+            return True
+        for above in _and_above(new):
+            for source in self._sources.get(above, ()):
+                other = source + new[len(above) :]
+                if other != old and other in self._occupied and self._mover(other) == source:
+                    return True
+        return False
+
+    def _mover(self, path: str) -> str | None:
+        """The rename, by its source, that moves what is at `path`."""
+        return next((above for above in _and_above(path) if above in self._renames), None)
+
+
+def _and_above(path: str) -> Iterator[str]:
+    """The path and those that lead to it, from the longest."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _holds_any(path: str, sorted_paths: list[str]) -> bool:
