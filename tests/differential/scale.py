@@ -10,3 +10,6 @@ import os
 FACTOR = int(os.environ.get("CHECKPOINTABLE_EXAMPLES", "1"))
 SEED = int(os.environ.get("CHECKPOINTABLE_SEED", "0"))
 EXAMPLES = 55 * FACTOR
+
+# Seconds a test, over the usual: what fails is made small first, which takes up to 300.
+TIMEOUT = 900 * FACTOR

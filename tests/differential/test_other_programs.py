@@ -24,8 +24,10 @@ from tests.differential.programs import (
     blank,
     programs,
 )
-from tests.differential.scale import EXAMPLES, SEED
+from tests.differential.scale import EXAMPLES, SEED, TIMEOUT
 from tests.differential.sides import Ours, TensorFlow, _Side, build
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 TASTES = {
     "plain": Taste(containers=False, changes=False, max_modules=5, max_variables=5),

@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from tests.differential.compare import all_normal, assert_same_checkpoint
 from tests.differential.programs import AddSlot, Program, Taste, blank, programs
-from tests.differential.scale import EXAMPLES, SEED
+from tests.differential.scale import EXAMPLES, SEED, TIMEOUT
 from tests.differential.sides import Modules, Ours, TensorFlow, _Side, build
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 TASTES = {
     "plain": Taste(containers=False, max_variables=5),

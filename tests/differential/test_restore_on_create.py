@@ -30,14 +30,16 @@ from tests.differential.programs import (
     blank,
     programs,
 )
-from tests.differential.scale import EXAMPLES, SEED
+from tests.differential.scale import EXAMPLES, SEED, TIMEOUT
 from tests.differential.sides import Built, Ours, TensorFlow, build
 
 OURS = Ours()
+pytestmark = pytest.mark.timeout(TIMEOUT)
+
 TASTES = {
     "plain": Taste(containers=False, changes=False, max_slots=0, max_variables=6, max_modules=5),
     "containers": Taste(changes=False, max_slots=0),
-    "slots": Taste(containers=False, changes=False, max_slots=6, max_modules=2),
+    "slots": Taste(containers=False, changes=False, max_slots=6, max_modules=2, odd_slots=True),
     "everything": Taste(changes=False, odd_names=True),
 }
 RUN = settings(
