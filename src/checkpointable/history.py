@@ -126,8 +126,9 @@ class History:
             if self._is_ours(entry.path):
                 known[entry.path] = entry
         listed, last_preserved = self._of_state_file(now)
-        if last_preserved is not None and last_preserved > (own_preserved or 0.0):
-            # Another manager has been at work: what it no longer lists it keeps for good.
+        if listed and last_preserved is not None and last_preserved > (own_preserved or 0.0):
+            # Another manager has been at work: what it no longer lists it keeps for good. (One
+            # that lists none of ours has a name of its own.)
             paths = {entry.path for entry in listed}
             known = {p: entry for p, entry in known.items() if entry.fate != KEPT or p in paths}
         for entry in listed:

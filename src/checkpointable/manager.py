@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from checkpointable.management import (
     named_latest,
     update_checkpoint_state,
 )
+from checkpointable.preemption import Preemption
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
 from checkpointable.state_file import relative_path
@@ -114,6 +117,7 @@ class CheckpointManager:
         self._best = None if best is None else check_best(best)
         self._history = History(self._directory, checkpoint_name, now())
         self._latest = latest_checkpoint(self._directory)
+        self._saving = threading.RLock()
 
     @property
     def directory(self) -> str:
@@ -166,7 +170,8 @@ class CheckpointManager:
         """Saves a checkpoint, makes it the latest, and deletes what is too many.
 
         The state file is updated before anything is deleted. A checkpoint that cannot be
-        deleted is logged, and tried again at the next save.
+        deleted is logged, and tried again at the next save. Of several threads one saves after
+        the other.
 
         Args:
           checkpoint_number: an int, or a scalar variable or tensor; None: `save_counter` of
@@ -185,6 +190,20 @@ class CheckpointManager:
             cannot be saved as it stands.
           CheckpointIOError: the system refused.
         """
+        with self._saving:
+            return self._save(
+                checkpoint_number, check_interval, metrics, durability, session, progress
+            )
+
+    def _save(
+        self,
+        checkpoint_number: Any,
+        check_interval: bool,
+        metrics: Mapping[str, Any] | None,
+        durability: Durability,
+        session: Any,
+        progress: Progress | None,
+    ) -> str | None:
         numbers = self._check_metrics(metrics or {})
         step = None
         if self._interval is not None:
@@ -286,6 +305,40 @@ class CheckpointManager:
             if durability == "fsync":  # the history must not forget what may come back
                 default_storage().sync_directory(self._directory)
             self._history.save(durability)
+
+    # -- preemption ------------------------------------------------------------------------
+
+    def save_on_preemption(
+        self,
+        signals: Sequence[int] = (signal.SIGTERM,),
+        *,
+        metrics: Callable[[], Mapping[str, Any]] | None = None,
+        durability: Durability = "fsync",
+    ) -> Preemption:
+        """Within the block a SIGTERM ends nothing; the next safe point saves.
+
+            with manager.save_on_preemption() as preemption:
+                while int(step) < steps:
+                    train_step()
+                    if preemption.safe_point():
+                        break                       # saved; the machine may go
+
+        A preemptible machine gives some seconds between the signal and the end. Enter it in
+        the main thread; `safe_point` may be called from any. The handlers that were there
+        before come back when the block ends.
+
+        Args:
+          signals: which are answered.
+          metrics: gives the metrics to be saved with it.
+          durability: as in `save`.
+        """
+
+        def save() -> str | None:
+            numbers = None if metrics is None else metrics()
+            path = self.save(check_interval=False, metrics=numbers, durability=durability)
+            return path if path is not None else self._latest  # this very step is saved
+
+        return Preemption(save, signals)
 
     # -- restore ---------------------------------------------------------------------------
 

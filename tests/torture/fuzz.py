@@ -341,7 +341,11 @@ class Fuzz:
         try:
             with use_storage(self.disk), warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # NaN made an int, in a report
-                return read()
+                refusals = read()
+            if target in {"of_index_bytes", "of_data_bytes"}:
+                changed = self.disk.contents() != self.good.contents()
+                assert bool(refusals) == changed, "it changed, and nobody said so"
+            return refusals
         except BaseException as error:
             raise AssertionError(f"{target}, seed {seed}: {error!r}") from error
 

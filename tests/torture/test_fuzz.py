@@ -39,6 +39,7 @@ def test_mutations(target, fuzz, caplog):
     ("target", "seed"),
     [
         ("of_history", 160),  # a fate that is a list: TypeError from a manager's constructor
+        ("of_graph", 2390),  # an optimizer that is a slot of its own: recursion without an end
     ],
 )
 def test_inputs_that_were_too_much_once(target, seed, fuzz):

@@ -1,12 +1,14 @@
 """The command line: `checkpointable ls | show | verify | diff | …` (docs/command-line.md).
 
     app.py        the program: options, errors, exit codes
-    ls.py, show.py, verify.py, diff.py, explain.py, rename.py, reencode.py   one command each
+    ls.py, show.py, verify.py, diff.py, explain.py, rename.py, reencode.py,
+    repair.py     one command each
     opening.py    from what the user types to an open checkpoint
     near.py       names that are near to one that is not there
     tree.py       the object graph as a tree, with totals; tree_text.py, tree_json.py show it
     value.py      one value and its statistics; value_text.py shows it
     difference_text.py   one difference as text and as JSON
+    directory_text.py   what lies in a directory, as text and as JSON
     factory.py    the user's objects, for explain
     renames.py    renames as they are typed; checkpoints that are made of others
     failing.py    how a command ends that cannot do what it was asked

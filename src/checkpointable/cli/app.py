@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from checkpointable import __version__
-from checkpointable.cli import convert, diff, explain, ls, reencode, rename, show, verify
+from checkpointable.cli import convert, diff, explain, ls, reencode, rename, repair, show, verify
 from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.text import printable
 from checkpointable.errors import CheckpointError
@@ -109,6 +109,7 @@ for its latest checkpoint (that of a SavedModel for its variables).
   checkpointable rename runs/a runs/b/ckpt-1 encoder/blocks=encoder/layers
   checkpointable reencode old/model.ckpt runs/b/ckpt-1
   checkpointable convert runs/a model.safetensors
+  checkpointable repair runs/a
 
 Exit codes: 0 fine; 1 an error, damage or differences found; 2 wrong usage.
 """
@@ -143,5 +144,5 @@ def _options(
     pass
 
 
-for _command in (ls, show, verify, diff, explain, rename, reencode, convert):
+for _command in (ls, show, verify, diff, explain, rename, reencode, convert, repair):
     app.command(_command.__name__.rpartition(".")[2], help=_command.HELP)(_command.run)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from checkpointable.bundle import BundleReader, Damage
 from checkpointable.bundle.opening import open_checkpoint
+from checkpointable.cli.directory_text import inspection_as_json, print_inspection
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
@@ -14,6 +17,7 @@ from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
+from checkpointable.repairing import inspect_directory
 
 __all__ = ["HELP", "run"]
 
@@ -29,10 +33,19 @@ Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no
 \b
   checkpointable verify runs/a
   checkpointable verify runs/a/ckpt-7 --json
+  checkpointable verify --all runs/a
 """
 
 
-def run(path: PathArgument, json: JsonOption = False) -> None:
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Every checkpoint of the directory PATH, and its state file.")
+]
+
+
+def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -> None:
+    if all_:
+        _run_all(path, json)
+        return
     prefix = named_prefix(path)
     values = size = 0
     try:
@@ -62,6 +75,19 @@ def run(path: PathArgument, json: JsonOption = False) -> None:
     else:
         _print(prefix, values, size, damages)
     if damages:
+        raise typer.Exit(1)
+
+
+def _run_all(directory: str, json: bool) -> None:
+    with progress_bar("verify") as progress:
+        found = inspect_directory(directory, progress)
+    document = inspection_as_json(found)
+    if json:
+        write_json(document)
+    else:
+        with Output() as out:
+            print_inspection(out, found)
+    if not document["ok"]:
         raise typer.Exit(1)
 
 

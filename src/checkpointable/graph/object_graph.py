@@ -122,8 +122,10 @@ class NodePaths:
         optimizer_id, slot = self._slots.get(node_id, (0, None))
         if slot is not None:
             variable_id = slot.original_variable_node_id
-            # A slot of a slot would need its own name first: named by its key instead.
-            if not variable_id or self._edges[variable_id] is not None:
+            # A slot of a slot, or of an optimizer that is one, would need its own name first, and
+            # may be in a cycle: named by its key instead.
+            ids = (variable_id, optimizer_id)
+            if all(not node or self._edges[node] is not None for node in ids):
                 return slot_path(self[variable_id], self[optimizer_id], slot.slot_name)
         for attribute in self._graph.nodes[node_id].attributes:
             return attribute.checkpoint_key.rpartition("/.ATTRIBUTES/")[0]

@@ -1,0 +1,214 @@
+"""A directory of checkpoints looked through, and put in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from checkpointable.bundle import Damage
+from checkpointable.bundle.format import parse_data_name
+from checkpointable.bundle.opening import open_checkpoint
+from checkpointable.deletion import delete_checkpoint
+from checkpointable.errors import CheckpointCorruptError, CheckpointError
+from checkpointable.graph.encoding import decode_graph
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.loading import read_graph
+from checkpointable.management import list_checkpoints
+from checkpointable.state_file import CheckpointState, read_state, write_state
+from checkpointable.storage import default_storage, temporary_of
+
+__all__ = ["Inspected", "Inspection", "Repair", "inspect_directory", "repair_directory"]
+
+_NANOSECONDS = 1e9
+
+
+class Inspected(NamedTuple):
+    """A checkpoint, every byte of it read.
+
+    Attributes:
+      prefix: its path.
+      values, size: how many values it has, and their bytes.
+      damages: what is not as it was written.
+      refused: why it could not be read, which says nothing of its bytes; None if it could.
+    """
+
+    prefix: str
+    values: int
+    size: int
+    damages: list[Damage]
+    refused: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every checksum holds."""
+        return not self.damages and self.refused is None
+
+
+class Inspection(NamedTuple):
+    """What lies in a directory.
+
+    Attributes:
+      directory: which.
+      checkpoints: newest first.
+      latest: what the state file names; None where it is missing or cannot be read.
+      problem: what is wrong with the state file; None if nothing is.
+      strays: files that a save or a deletion has left: they belong to no checkpoint.
+    """
+
+    directory: str
+    checkpoints: list[Inspected]
+    latest: str | None
+    problem: str | None
+    strays: list[str]
+
+    @property
+    def whole(self) -> list[str]:
+        """The paths of those that are whole, newest first."""
+        return [found.prefix for found in self.checkpoints if found.is_whole]
+
+
+class Repair(NamedTuple):
+    """What `repair_directory` did.
+
+    Attributes:
+      found: what lay there before.
+      latest: what the state file names now; None if nothing is whole, and it was left alone.
+      rewritten: whether the state file was written.
+      deleted: the prefixes and files that are gone.
+    """
+
+    found: Inspection
+    latest: str | None
+    rewritten: bool
+    deleted: list[str]
+
+
+def inspect_directory(
+    directory: str, progress: Callable[[int, int, str], None] | None = None
+) -> Inspection:
+    """Reads every byte of every checkpoint in a directory.
+
+    Args:
+      progress: called with (bytes done, bytes in all, key), of each checkpoint anew.
+
+    Raises:
+      CheckpointIOError, CheckpointNotFoundError: the directory cannot be read.
+    """
+    storage = default_storage()
+    names = storage.list(directory)
+    checkpoints = [_inspected(prefix, progress) for prefix in list_checkpoints(directory)]
+    whole = {os.path.abspath(c.prefix) for c in checkpoints if c.is_whole}
+    latest, problem = None, None
+    try:
+        state = read_state(directory)
+    except CheckpointError as error:
+        state, problem = None, error.what
+    if state is not None:
+        latest = state.model_checkpoint_path
+        absent = [
+            path for path in state.all_model_checkpoint_paths if os.path.abspath(path) not in whole
+        ]
+        if absent:
+            named = ", ".join(map(os.path.basename, absent[:10]))
+            problem = f"it names what is not there or not whole: {named}"
+    elif problem is None and checkpoints:
+        problem = "there is none"
+    return Inspection(directory, checkpoints, latest, problem, _strays(directory, names))
+
+
+def repair_directory(
+    directory: str,
+    *,
+    delete: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Repair:
+    """Makes the state file name what is whole; changes nothing else, unless asked to.
+
+    The latest stays what it is if it is whole; else it is the newest that is. Where nothing is
+    whole, everything stays.
+
+    Args:
+      delete: also delete damaged checkpoints (if there is a whole one) and what saves and
+        deletions have left. A checkpoint that cannot be read for another reason stays.
+      progress: as in `inspect_directory`.
+
+    Raises:
+      CheckpointIOError, CheckpointNotFoundError: the system refused.
+    """
+    found = inspect_directory(directory, progress)
+    whole = found.whole
+    if not whole:
+        return Repair(found, None, False, [])
+    latest = found.latest
+    if latest is None or os.path.abspath(latest) not in set(map(os.path.abspath, whole)):
+        latest = whole[0]
+    if found.problem is not None:
+        write_state(directory, _repaired(directory, latest, whole))
+    deleted = _delete(found) if delete else []
+    return Repair(found, latest, found.problem is not None, deleted)
+
+
+def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) -> Inspected:
+    values = size = 0
+    try:
+        with open_checkpoint(prefix, damaged=True) as reader:
+            values = len(reader)
+            size = sum(reader.entry(key).size for key in reader.keys())
+            damages = reader.verify(progress)
+            if not damages and GRAPH_KEY in reader:
+                decode_graph(read_graph(reader), reader.prefix)
+    except CheckpointCorruptError as error:
+        damage = Damage(error.path or prefix, error.key, error.offset or 0, error.what)
+        return Inspected(prefix, values, size, [damage], None)
+    except CheckpointError as error:
+        return Inspected(prefix, values, size, [], str(error))
+    return Inspected(prefix, values, size, damages, None)
+
+
+def _strays(directory: str, names: list[str]) -> list[str]:
+    bases = {name.removesuffix(".index") for name in names if name.endswith(".index")}
+    return [os.path.join(directory, name) for name in names if _is_stray(name, bases)]
+
+
+def _is_stray(name: str, bases: set[str]) -> bool:
+    if temporary_of(name) is not None:
+        return True
+    base, _, _ = name.rpartition(".data-")
+    return bool(base) and parse_data_name(name, base) is not None and base not in bases
+
+
+def _repaired(directory: str, latest: str, whole: list[str]) -> CheckpointState:
+    """The state with what is whole of what it listed; with all of it, where it is unreadable."""
+    storage = default_storage()
+    try:
+        old = read_state(directory)
+    except CheckpointError:
+        old = None
+    times: dict[str, float] = {}
+    if old is not None:
+        paths = old.all_model_checkpoint_paths
+        times = dict(zip(paths, old.all_model_checkpoint_timestamps, strict=False))
+        listed = {os.path.abspath(path) for path in paths}
+        whole = [path for path in whole if os.path.abspath(path) in listed]
+    kept = [path for path in reversed(whole) if path != latest] + [latest]
+    for path in kept:
+        identity = storage.identity(f"{path}.index")
+        if path not in times and identity is not None:
+            times[path] = identity.modified_ns / _NANOSECONDS
+    stamps = [times[path] for path in kept if path in times]
+    preserved = None if old is None else old.last_preserved_timestamp
+    return CheckpointState(latest, kept, stamps if len(stamps) == len(kept) else [], preserved)
+
+
+def _delete(found: Inspection) -> list[str]:
+    storage = default_storage()
+    deleted = []
+    for checkpoint in found.checkpoints:
+        if checkpoint.damages:
+            delete_checkpoint(checkpoint.prefix)
+            deleted.append(checkpoint.prefix)
+    with storage.lock_directory(found.directory):  # a save that goes on has its data there
+        left = set(_strays(found.directory, storage.list(found.directory)))
+        deleted += [p for p in found.strays if p in left and storage.delete_if_unused(p)]
+    return deleted
