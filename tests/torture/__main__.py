@@ -80,7 +80,7 @@ def bits(until: float) -> None:
 
 def inputs(until: float) -> None:
     fuzz = Fuzz()
-    logging.getLogger("checkpointable").setLevel(logging.CRITICAL)
+
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
@@ -106,6 +106,7 @@ def inputs(until: float) -> None:
 def main() -> None:
     minutes = float(os.environ.get("TORTURE_MINUTES", "20"))
     only = set(sys.argv[1:])
+    logging.getLogger("checkpointable").setLevel(logging.CRITICAL)  # it warns, and is right to
     start = time.monotonic()
     parts: list[tuple[Callable[[float], None], float]] = [
         (kills, 0.4),
