@@ -11,13 +11,16 @@ import numpy as np
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
+from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, value_key
+from checkpointable.graph.paths import GRAPH_KEY, join, value_key
 from checkpointable.graph.value import STRING, VARIANT, Value, as_string_array, fits, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.logs import logger
 from checkpointable.restore.executors import by_executor
+from checkpointable.tracking.overlooked import overlooked
 
 __all__ = [
     "Attached",
@@ -105,6 +108,11 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]
     """(key, value) of what is to be written; fills `graph` as it goes."""
     for node_id, obj in enumerate(found.objects):
         adapter = found.adapters[node_id]
+        for name, what in overlooked(obj):
+            path = join(found.path(node_id), name)
+            logger.warning(
+                "%s is not saved: it is %s (NoDependency says that is meant)", path, what
+            )
         node = Node(children=found.children[node_id])
         graph.nodes.append(node)
         slots = found.slot_variables.get(node_id)
@@ -181,9 +189,17 @@ def _record(key: str, value: Value) -> Record:
         return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
     if value.shape is None or None in value.shape:
         array = np.asarray(value.read())
-        return Record(key, datatype_of(value.dtype), array.shape, lambda: array)
+        return Record(key, _datatype(key, value), array.shape, lambda: array)
     shape = cast("tuple[int, ...]", value.shape)
-    return Record(key, datatype_of(value.dtype), shape, value.read)
+    return Record(key, _datatype(key, value), shape, value.read)
+
+
+def _datatype(key: str, value: Value) -> DataType:
+    try:
+        return datatype_of(value.dtype)
+    except CheckpointUnsupportedError as error:
+        # The format knows what it has no place for, only the key where that is.
+        raise CheckpointUnsupportedError(error.what, key=key) from None
 
 
 def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:

@@ -109,8 +109,14 @@ def read_state(
         [_absolute(directory, kept) for kept in message.all_model_checkpoint_paths],
         list(message.all_model_checkpoint_timestamps),
     )
-    if state.model_checkpoint_path not in state.all_model_checkpoint_paths:
+    if not state.all_model_checkpoint_paths:
         state.all_model_checkpoint_paths.append(state.model_checkpoint_path)
+    elif state.model_checkpoint_path not in state.all_model_checkpoint_paths:
+        raise CheckpointCorruptError(
+            f"the state file is not as it was written: it names {message.model_checkpoint_path!r} "
+            "as the latest, but does not list it. (If you changed it by hand, change both lines.)",
+            path=path,
+        )
     if message.HasField("last_preserved_timestamp"):
         state.last_preserved_timestamp = message.last_preserved_timestamp
     return state
@@ -143,7 +149,9 @@ def write_state(
     if state.last_preserved_timestamp is not None:
         message.last_preserved_timestamp = state.last_preserved_timestamp
     data: bytes = text_format.MessageToString(message).encode()
-    data += b"# crc32c %08x of the lines above\n" % crc32c(data)
+    if len(paths) > 1 or state.all_model_checkpoint_timestamps:
+        # Where one alone is listed, every path stands twice, and that is check enough.
+        data += b"# crc32c %08x of the lines above\n" % crc32c(data)
     replace_file(storage or default_storage(), os.path.join(directory, name), data, durability)
 
 

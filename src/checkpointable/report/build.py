@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Conflict, Mismatch, Restore
 
-__all__ = ["TAKEN", "State", "build_report", "taken_paths"]
+__all__ = ["TAKEN", "State", "build_report", "taken_places"]
 
 _SHIFTED = "matched by position, may have shifted"
 
@@ -33,9 +33,9 @@ _SHIFTED = "matched by position, may have shifted"
 TAKEN = "its value went to another object, which was there before"
 
 
-def taken_paths(restore: Restore) -> frozenset[str]:
-    """The paths of the checkpoint's values that have found an object."""
-    return frozenset(restore.paths[node_id] for node_id, _ in restore.consumed)
+def taken_places(restore: Restore) -> frozenset[tuple[str, str]]:
+    """(path, attribute) of the checkpoint's values that have found an object."""
+    return frozenset((restore.paths[node_id], name) for node_id, name in restore.consumed)
 
 
 class State(NamedTuple):
@@ -76,7 +76,7 @@ class _Builder:
             for attribute in restore.graph.nodes[node_id].attributes
         }
         self._shown: set[tuple[int, str]] = set()
-        self._taken = taken_paths(restore)
+        self._taken = taken_places(restore)
         self._claims = {conflict.claimed_by: conflict.what for conflict in state.conflicts}
 
     def build(self) -> Report:
@@ -119,7 +119,7 @@ class _Builder:
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
         entry.note = self._claims.get(path, "")
-        if entry.outcome is Outcome.MISSING and path in self._taken:
+        if entry.outcome is Outcome.MISSING and (path, attribute) in self._taken:
             entry.outcome, entry.note = Outcome.AMBIGUOUS, TAKEN
         self.report.entries.append(entry)
 

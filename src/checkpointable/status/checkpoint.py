@@ -10,7 +10,7 @@ from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
-from checkpointable.report.build import State
+from checkpointable.report.build import TAKEN, State, taken_places
 from checkpointable.restore.executors import initialize
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.status.status import LoadStatus, label, listing
@@ -191,7 +191,7 @@ class CheckpointLoadStatus(LoadStatus):
     def _objects_without_value(self) -> list[str]:
         """The paths of objects with a value that neither this nor a later restore has set."""
         found = self._walk()
-        missing = []
+        missing: list[tuple[str, str]] = []
         for node_id, obj in enumerate(found.objects):
             adapter = found.adapters[node_id]
             sources = adapter.record(obj).sources
@@ -200,13 +200,17 @@ class CheckpointLoadStatus(LoadStatus):
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
             missing += [
-                label(found.path(node_id), attribute)
+                (found.path(node_id), attribute)
                 for attribute, made in values.items()
                 if not (isinstance(made, Value) and made.absent)
                 and sources.get(attribute, (0, 0))[0] < self._restore.uid
                 and not self._is_allowed(found.path(node_id))
             ]
-        return missing
+        taken = taken_places(self._restore) if missing else frozenset()
+        return [
+            label(path, attribute) + (f" ({TAKEN})" if (path, attribute) in taken else "")
+            for path, attribute in missing
+        ]
 
     def _unmatched_objects(self) -> list[str]:
         problems = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from checkpointable.adapters.registry import adapter_of
@@ -66,9 +67,10 @@ class Checkpointable:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        current = self.__dict__.get(name, _MISSING)
+        current = _stored(self, name)
         if isinstance(value, NoDependency):
             self._untrack_attribute(name, current)
+            state_of(self).left_out.add(name)
             super().__setattr__(name, value.value)
             return
         value = wrap(value)
@@ -94,7 +96,7 @@ class Checkpointable:
         resolve_pending(state, name, value)
 
     def __delattr__(self, name: str) -> None:
-        current = self.__dict__.get(name, _MISSING)
+        current = _stored(self, name)
         super().__delattr__(name)
         self._untrack_attribute(name, current)
 
@@ -175,6 +177,14 @@ class _Missing:
 
 
 _MISSING: Any = _Missing()
+
+
+def _stored(obj: Any, name: str) -> Any:
+    """What the attribute holds, in the instance's dict or in a slot of its class."""
+    found = obj.__dict__.get(name, _MISSING)
+    if found is _MISSING and isinstance(getattr(type(obj), name, None), MemberDescriptorType):
+        found = getattr(obj, name, _MISSING)
+    return found
 
 
 def wrap(value: Any) -> Any:

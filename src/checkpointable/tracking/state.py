@@ -18,23 +18,26 @@ class TrackingState(ObjectRecord):
 
     Attributes:
       dependencies: local name -> object, in the order in which they were tracked.
+      left_out: attributes that are untracked by wish, or that a save has warned of.
     """
 
-    __slots__ = ("dependencies",)
+    __slots__ = ("dependencies", "left_out")
 
     def __init__(self, owner: Any = None) -> None:
         super().__init__(owner)
         self.dependencies: dict[str, Any] = {}
+        self.left_out: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copied or unpickled object has the same dependencies (or their copies), but no
         # restore waits for it, and who owns the copy is not known yet.
-        return _rebuild, (self.dependencies,)
+        return _rebuild, (self.dependencies, self.left_out)
 
 
-def _rebuild(dependencies: dict[str, Any]) -> TrackingState:
+def _rebuild(dependencies: dict[str, Any], left_out: set[str]) -> TrackingState:
     state = TrackingState()
     state.dependencies = dependencies
+    state.left_out = left_out
     return state
 
 
@@ -54,5 +57,6 @@ def state_of(obj: Any) -> TrackingState:
     # `copy.copy` hands the copy the state of the original: from here on they part.
     own = TrackingState(obj)
     own.dependencies = dict(state.dependencies)
+    own.left_out = set(state.left_out)
     obj.__dict__[STATE_NAME] = own
     return own

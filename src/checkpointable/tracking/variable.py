@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Variable(Checkpointable):
         what `numpy.asarray(value)` has; strings are kept as arrays of `bytes`.
 
     `assign` and `assign_add` change the contents in place; `numpy()` returns a copy;
-    `numpy.asarray(variable)` shares the memory.
+    `numpy.asarray(variable)` shares the memory. A variable is an object, not an array: `==`
+    compares identity, and `int`, `float` and `bool` take a scalar's value.
 
         step = cp.Variable(0, name="step")
         step.assign_add(1)
@@ -75,6 +77,7 @@ class Variable(Checkpointable):
 
         Raises:
           ValueError: `value` has another shape.
+          TypeError: it is of a kind that the dtype cannot hold (1.5 for integers).
         """
         self._array[...] = self._checked(value, "assign")
         return self
@@ -83,26 +86,27 @@ class Variable(Checkpointable):
         """Adds `value` in place, element by element, and returns the variable.
 
         Raises:
-          ValueError: `value` has another shape.
+          ValueError, TypeError: as `assign`.
         """
         self._array += self._checked(value, "assign_add")
         return self
 
     def _checked(self, value: Any, what: str) -> Array:
+        what = f"{what}: variable {self.name or '(unnamed)'}"
         if self._array.dtype == STRING:
-            array = as_string_array(value, f"{what} to {self!r}")
+            array = as_string_array(value, what)
         else:
-            array = np.asarray(value)
+            array = _converted(value, self._array.dtype, what)
         if array.shape != self._array.shape:
-            raise ValueError(
-                f"{what}: the value has shape {array.shape}, the variable "
-                f"{self.name or '(unnamed)'} has {self._array.shape}"
-            )
-        return array if self._array.dtype == STRING else array.astype(self._array.dtype, copy=False)
+            raise ValueError(f"{what} has shape {self._array.shape}, the value has {array.shape}")
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self._array if dtype is None else self._array.astype(dtype, copy=False)
         return array.copy() if copy and array is self._array else array
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
 
     def __int__(self) -> int:
         return int(self._array)
@@ -142,16 +146,44 @@ class _VariableValue(Value):
 
 
 def _as_array(value: Any, dtype: Any) -> Array:
-    """A fresh C-ordered array of `value`."""
+    """A fresh C-ordered array of `value`, in the machine's byte order."""
     if dtype is not None:
         wanted = as_dtype(dtype)
         if wanted == STRING:
             return as_string_array(value)
-        return np.array(value, dtype=wanted, order="C")
+        return np.array(value, dtype=wanted.newbyteorder("="), order="C")
     array = np.asarray(value)
     if array.dtype.kind in "OSU":
         return as_string_array(value)
-    return np.array(array, order="C")
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
+    """`value` as an array of `dtype`; one that would lose its fractions, or more, is refused.
+
+    Raises:
+      TypeError: an element that the dtype cannot hold.
+      OverflowError: a Python integer out of the dtype's range.
+    """
+    array = np.asarray(value)
+    if not isinstance(value, np.ndarray) and array.dtype.kind in "iu":
+        return np.asarray(value, dtype=dtype)  # NumPy checks the range of Python's integers
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        converted = array.astype(dtype, copy=False)
+        # From one kind of float to another rounding is what everybody expects.
+        lossy = not _is_fraction(dtype) and not np.array_equal(converted.astype(array.dtype), array)
+    if lossy or (array.dtype.kind == "c" != dtype.kind and np.any(array.imag)):
+        raise TypeError(
+            f"{what} has dtype {dtype.name}, which cannot hold the value of dtype "
+            f"{array.dtype.name} without loss; convert it first if that is meant"
+        )
+    return converted
+
+
+def _is_fraction(dtype: np.dtype[Any]) -> bool:
+    """Whether it is a kind of float or complex, ml_dtypes' included (kind "V")."""
+    return dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name)
 
 
 def add_variable(
@@ -162,6 +194,10 @@ def add_variable(
     initializer: Any = None,
 ) -> Variable:
     """Creates a variable that `obj` tracks under `name`, and returns it (S6).
+
+    It is a dependency of `obj`; as an attribute it is there only if you assign it:
+
+        self.kernel = cp.add_variable(self, "kernel", (3, 4))
 
     If a restore waits for it, it starts from the checkpointed value: the initializer is not
     run (S21).
@@ -192,9 +228,13 @@ def create_tracked_variable(
             "add_variable needs a new name"
         )
     wanted = as_dtype(dtype)
+    if wanted != STRING:
+        wanted = wanted.newbyteorder("=")
     if isinstance(shape, (int, np.integer)):
         shape = (int(shape),)
     fixed = None if shape is None else tuple(int(size) for size in shape)
+    if fixed is not None and min(fixed, default=0) < 0:
+        raise ValueError(f"variable {name!r}: shape {fixed} has a negative dimension")
     if initializer is not None and not callable(initializer) and fixed is not None:
         raise ValueError(
             f"variable {name!r}: the initializer is a constant, so do not specify shape "
@@ -238,8 +278,7 @@ def _initial_array(
 def _default_initializer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     if dtype == STRING:
         return np.full(shape, b"", dtype=object)
-    # ml_dtypes floats are of kind "V"; what promotes to a float holds fractions.
-    is_float = dtype.kind == "f" or (dtype.kind == "V" and "float" in dtype.name)
+    is_float = _is_fraction(dtype) and dtype.kind != "c"
     return glorot_uniform(shape, dtype) if is_float else np.zeros(shape, dtype)
 
 

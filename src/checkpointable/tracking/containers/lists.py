@@ -38,8 +38,8 @@ class List(TrackedContainer, list[_T]):
         if source is not None and not _same_items(source, self):
             raise ValueError(
                 "the list was changed through its old name (the plain list that was assigned) "
-                f"and now differs from the tracked one: {len(source)} items there, {len(self)} "
-                "here. Change it through the attribute, or assign it with NoDependency"
+                f"and now differs from the tracked one{_first_difference(source, self)}. Change "
+                "it through the attribute, or assign it with NoDependency"
             )
         for index, item in enumerate(self):
             if self._is_tracked(index, item):
@@ -170,3 +170,10 @@ def _any(untracked: Any) -> bool:
 
 def _same_items(source: list[Any], tracked: list[Any]) -> bool:
     return len(source) == len(tracked) and all(a is b for a, b in zip(source, tracked, strict=True))
+
+
+def _first_difference(source: list[Any], tracked: list[Any]) -> str:
+    if len(source) != len(tracked):
+        return f": {len(source)} items there, {len(tracked)} here"
+    index = next(i for i, (a, b) in enumerate(zip(source, tracked, strict=True)) if a is not b)
+    return f" at item {index}"

@@ -9,11 +9,14 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.tracking.base import wrap
 from checkpointable.tracking.containers.base import TrackedContainer, as_given
 
-__all__ = ["TrackedTuple", "tracked_tuple_type"]
+__all__ = ["TrackedTuple", "TupleItems", "tracked_tuple_type"]
 
 
-class TrackedTuple(TrackedContainer, tuple[Any, ...]):
-    """The tracked form of a tuple that holds something to track."""
+class TupleItems(TrackedContainer):
+    """What a tracked tuple does beyond the tuple type that it extends."""
+
+    __len__: Any
+    __iter__: Any
 
     # Which items are untracked, by position; None if none is.
     _untracked: list[bool] | None = None
@@ -39,23 +42,27 @@ class TrackedTuple(TrackedContainer, tuple[Any, ...]):
         return _rebuild_tuple, (_plain_type(type(self)), list(as_given(self, self._untracked)))
 
 
+class TrackedTuple(TupleItems, tuple[Any, ...]):
+    """The tracked form of a tuple that holds something to track."""
+
+
 def _rebuild_tuple(cls: type, items: list[Any]) -> Any:
     return wrap(tuple.__new__(cls, items))
 
 
 def _plain_type(cls: type) -> type:
     """The tuple type that a tracked one stands for."""
-    return cls.__mro__[1] if cls is not TrackedTuple and TrackedTuple in cls.__bases__ else tuple
+    return tuple if cls is TrackedTuple else cls.__bases__[0]
 
 
 _tuple_types: dict[type, type] = {tuple: TrackedTuple}
 
 
 def tracked_tuple_type(cls: type) -> type:
+    """The tracked form of a tuple type: a subclass of it."""
     found = _tuple_types.get(cls)
     if found is None:
         # `cls` first: its fields, methods and repr stay as they are.
-        found = type(cls.__name__, (cls, TrackedTuple), {"__module__": cls.__module__})
-        found.__reduce_ex__ = TrackedTuple.__reduce_ex__  # type: ignore[assignment,method-assign]
-        _tuple_types[cls] = found
+        body = {"__module__": cls.__module__, "__reduce_ex__": TupleItems.__reduce_ex__}
+        found = _tuple_types[cls] = type(cls.__name__, (cls, TupleItems), body)
     return found

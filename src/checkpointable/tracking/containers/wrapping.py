@@ -63,6 +63,7 @@ def _wrap_tuple(value: tuple[Any, ...], wrapping: dict[int, Any] | None) -> Any:
     cls = tracked_tuple_type(type(value))
     within = {} if wrapping is None else wrapping
     tracked: Any = tuple.__new__(cls, [_wrap_item(item, within) for item in value])
+    tracked.__dict__.update(getattr(value, "__dict__", {}))
     untracked = [isinstance(item, NoDependency) for item in value]
     if any(untracked):
         tracked.__dict__["_untracked"] = untracked

@@ -1,0 +1,56 @@
+"""State that looks as if it were saved and is not: said at a save, once for each place.
+
+Exactly lists, dicts, tuples and OrderedDicts are tracked (S3): a subclass, a set or a deque has a
+logic of its own, and what is put into an object past its `__setattr__` (by a frozen dataclass,
+say) was never seen. Nothing else would tell that such state is missing from the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections import UserDict, UserList, deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.tracking.base import Checkpointable
+from checkpointable.tracking.containers import TrackedContainer
+from checkpointable.tracking.state import state_of
+from checkpointable.tracking.variable import Variable
+
+__all__ = ["overlooked"]
+
+_CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
+# More is not looked through: a data set is no state, and a save must not take its time.
+_MOST_ITEMS = 1000
+
+
+def overlooked(obj: Any) -> Iterator[tuple[str, str]]:
+    """(attribute, what is wrong) of state of `obj` that a save would leave out.
+
+    Each attribute is named once; what was assigned with NoDependency is left out on purpose.
+    """
+    if not isinstance(obj, Checkpointable) or isinstance(obj, Variable):
+        return
+    state = state_of(obj)
+    for name, value in vars(obj).items():
+        if name in state.dependencies or name in state.left_out:
+            continue
+        if adapter_of(value) is not None:
+            what = f"a {type(value).__name__} that was not assigned as an attribute"
+        elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
+            held = next((item for item in _items(value) if adapter_of(item) is not None), None)
+            if held is None:
+                continue
+            what = (
+                f"a {type(value).__name__}, which is not tracked, and holds a "
+                f"{type(held).__name__}; use a plain list, tuple or dict"
+            )
+        else:
+            continue
+        state.left_out.add(name)
+        yield name, what
+
+
+def _items(container: Any) -> Iterable[Any]:
+    items = container.values() if isinstance(container, dict | UserDict) else container
+    return (item for _, item in zip(range(_MOST_ITEMS), items, strict=False))
