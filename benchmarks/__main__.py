@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import imports, round_trips, tables, workloads
+from . import bert, imports, round_trips, tables, workloads
 
 
 def main() -> None:
@@ -38,6 +38,9 @@ def main() -> None:
         for name in list(work):
             with console.status(name):
                 results += round_trips.compare(name, work.pop(name), rounds, Path(scratch))
+        small = {"layers": 1, "work": "a layer of BERT with Adam"} if options.quick else {}
+        with console.status(bert.WORK):
+            results += bert.compare(rounds, Path(scratch), **small)
     console.print(tables.round_trips(results))
     with console.status("import"):
         imported = imports.compare(max(rounds, 5) * 2)

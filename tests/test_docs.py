@@ -15,7 +15,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Pages whose ```python blocks are one program, and whose ```text blocks are its output.
-PAGES = ["renamed-code.md"]
+PAGES = ["renamed-code.md", "pytorch.md"]
 _BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
 
 

@@ -69,5 +69,5 @@ def test_figures_are_written_as_json(tmp_path):
     run("-m", "benchmarks", "--quick", "--rounds", "1", "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [result["work"].split()[0] for result in figures["results"]] == [
-        *("save", "restore", "save", "restore", "import")
+        *("save", "restore", "save", "restore", "save", "restore", "restore,", "import")
     ]
