@@ -6,6 +6,8 @@ matched graph against graph when it is restored. Start with `Checkpoint`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - frameworks' adapters
 import checkpointable.adapters.own as _own  # noqa: F401 - the library's own objects
 from checkpointable.checkpoint import Checkpoint as Checkpoint
@@ -48,6 +50,9 @@ from checkpointable.tracking.random_state import NumpyRandomState as NumpyRandom
 from checkpointable.tracking.random_state import RandomState as RandomState
 from checkpointable.tracking.variable import Variable as Variable
 from checkpointable.tracking.variable import add_variable as add_variable
+
+if TYPE_CHECKING:  # loaded by `__getattr__`
+    from checkpointable import torch as torch
 
 __version__ = "0.1.0"
 
