@@ -19,7 +19,7 @@ WORK = "BERT with Adam, 1.3 GB"
 OURS, SYNCED, TORCH = "ours", "ours, synced", "PyTorch"
 
 
-def model(layers: int = 12) -> Any:
+def model(layers: int, words: int) -> Any:
     """BERT base's parameters: 110 million in twelve layers."""
     import torch
     from torch import nn
@@ -28,7 +28,7 @@ def model(layers: int = 12) -> Any:
     net = nn.Module()
     net.embeddings = nn.ModuleDict(
         {
-            "word": nn.Embedding(30522, width),
+            "word": nn.Embedding(words, width),
             "position": nn.Embedding(512, width),
             "segment": nn.Embedding(2, width),
             "norm": nn.LayerNorm(width),
@@ -45,10 +45,10 @@ def model(layers: int = 12) -> Any:
 class Program:
     """A model and its optimizer, which has stepped once."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, words: int) -> None:
         import torch
 
-        self.model = model(layers)
+        self.model = model(layers, words)
         self.forget()
         for parameter in self.model.parameters():
             parameter.grad = torch.rand_like(parameter)
@@ -110,8 +110,10 @@ def check(program: Program, ours: Path, theirs: Path) -> None:
             raise AssertionError(f"{restore.func.__name__} restored wrong values")
 
 
-def compare(rounds: int, scratch: Path, *, layers: int = 12, work: str = WORK) -> Iterator[Result]:
-    program = Program(layers)
+def compare(
+    rounds: int, scratch: Path, *, layers: int = 12, words: int = 30522, work: str = WORK
+) -> Iterator[Result]:
+    program = Program(layers, words)
     place = scratch / "bert"
     place.mkdir()
     ours, theirs = place / "ours", place / "theirs.pt"

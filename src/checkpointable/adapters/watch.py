@@ -14,20 +14,17 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from checkpointable.graph.adapter import ObjectRecord, Watcher
 
-__all__ = ["look_again", "look_at", "unwatch", "watch", "watched"]
+__all__ = ["look_again", "look_at", "look_later", "unwatch", "watch", "watched"]
 
 
 class _Watched:
-    """The records that are watched.
-
-    Attributes:
-      generation: another number whenever other ones are.
-    """
+    """The records that are watched."""
 
     def __init__(self) -> None:
-        self.generation = 0
         # id of a record -> the record, and who watches its object
         self._held: dict[int, tuple[weakref.ref[ObjectRecord], Watcher]] = {}
         self._counts: dict[Watcher, int] = {}
@@ -50,7 +47,6 @@ class _Watched:
 
         self._held[number] = weakref.ref(record, forget), watcher
         self._counts[watcher] = self._counts.get(watcher, 0) + 1
-        self.generation += 1
         if self._counts[watcher] == 1:
             watcher.start()
 
@@ -61,7 +57,6 @@ class _Watched:
     def _drop(self, number: int) -> None:
         _, watcher = self._held.pop(number)
         self._counts[watcher] -= 1
-        self.generation += 1
         if not self._counts[watcher]:
             del self._counts[watcher]
             watcher.stop()
@@ -88,6 +83,16 @@ def look_again() -> None:
     """Restores whatever restores wait for and watched objects have by now."""
     for record in watched.records():
         look_at(record)
+    while _later:
+        _later.pop()()
+
+
+_later: list[Callable[[], object]] = []
+
+
+def look_later(do: Callable[[], object]) -> None:
+    """Has something done at the next look that cannot be done now."""
+    _later.append(do)
 
 
 def look_at(record: ObjectRecord) -> None:

@@ -14,7 +14,7 @@ import torch
 from checkpointable.adapters.records import Beside
 from checkpointable.adapters.state_values import StateValues
 from checkpointable.adapters.torch.memory import fill_from
-from checkpointable.adapters.torch.watch import watcher
+from checkpointable.adapters.torch.watch import optimizer_watcher
 from checkpointable.graph.adapter import Adapter, ObjectRecord
 from checkpointable.graph.paths import PYTHON_STATE
 from checkpointable.graph.value import Value, ValueFactory
@@ -123,7 +123,7 @@ def put_again(optimizer: Any, uid: int) -> None:
 class ParamGroupsAdapter(Adapter):
     """The groups of an optimizer as its dependency `param_groups`."""
 
-    watcher = watcher
+    watcher = optimizer_watcher
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         nodes: Iterable[tuple[str, Any]] = obj.nodes()

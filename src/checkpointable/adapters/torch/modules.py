@@ -13,7 +13,7 @@ from typing import Any
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.torch.extra_state import has_more_state, more_state
 from checkpointable.adapters.torch.records import records
-from checkpointable.adapters.torch.watch import watcher
+from checkpointable.adapters.torch.watch import watcher_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -24,9 +24,9 @@ class ModuleAdapter(Adapter):
     """Modules that are not wrappers."""
 
     names_dependencies = True
-    watcher = watcher
 
     def __init__(self, cls: type) -> None:
+        self.watcher = watcher_of(cls)
         self._has_more = has_more_state(cls)
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
@@ -60,7 +60,6 @@ class WrapperAdapter(Adapter):
     """What wraps a module: the module inside answers for it."""
 
     names_dependencies = True
-    watcher = watcher
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         inner, adapter = _inside(obj)

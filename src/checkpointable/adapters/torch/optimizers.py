@@ -16,7 +16,7 @@ from checkpointable.adapters.torch import lbfgs
 from checkpointable.adapters.torch.groups import groups_of
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.slots import OptimizerSlots
-from checkpointable.adapters.torch.watch import watcher
+from checkpointable.adapters.torch.watch import optimizer_watcher
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -28,7 +28,7 @@ _GROUPS = "param_groups"
 class OptimizerAdapter(Adapter):
     """`torch.optim.Optimizer` and what is derived from it."""
 
-    watcher = watcher
+    watcher = optimizer_watcher
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         return [(_GROUPS, groups_of(obj))]
