@@ -233,3 +233,21 @@ def test_a_slash_in_the_name_of_a_tensor(tmp_path):
     again = Slashed(1)
     tf.train.Checkpoint(x=again).read(ours).assert_consumed()
     assert again.first.numpy() == 2
+
+
+class WithSaver(tf.__internal__.tracking.Trackable):
+    pass
+
+
+def test_what_a_registered_saver_writes_is_refused_by_name(tmp_path):
+    from tensorflow.python.saved_model import registration
+
+    registration.register_checkpoint_saver(
+        package="tests",
+        name="refused",
+        predicate=lambda obj: type(obj) is WithSaver,
+        save_fn=lambda trackables, file_prefix: [],
+        restore_fn=lambda trackables, merged_prefix: None,
+    )
+    with pytest.raises(NotImplementedError, match=r"inner: .*WithSaver .*'tests\.refused'"):
+        cp.Checkpoint(inner=WithSaver()).save(f"{tmp_path}/ckpt")

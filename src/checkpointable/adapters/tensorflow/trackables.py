@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tensorflow.python.checkpoint.util import get_full_name
 from tensorflow.python.ops.ref_variable import RefVariable
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+from tensorflow.python.saved_model.registration import get_registered_saver_name
 from tensorflow.python.trackable import converter
 from tensorflow.python.trackable.base import Trackable
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
@@ -105,6 +106,12 @@ class TrackableAdapter(Adapter):
             held = obj._value
             value = PlannedValue(obj) if held is None else _variable_value(held, obj)
             return {VARIABLE_VALUE_KEY: value}
+        saver_name = get_registered_saver_name(obj)
+        if saver_name:
+            raise NotImplementedError(
+                f"a {type(obj).__name__} is saved by the function {saver_name!r} that was registered "
+                "for it, into files of its own, which is not supported"
+            )
         if is_distributed(obj):
             return {VARIABLE_VALUE_KEY: mirrored_value(obj, obj)}
         if isinstance(obj, RefVariable):
