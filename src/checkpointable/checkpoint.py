@@ -126,6 +126,11 @@ class Checkpoint(Checkpointable):
         Returns:
           The checkpoint's full path, to be given to `restore`.
         """
+        if isinstance(session, int | np.integer):
+            raise TypeError(
+                f"Checkpoint.save numbers checkpoints itself, by its save_counter; got {session!r} "
+                "as the session. CheckpointableSaver.save takes a number"
+            )
         counter = self.save_counter
         counter.assign_add(1)
         try:
@@ -206,10 +211,12 @@ class Checkpoint(Checkpointable):
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
         """What `restore` would do: matches, but reads and assigns no value (S31).
 
-        The counter counts as it would in a `restore`: it is made.
+        The counter counts as it would in a `restore`, but is not made.
         """
-        _ = self.save_counter
-        return plan_objects(self._target, save_path, attached=self._extra(), renames=renames)
+        attached = list(self._extra())
+        if self._counter is None:  # a restore makes it: here one stands in for it
+            attached.append((_COUNTER, Variable(0, dtype=np.int64)))
+        return plan_objects(self._target, save_path, attached=attached, renames=renames)
 
 
 def _can_count(counter: Any) -> bool:

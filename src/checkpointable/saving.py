@@ -108,7 +108,7 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]
     """(key, value) of what is to be written; fills `graph` as it goes."""
     for node_id, obj in enumerate(found.objects):
         adapter = found.adapters[node_id]
-        for name, what in overlooked(obj):
+        for name, what in overlooked(obj, found.node_id):
             path = join(found.path(node_id), name)
             logger.warning(
                 "%s is not saved: it is %s (NoDependency says that is meant)", path, what

@@ -29,6 +29,7 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
+from checkpointable.logs import logger
 from checkpointable.storage import Storage, default_storage, replace_file
 
 if TYPE_CHECKING:
@@ -112,11 +113,13 @@ def read_state(
     if not state.all_model_checkpoint_paths:
         state.all_model_checkpoint_paths.append(state.model_checkpoint_path)
     elif state.model_checkpoint_path not in state.all_model_checkpoint_paths:
-        raise CheckpointCorruptError(
-            f"the state file is not as it was written: it names {message.model_checkpoint_path!r} "
-            "as the latest, but does not list it. (If you changed it by hand, change both lines.)",
-            path=path,
+        # Changed by hand, or damaged: it still counts if there is such a checkpoint (S32).
+        logger.warning(
+            "%s names %s as the latest, but does not list it: it was not written like this",
+            path,
+            message.model_checkpoint_path,
         )
+        state.all_model_checkpoint_paths.append(state.model_checkpoint_path)
     if message.HasField("last_preserved_timestamp"):
         state.last_preserved_timestamp = message.last_preserved_timestamp
     return state

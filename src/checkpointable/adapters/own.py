@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import register_adapter
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, Watcher
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer
@@ -25,6 +25,19 @@ _PLAIN_DEPENDENCIES = Checkpointable.__dict__["_checkpoint_dependencies"]
 _NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
 
 
+class _AskedAgain(Watcher):
+    """For objects that nothing tells of: seen at every save, restore and status call."""
+
+    def start(self) -> None:
+        """There is nothing to install."""
+
+    def stop(self) -> None:
+        """Nor to remove."""
+
+
+_asked_again = _AskedAgain()
+
+
 class _CheckpointableAdapter(Adapter):
     """Checkpointables, by their hooks; straight from the state where those are not overridden."""
 
@@ -34,6 +47,9 @@ class _CheckpointableAdapter(Adapter):
         )
         self._has_values = cls._gather_saveables_for_checkpoint is not _NO_VALUES  # type: ignore[attr-defined]
         self._has_slots = hasattr(cls, "get_slot_names") and hasattr(cls, "get_slot")
+        if self._own_dependencies:
+            # What its hooks show comes and goes without a word: it is looked at again.
+            self.watcher = _asked_again
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         if self._own_dependencies:

@@ -14,7 +14,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 
-__all__ = ["key_matcher", "matches_any", "path_pattern"]
+__all__ = ["key_matcher", "matches_any", "path_pattern", "names_object"]
 
 _TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|[^*?/]+|/", re.DOTALL)
 
@@ -29,6 +29,22 @@ def path_pattern(pattern: str) -> re.Pattern[str]:
     if not pattern:
         raise ValueError("a path pattern must not be empty; '**' matches everything")
     return re.compile(_expression(pattern.strip("/")), re.DOTALL)
+
+
+_SLOT = "/.OPTIMIZER_SLOT/"
+
+
+def names_object(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns names the object at `path`.
+
+    A slot is its optimizer's: `optimizer/**` names it, `model/**` does not, though its path
+    begins with that of its variable (S11). A pattern may spell a slot's whole path, too.
+    """
+    _, is_slot, owner = path.partition(_SLOT)
+    if not is_slot:
+        return matches_any(path, patterns)
+    spelled = tuple(pattern for pattern in patterns if ".OPTIMIZER_SLOT" in pattern)
+    return matches_any(owner, patterns) or matches_any(path, spelled)
 
 
 def matches_any(path: str, patterns: tuple[str, ...]) -> bool:

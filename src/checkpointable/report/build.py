@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from checkpointable.graph.paths import split
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.value import Value
 from checkpointable.report.counterparts import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Conflict, Mismatch, Restore
 
-__all__ = ["TAKEN", "State", "build_report", "taken_places"]
+__all__ = ["TAKEN", "State", "build_report", "is_taken", "report_without_checkpoint"]
 
 _SHIFTED = "matched by position, may have shifted"
 
@@ -33,9 +34,17 @@ _SHIFTED = "matched by position, may have shifted"
 TAKEN = "its value went to another object, which was there before"
 
 
-def taken_places(restore: Restore) -> frozenset[tuple[str, str]]:
-    """(path, attribute) of the checkpoint's values that have found an object."""
-    return frozenset((restore.paths[node_id], name) for node_id, name in restore.consumed)
+def is_taken(restore: Restore, path: str, attribute: str) -> bool:
+    """Whether the checkpoint's value of that path has found an object."""
+    node_id = 0
+    for local_name in split(path):
+        for child in restore.graph.nodes[node_id].children:
+            if child.local_name == local_name:
+                node_id = child.node_id
+                break
+        else:
+            return False
+    return (node_id, attribute) in restore.consumed
 
 
 class State(NamedTuple):
@@ -63,6 +72,21 @@ def build_report(restore: Restore, program: ObjectWalk, state: State) -> Report:
     return _Builder(restore, program, state).build()
 
 
+def report_without_checkpoint(program: ObjectWalk) -> Report:
+    """The report where there is no checkpoint: every value of `program` is missing."""
+    report = Report("(no checkpoint)")
+    for node_id, obj in enumerate(program.objects):
+        try:
+            values = program.adapters[node_id].values(obj)
+        except NotImplementedError:  # NotCheckpointable: only saving it is an error
+            continue
+        for attribute, made in values.items():
+            info = _info(made) if isinstance(made, Value) else None
+            entry = ReportEntry(program.path(node_id), attribute, Outcome.MISSING, program=info)
+            report.entries.append(entry)
+    return report
+
+
 class _Builder:
     def __init__(self, restore: Restore, program: ObjectWalk, state: State) -> None:
         self.restore = restore
@@ -70,13 +94,15 @@ class _Builder:
         self.state = state
         self.report = Report(restore.reader.prefix)
         # (id of a record, attribute) -> the node whose value goes there
-        self._node_of = {
-            (id(record), attribute.name): node_id
-            for node_id, record in state.bound.items()
-            for attribute in restore.graph.nodes[node_id].attributes
-        }
+        # Where two nodes go to one object, that whose value it has.
+        self._node_of: dict[tuple[int, str], int] = {}
+        refused = {conflict.node_id for conflict in state.conflicts}
+        for node_id, record in state.bound.items():
+            for attribute in restore.graph.nodes[node_id].attributes:
+                place = (id(record), attribute.name)
+                if node_id not in refused or (node_id, attribute.name) in state.consumed:
+                    self._node_of.setdefault(place, node_id)
         self._shown: set[tuple[int, str]] = set()
-        self._taken = taken_places(restore)
         self._claims = {conflict.claimed_by: conflict.what for conflict in state.conflicts}
 
     def build(self) -> Report:
@@ -119,7 +145,7 @@ class _Builder:
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
         entry.note = self._claims.get(path, "")
-        if entry.outcome is Outcome.MISSING and (path, attribute) in self._taken:
+        if entry.outcome is Outcome.MISSING and is_taken(self.restore, path, attribute):
             entry.outcome, entry.note = Outcome.AMBIGUOUS, TAKEN
         self.report.entries.append(entry)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
-from checkpointable.graph.patterns import matches_any, path_pattern
+from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
-from checkpointable.report.build import TAKEN, State, taken_places
+from checkpointable.report.build import TAKEN, State, is_taken
 from checkpointable.restore.executors import initialize
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.status.status import LoadStatus, label, listing
@@ -69,7 +69,7 @@ class CheckpointLoadStatus(LoadStatus):
 
         Args:
           patterns: `*` stands for a run of characters within a segment, `**` for any number
-            of segments.
+            of segments. A slot is its optimizer's: `optimizer/**` names it.
 
         Raises:
           AssertionError: names the paths, on either side; or a pattern that matches nothing.
@@ -77,7 +77,7 @@ class CheckpointLoadStatus(LoadStatus):
         found = self.report()
         problems = []
         for pattern in patterns:
-            entries = [entry for entry in found if matches_any(entry.path, (pattern,))]
+            entries = [entry for entry in found if names_object(entry.path, (pattern,))]
             if not entries:
                 problems.append(f"require({pattern!r}): nothing has such a path, on either side")
             problems += [
@@ -93,7 +93,7 @@ class CheckpointLoadStatus(LoadStatus):
         """Takes what the patterns name out of what the assertions demand; returns the status.
 
         On either side: objects without a value, and values without an object. Patterns as in
-        `require`.
+        `require`; a slot goes with its variable, and with its optimizer.
 
             status.allow_missing("optimizer/**").assert_consumed()
         """
@@ -112,13 +112,19 @@ class CheckpointLoadStatus(LoadStatus):
         problems = self._unmatched_objects()
         restore = self._restore
         unused = [
-            label(restore.paths[node_id], attribute)
-            for node_id, attribute in restore.values
-            if (node_id, attribute) not in restore.consumed
-            and not self._is_allowed(restore.paths[node_id])
+            place
+            for place in restore.values
+            if place not in restore.consumed
+            and not (self._allowed and self._is_allowed(restore.paths[place[0]]))
         ]
         if unused:
-            problems.append(listing("value(s) in the checkpoint have no object", unused))
+            problems.append(
+                listing(
+                    "value(s) in the checkpoint have no object",
+                    unused,
+                    lambda place: label(restore.paths[place[0]], place[1]),
+                )
+            )
         self._raise(problems)
         return self
 
@@ -149,7 +155,7 @@ class CheckpointLoadStatus(LoadStatus):
             self._raise(
                 [
                     "nothing but the root matched: the checkpoint is of another program. "
-                    + listing("object(s) were not restored", self._objects_without_value())
+                    + "".join(self._objects_without_value("object(s) were not restored"))
                 ]
             )
         return self
@@ -188,10 +194,10 @@ class CheckpointLoadStatus(LoadStatus):
         look_again()
         return walk(self._root, adapter_of, self._attached)
 
-    def _objects_without_value(self) -> list[str]:
-        """The paths of objects with a value that neither this nor a later restore has set."""
+    def _objects_without_value(self, what: str) -> list[str]:
+        """A message on objects with a value that neither this nor a later restore has set."""
         found = self._walk()
-        missing: list[tuple[str, str]] = []
+        missing: list[tuple[int, str]] = []
         for node_id, obj in enumerate(found.objects):
             adapter = found.adapters[node_id]
             sources = adapter.record(obj).sources
@@ -200,23 +206,22 @@ class CheckpointLoadStatus(LoadStatus):
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
             missing += [
-                (found.path(node_id), attribute)
+                (node_id, attribute)
                 for attribute, made in values.items()
                 if not (isinstance(made, Value) and made.absent)
                 and sources.get(attribute, (0, 0))[0] < self._restore.uid
-                and not self._is_allowed(found.path(node_id))
+                and not (self._allowed and self._is_allowed(found.path(node_id)))
             ]
-        taken = taken_places(self._restore) if missing else frozenset()
-        return [
-            label(path, attribute) + (f" ({TAKEN})" if (path, attribute) in taken else "")
-            for path, attribute in missing
-        ]
+
+        def label_of(place: tuple[int, str]) -> str:
+            path, attribute = found.path(place[0]), place[1]
+            taken = is_taken(self._restore, path, attribute)
+            return label(path, attribute) + (f" ({TAKEN})" if taken else "")
+
+        return [listing(what, missing, label_of)] if missing else []
 
     def _unmatched_objects(self) -> list[str]:
-        problems = []
-        missing = self._objects_without_value()
-        if missing:
-            problems.append(listing("object(s) have no value in the checkpoint", missing))
+        problems = self._objects_without_value("object(s) have no value in the checkpoint")
         conflicts = [
             f"{conflict.claimed_by or 'the root'} ({conflict.what})"
             for conflict in self._restore.conflicts
@@ -227,7 +232,9 @@ class CheckpointLoadStatus(LoadStatus):
         return problems
 
     def _is_allowed(self, path: str) -> bool:
-        return bool(self._allowed) and matches_any(path, self._allowed)
+        # A slot that is missing is explained by what became of its variable, or its optimizer.
+        allowed = self._allowed
+        return bool(allowed) and (matches_any(path, allowed) or names_object(path, allowed))
 
     def _raise(self, problems: list[str]) -> None:
         if problems:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.walk import walk
+from checkpointable.report.build import report_without_checkpoint
 from checkpointable.restore.executors import initialize
 from checkpointable.restore.restore import next_uid
 from checkpointable.status.status import LoadStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from checkpointable.report import Report
 
 __all__ = ["InitializationOnlyStatus"]
 
@@ -49,6 +54,18 @@ class InitializationOnlyStatus(LoadStatus):
             session,
             lambda record, attribute: record.sources.get(attribute, (0, 0))[0] > self._uid,
         )
+
+    def require(self, *patterns: str) -> InitializationOnlyStatus:
+        """Always raises AssertionError: nothing is restored."""
+        raise self._error()
+
+    def allow_missing(self, *patterns: str) -> InitializationOnlyStatus:
+        """Returns the status: all is missing, and the assertions fail all the same."""
+        return self
+
+    def report(self) -> Report:
+        """A report without a checkpoint: every value of the program is missing (S31)."""
+        return report_without_checkpoint(walk(self._root, adapter_of, self._attached))
 
     @staticmethod
     def _error() -> AssertionError:

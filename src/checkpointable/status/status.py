@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["LoadStatus", "label", "listing"]
 
@@ -50,7 +53,11 @@ def label(path: str, attribute: str) -> str:
     return f"{name} ({attribute})"
 
 
-def listing(what: str, paths: list[str]) -> str:
-    shown = ", ".join(paths[:_MOST_PATHS])
-    more = len(paths) - _MOST_PATHS
-    return f"{len(paths)} {what}: {shown}" + (f", … and {more} more" if more > 0 else "")
+def listing(what: str, items: Sequence[Any], label_of: Callable[[Any], str] = str) -> str:
+    """At most ten of the items and a count; only those shown get a label.
+
+    Labels are paths: all of a deep graph would be larger than the graph by its depth.
+    """
+    shown = ", ".join(map(label_of, items[:_MOST_PATHS]))
+    more = len(items) - _MOST_PATHS
+    return f"{len(items)} {what}: {shown}" + (f", … and {more} more" if more > 0 else "")

@@ -108,6 +108,8 @@ class _LocalWritableFile(WritableFile):
                 continue
             except BaseException:
                 os.close(fd)
+                with suppress(OSError):
+                    os.unlink(self.path)
                 raise
             if os.path.samestat(there, os.fstat(fd)):
                 self._fd = fd
@@ -183,9 +185,12 @@ class _LocalReadableFile(ReadableFile):
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise CheckpointIOError("not a regular file", path=path, errno=errno.EINVAL)
-        except BaseException:
+        except CheckpointIOError:
             os.close(fd)
             raise
+        except OSError as error:
+            os.close(fd)
+            raise _error(error, "open the file", path) from error
         self._fd = fd
         self.identity = _identity(status)
         self.size = status.st_size

@@ -78,6 +78,11 @@ class Checkpointable:
             self._untrack_attribute(name, current)
             super().__setattr__(name, value)
             return
+        if type(self)._track_checkpointable is not Checkpointable._track_checkpointable:
+            # A subclass has its own way to track: it is asked, as the original asks it.
+            self._track_checkpointable(value, name=name, overwrite=True)
+            super().__setattr__(name, value)
+            return
         # Tracked before it is assigned, so that a property that assigns in turn keeps the
         # order of TensorFlow; restored after, so that its values are in place by then (S21).
         state = state_of(self)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
 __all__ = ["Optimizer"]
@@ -73,10 +73,40 @@ class Optimizer(Checkpointable):
 
     def _slots(self) -> dict[str, dict[int, tuple[Any, Variable]]]:
         # Past __setattr__: slots are no dependencies.
-        slots: dict[str, dict[int, tuple[Any, Variable]]] = self.__dict__.setdefault(
-            _SLOTS_NAME, {}
-        )
-        return slots
+        table: _SlotTable | None = self.__dict__.get(_SLOTS_NAME)
+        if table is None or table.owner() is not self:
+            # None yet, or that of the optimizer of which this is a shallow copy.
+            table = _SlotTable([] if table is None else table.items())
+            table.owner = weakref.ref(self)
+            self.__dict__[_SLOTS_NAME] = table
+        return table.slots
+
+
+class _SlotTable:
+    """slot name -> id of the variable -> (variable, slot).
+
+    Copies and pickles as the objects themselves, since the copies have other ids.
+    """
+
+    def __init__(self, items: list[tuple[str, Any, Variable]]) -> None:
+        self.owner: Callable[[], Any] = _nobody
+        self.slots: dict[str, dict[int, tuple[Any, Variable]]] = {}
+        for slot_name, variable, slot in items:
+            self.slots.setdefault(slot_name, {})[id(variable)] = (variable, slot)
+
+    def items(self) -> list[tuple[str, Any, Variable]]:
+        return [
+            (slot_name, variable, slot)
+            for slot_name, held in self.slots.items()
+            for variable, slot in held.values()
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _SlotTable, (self.items(),)
+
+
+def _nobody() -> None:
+    """The owner of a table that nobody has claimed yet."""
 
 
 def _name(variable: Any, slot_name: str) -> str | None:

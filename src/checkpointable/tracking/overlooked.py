@@ -8,7 +8,7 @@ say) was never seen. Nothing else would tell that such state is missing from the
 from __future__ import annotations
 
 from collections import UserDict, UserList, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
@@ -24,10 +24,13 @@ _CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
 _MOST_ITEMS = 1000
 
 
-def overlooked(obj: Any) -> Iterator[tuple[str, str]]:
+def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple[str, str]]:
     """(attribute, what is wrong) of state of `obj` that a save would leave out.
 
     Each attribute is named once; what was assigned with NoDependency is left out on purpose.
+
+    Args:
+      node_id: the node of an object that is saved, by whichever path; None for another.
     """
     if not isinstance(obj, Checkpointable) or isinstance(obj, Variable):
         return
@@ -36,13 +39,16 @@ def overlooked(obj: Any) -> Iterator[tuple[str, str]]:
         if name in state.dependencies or name in state.left_out:
             continue
         if adapter_of(value) is not None:
-            what = f"a {type(value).__name__} that was not assigned as an attribute"
+            if node_id(value) is not None:
+                continue
+            what = f"it is a {type(value).__name__} that was set past __setattr__"
         elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
-            held = next((item for item in _items(value) if adapter_of(item) is not None), None)
+            lost = (i for i in _items(value) if adapter_of(i) is not None and node_id(i) is None)
+            held = next(lost, None)
             if held is None:
                 continue
             what = (
-                f"a {type(value).__name__}, which is not tracked, and holds a "
+                f"it is a {type(value).__name__}, which is not tracked, and holds a "
                 f"{type(held).__name__}; use a plain list, tuple or dict"
             )
         else:

@@ -152,7 +152,10 @@ def _as_array(value: Any, dtype: Any) -> Array:
         if wanted == STRING:
             return as_string_array(value)
         return np.array(value, dtype=wanted.newbyteorder("="), order="C")
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except UnicodeDecodeError:  # text and bytes side by side, which NumPy would make text of
+        return as_string_array(value)
     if array.dtype.kind in "OSU":
         return as_string_array(value)
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -109,8 +109,8 @@ class TrackableAdapter(Adapter):
         saver_name = get_registered_saver_name(obj)
         if saver_name:
             raise NotImplementedError(
-                f"a {type(obj).__name__} is saved by the function {saver_name!r} that was registered "
-                "for it, into files of its own, which is not supported"
+                f"a {type(obj).__name__} is saved by the function {saver_name!r} that was "
+                "registered for it, into files of its own, which is not supported"
             )
         if is_distributed(obj):
             return {VARIABLE_VALUE_KEY: mirrored_value(obj, obj)}
