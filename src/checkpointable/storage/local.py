@@ -222,7 +222,7 @@ class _LocalReadableFile(ReadableFile):
     def map(self) -> memoryview:
         # A file that is cut short in place, under its old name and inode, takes pages away from
         # the map, and touching those ends the process. What is left is a race with whoever cuts.
-        if self._fd >= 0 and os.fstat(self._fd).st_size < self.size:
+        if self._fd >= 0 and self._present_size() < self.size:
             raise CheckpointCorruptError(
                 f"the file is shorter than its {self.size} bytes of a moment ago: it was "
                 "overwritten in place",
@@ -234,6 +234,12 @@ class _LocalReadableFile(ReadableFile):
             elif self._fd >= 0 and os.fstat(self._fd).st_size < self.size:
                 raise self._shorter()  # to read beyond the end would end the process
             return self._view
+
+    def _present_size(self) -> int:
+        try:
+            return os.fstat(self._fd).st_size
+        except OSError as error:
+            raise _error(error, "look at the file", self.path) from error
 
     def _map(self) -> memoryview:
         try:
