@@ -109,9 +109,13 @@ def test_a_module_that_is_a_checkpointable_too(tmp_path):
             nn.Module.__init__(self)
             self.linear = nn.Linear(1, 1)
             self.step = cp.Variable(3)
+            self.register_buffer("mean", torch.rand(2))
+            self.add_module("added", nn.Linear(1, 1))
 
     one, other = Both(), Both()
     path = cp.Checkpoint(both=one).write(tmp_path / "ckpt")
     assert "both/linear/weight/.ATTRIBUTES/VARIABLE_VALUE" in dict(cp.list_variables(path))
     cp.Checkpoint(both=other).read(path).assert_consumed()
     assert torch.equal(one.linear.weight, other.linear.weight)
+    assert torch.equal(one.added.weight, other.added.weight)
+    assert torch.equal(one.mean, other.mean)

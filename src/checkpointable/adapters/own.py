@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import Value, ValueFactory
 
-__all__: list[str] = []
+__all__ = ["find_own"]
 
 _PLAIN_DEPENDENCIES = Checkpointable.__dict__["_checkpoint_dependencies"]
 _NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
@@ -125,7 +125,8 @@ def _defined(cls: type, name: str) -> Any:
 _container_adapter = _ContainerAdapter()
 
 
-def _find(cls: type) -> Adapter | None:
+def find_own(cls: type) -> Adapter | None:
+    """The adapter of a class of the library's own, None for any other."""
     if issubclass(cls, Checkpointable):
         return _CheckpointableAdapter(cls)
     if issubclass(cls, TrackedContainer):
@@ -133,4 +134,4 @@ def _find(cls: type) -> Adapter | None:
     return None
 
 
-register_adapter(_find)
+register_adapter(find_own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from checkpointable.adapters.own import find_own
 from checkpointable.adapters.registry import register_adapter
 from checkpointable.adapters.state_tree import ArrayKind, register_array_kind
 from checkpointable.adapters.torch.groups import (
@@ -14,12 +15,14 @@ from checkpointable.adapters.torch.groups import (
 )
 from checkpointable.adapters.torch.lbfgs import Position, PositionAdapter
 from checkpointable.adapters.torch.memory import as_tensor
-from checkpointable.adapters.torch.modules import find_module_adapter
+from checkpointable.adapters.torch.mixed import MixedAdapter
+from checkpointable.adapters.torch.modules import ModuleAdapter, find_module_adapter
 from checkpointable.adapters.torch.optimizers import LBFGSAdapter, OptimizerAdapter
 from checkpointable.adapters.torch.schedulers import SchedulerAdapter
 from checkpointable.adapters.torch.slots import StateSlot, StateSlotAdapter
 from checkpointable.adapters.torch.tensors import TensorAdapter, value_of
 from checkpointable.graph.adapter import Adapter
+from checkpointable.tracking.base import Checkpointable
 
 __all__ = ["find"]
 
@@ -46,6 +49,17 @@ _NODES: dict[type, Adapter] = {
     Position: PositionAdapter(),
 }
 register_adapter(_NODES.get)
+
+
+def _find_mixed(cls: type) -> Adapter | None:
+    if not (issubclass(cls, Checkpointable) and issubclass(cls, torch.nn.Module)):
+        return None
+    own = find_own(cls)
+    assert own is not None
+    return MixedAdapter(own, ModuleAdapter(cls))
+
+
+register_adapter(_find_mixed)  # before the library's own, which knows such a class as well
 
 
 def _device(tensor: torch.Tensor) -> str | None:
