@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -282,3 +284,10 @@ def test_combinations_of_what_is_lost():
     assert len(pairs) == 30 * 29 / 2
     assert tried == list(losses(many, random=100))
     assert tried != list(losses(many, random=100, seed=1))
+
+
+def test_the_example_of_the_page(capsys):
+    page = Path(__file__).parents[2] / "docs" / "reliability.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    exec(compile(example, "docs", "exec"), {})
+    assert "no space left" in capsys.readouterr().out
