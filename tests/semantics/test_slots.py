@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -91,6 +93,30 @@ def test_slots_go_by_identity_not_by_name_or_value():
     assert opt.get_slot(b, "m") is None
     assert opt.add_slot(b, "m", 2.0) is not opt.get_slot(a, "m")
     assert opt.get_slot(a, "m").name == "x/m"
+
+
+# S11
+@pytest.mark.parametrize("pickled", [False, True])
+def test_copies_keep_their_slots(tmp_path, pickled):
+    root = model()
+    copied = pickle.loads(pickle.dumps(root)) if pickled else copy.deepcopy(root)
+    assert slots(copied.opt, copied.net.v) == [2, [3, 3]]
+    assert copied.opt.get_slot(root.net.v, "m") is None
+    copied.opt.get_slot(copied.net.v, "m").assign(9)
+    assert slots(root.opt, root.net.v) == [2, [3, 3]]
+    path = save(copied, tmp_path / "c")
+    assert len(keys(path)) == 3
+    restore(copied, path).assert_consumed()
+
+
+# S11
+def test_a_shallow_copy_has_slots_of_its_own_from_then_on():
+    opt, v = cp.Optimizer(), variable()
+    slot = opt.add_slot(v, "m", 1.0)
+    other = copy.copy(opt)
+    assert other.get_slot(v, "m") is slot
+    other.add_slot(v, "n", 2.0)
+    assert opt.get_slot_names() == ["m"]
 
 
 # S11
