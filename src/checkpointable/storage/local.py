@@ -220,18 +220,10 @@ class _LocalReadableFile(ReadableFile):
         return data
 
     def map(self) -> memoryview:
-        # A file that is cut short in place, under its old name and inode, takes pages away from
-        # the map, and touching those ends the process. What is left is a race with whoever cuts.
-        if self._fd >= 0 and self._present_size() < self.size:
-            raise CheckpointCorruptError(
-                f"the file is shorter than its {self.size} bytes of a moment ago: it was "
-                "overwritten in place",
-                path=self.path,
-            )
         with self._map_lock:
             if self._view is None:
                 self._view = memoryview(b"") if self.size == 0 else self._map()
-            elif self._fd >= 0 and os.fstat(self._fd).st_size < self.size:
+            elif self._fd >= 0 and self._present_size() < self.size:
                 raise self._shorter()  # to read beyond the end would end the process
             return self._view
 
