@@ -230,8 +230,8 @@ class _LocalReadableFile(ReadableFile):
     def _present_size(self) -> int:
         try:
             return os.fstat(self._fd).st_size
-        except OSError as error:
-            raise _error(error, "look at the file", self.path) from error
+        except OSError:
+            return self.size  # nothing is known of a change: what is mapped is there
 
     def _map(self) -> memoryview:
         try:
