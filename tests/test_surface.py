@@ -17,7 +17,7 @@ NAMES = {
     *("PythonState", "JSONState", "RandomState", "NumpyRandomState"),
     *("JSONState", "RandomState", "NumpyRandomState"),
     # the verbs
-    *("CheckpointableSaver", "Checkpoint", "Saver", "latest_checkpoint"),
+    *("CheckpointableSaver", "Checkpoint", "Saver", "SaveHandle", "latest_checkpoint"),
     # many checkpoints
     *("CheckpointManager", "checkpoints_iterator"),
     *("get_checkpoint_state", "update_checkpoint_state"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - frameworks' adapters
 import checkpointable.adapters.own as _own  # noqa: F401 - the library's own objects
+from checkpointable.background import SaveHandle as SaveHandle
 from checkpointable.checkpoint import Checkpoint as Checkpoint
 from checkpointable.comparison import compare_checkpoints as compare_checkpoints
 from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
@@ -83,6 +84,7 @@ __all__ = [
     "RandomState",
     "Report",
     "ReportEntry",
+    "SaveHandle",
     "Saver",
     "Value",
     "Variable",

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.async_saving import AsyncSaves
 from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.value import Value
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
+from checkpointable.saving import (
+    Durability,
+    Path,
+    Progress,
+    numbered_prefix,
+    records_of_objects,
+    write_objects,
+)
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable, add_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from checkpointable.background import SaveHandle
     from checkpointable.report import Report
     from checkpointable.restore import Names, Verify
     from checkpointable.status import LoadStatus
@@ -103,6 +112,13 @@ class Checkpoint(Checkpointable):
         return counter
 
     @property
+    def _saves(self) -> AsyncSaves:
+        saves: AsyncSaves | None = self.__dict__.get("_async_saves")
+        if saves is None:
+            saves = self.__dict__["_async_saves"] = AsyncSaves()
+        return saves
+
+    @property
     def _target(self) -> Any:
         """The root of what is saved."""
         return self if self._attached is None else self.__dict__["root"]
@@ -111,6 +127,7 @@ class Checkpoint(Checkpointable):
         """The attached dependencies; the list itself, since the counter may come later."""
         return () if self._attached is None else self._attached
 
+    @overload
     def save(
         self,
         file_prefix: Path,
@@ -118,33 +135,92 @@ class Checkpoint(Checkpointable):
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
-    ) -> str:
+        blocking: Literal[True] = True,
+        max_staging_bytes: int | None = None,
+    ) -> str: ...
+
+    @overload
+    def save(
+        self,
+        file_prefix: Path,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: bool,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle: ...
+
+    def save(
+        self,
+        file_prefix: Path,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: bool = True,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle:
         """Writes `<file_prefix>-<number>`, the directory's latest checkpoint (S14, S15).
 
         Args: as in `CheckpointableSaver.save`.
 
         Returns:
-          The checkpoint's full path, to be given to `restore`.
+          The checkpoint's full path, to be given to `restore`; a `SaveHandle` if not `blocking`.
+          (The number of an asynchronous save that fails later is not used again.)
         """
         if isinstance(session, int | np.integer):
             raise TypeError(
                 f"Checkpoint.save numbers checkpoints itself, by its save_counter; got {session!r} "
                 "as the session. CheckpointableSaver.save takes a number"
             )
+        self._saves.settle()
+
+        def make_latest(path: str) -> None:
+            update_checkpoint_state(os.path.dirname(path), path, durability=durability)
+
         counter = self.save_counter
         counter.assign_add(1)
         try:
-            prefix = self.write(
+            saved = self._write(
                 numbered_prefix(file_prefix, counter),
                 session,
                 durability=durability,
                 progress=progress,
+                blocking=blocking,
+                max_staging_bytes=max_staging_bytes,
+                finish=make_latest,
             )
         except BaseException:
             counter.assign_add(-1)  # what was not saved does not count
             raise
-        update_checkpoint_state(os.path.dirname(prefix), prefix, durability=durability)
-        return prefix
+        if isinstance(saved, str):
+            make_latest(saved)
+        return saved
+
+    @overload
+    def write(
+        self,
+        file_prefix: Path,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: Literal[True] = True,
+        max_staging_bytes: int | None = None,
+    ) -> str: ...
+
+    @overload
+    def write(
+        self,
+        file_prefix: Path,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: bool,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle: ...
 
     def write(
         self,
@@ -153,13 +229,54 @@ class Checkpoint(Checkpointable):
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
-    ) -> str:
+        blocking: bool = True,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle:
         """Writes the checkpoint `file_prefix`: no number, no state file (S15).
 
+        Args: as in `CheckpointableSaver.save`.
+
         Returns:
-          `file_prefix`, to be given to `read`.
+          `file_prefix`, to be given to `read`; a `SaveHandle` if not `blocking`.
         """
-        prefix = numbered_prefix(file_prefix, None)
+        self._saves.settle()
+        return self._write(
+            numbered_prefix(file_prefix, None),
+            session,
+            durability=durability,
+            progress=progress,
+            blocking=blocking,
+            max_staging_bytes=max_staging_bytes,
+        )
+
+    def _write(
+        self,
+        prefix: str,
+        session: Any,
+        *,
+        durability: Durability,
+        progress: Progress | None,
+        blocking: bool,
+        max_staging_bytes: int | None,
+        finish: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> str | SaveHandle:
+        """Writes the checkpoint `prefix`.
+
+        Args:
+          finish: of a save that is not blocking: called with its path when it is there.
+          failed: called when such a save has failed.
+        """
+        if not blocking:
+            return self._saves.save(
+                prefix,
+                records_of_objects(self._target, self._extra(), session),
+                durability=durability,
+                progress=progress,
+                max_staging_bytes=max_staging_bytes,
+                finish=finish,
+                failed=failed,
+            )
         write_objects(
             self._target,
             prefix,

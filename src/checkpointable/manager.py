@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -31,12 +31,14 @@ from checkpointable.management import (
 )
 from checkpointable.preemption import Preemption
 from checkpointable.saver import CheckpointableSaver
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
+from checkpointable.saving import Durability, Path, Progress, numbered_prefix
 from checkpointable.state_file import relative_path
 from checkpointable.storage import default_storage
 
 if TYPE_CHECKING:
+    from checkpointable.background import SaveHandle
     from checkpointable.status import LoadStatus
+    from checkpointable.tracking.variable import Variable
 
 __all__ = ["CheckpointManager"]
 
@@ -115,6 +117,8 @@ class CheckpointManager:
         self._last_step = last_checkpoint_step
         self._init_fn = init_fn
         self._best = None if best is None else check_best(best)
+        # An asynchronous save takes up its checkpoint from its own thread.
+        self._lock = threading.RLock()
         self._history = History(self._directory, checkpoint_name, now())
         self._latest = latest_checkpoint(self._directory)
         self._saving = threading.RLock()
@@ -148,14 +152,44 @@ class CheckpointManager:
 
         Those that are kept for good (`keep_checkpoint_every_n_hours`) are not among them.
         """
-        return [self._path(entry) for entry in self._history.with_fate(KEPT)]
+        with self._lock:
+            return [self._path(entry) for entry in self._history.with_fate(KEPT)]
 
     @property
     def best_checkpoints(self) -> list[str]:
         """The paths of the best checkpoints by `best`, the best one first."""
-        return [self._path(entry) for entry in ranking(self._history, self._best)]
+        with self._lock:
+            return [self._path(entry) for entry in ranking(self._history, self._best)]
 
     # -- save ------------------------------------------------------------------------------
+
+    @overload
+    def save(
+        self,
+        checkpoint_number: Any = None,
+        check_interval: bool = True,
+        metrics: Mapping[str, Any] | None = None,
+        durability: Durability = "fsync",
+        *,
+        session: Any = None,
+        progress: Progress | None = None,
+        blocking: Literal[True] = True,
+        max_staging_bytes: int | None = None,
+    ) -> str | None: ...
+
+    @overload
+    def save(
+        self,
+        checkpoint_number: Any = None,
+        check_interval: bool = True,
+        metrics: Mapping[str, Any] | None = None,
+        durability: Durability = "fsync",
+        *,
+        session: Any = None,
+        progress: Progress | None = None,
+        blocking: bool,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle | None: ...
 
     def save(
         self,
@@ -166,7 +200,9 @@ class CheckpointManager:
         *,
         session: Any = None,
         progress: Progress | None = None,
-    ) -> str | None:
+        blocking: bool = True,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle | None:
         """Saves a checkpoint, makes it the latest, and deletes what is too many.
 
         The state file is updated before anything is deleted. A checkpoint that cannot be
@@ -180,10 +216,13 @@ class CheckpointManager:
           check_interval: save only if `checkpoint_interval` steps have passed since the last
             save. False: unless this very step has been saved.
           metrics: name -> number, kept with the checkpoint for `best`.
-          durability, session, progress: as in `Checkpoint.save`.
+          durability, session, progress, blocking, max_staging_bytes: as in `Checkpoint.save`.
+            If not `blocking`, the checkpoint becomes the latest, and others are deleted, when
+            it is there; until then it is in none of the lists.
 
         Returns:
-          The checkpoint's path; None if it was not time for one.
+          The checkpoint's path, or a `SaveHandle` if not `blocking`; None if it was not time
+          for one.
 
         Raises:
           ValueError: `metrics` has no number under the name that `best` goes by; an object
@@ -192,7 +231,14 @@ class CheckpointManager:
         """
         with self._saving:
             return self._save(
-                checkpoint_number, check_interval, metrics, durability, session, progress
+                checkpoint_number,
+                check_interval,
+                metrics,
+                durability,
+                session,
+                progress,
+                blocking,
+                max_staging_bytes,
             )
 
     def _save(
@@ -203,7 +249,9 @@ class CheckpointManager:
         durability: Durability,
         session: Any,
         progress: Progress | None,
-    ) -> str | None:
+        blocking: bool,
+        max_staging_bytes: int | None,
+    ) -> str | SaveHandle | None:
         numbers = self._check_metrics(metrics or {})
         step = None
         if self._interval is not None:
@@ -212,40 +260,60 @@ class CheckpointManager:
                 least = self._last_step + self._interval if check_interval else 0
                 if step == self._last_step or step < least:
                     return None
-        prefix = self._write(checkpoint_number, durability, session, progress)
-        self._last_step = step
-        self._latest = prefix
-        entry = Written(relative_path(self._directory, prefix), now(), numbers)
-        self._history.add(entry)
-        sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
-        self._record(durability)
-        self._delete_expired(durability)
-        return prefix
+        before = self._last_step
+        self._checkpoint._saves.settle()
+        prefix, counter = self._next_prefix(checkpoint_number)
 
-    def _write(
-        self, number: Any, durability: Durability, session: Any, progress: Progress | None
-    ) -> str:
+        def finish(_: str) -> None:
+            self._is_there(prefix, numbers, durability)
+
+        def failed() -> None:
+            if self._last_step == step:
+                self._last_step = before
+
+        try:
+            saved = self._checkpoint._write(
+                prefix,
+                session,
+                durability=durability,
+                progress=progress,
+                blocking=blocking,
+                max_staging_bytes=max_staging_bytes,
+                finish=finish,
+                failed=failed,
+            )
+        except BaseException:
+            if counter is not None:
+                counter.assign_add(-1)  # what was not saved does not count
+            raise
+        self._last_step = step
+        if isinstance(saved, str):
+            finish(saved)
+        return saved
+
+    def _is_there(self, prefix: str, metrics: dict[str, float], durability: Durability) -> None:
+        """Takes up a checkpoint that was written, and deletes what is too many."""
+        with self._lock:
+            self._latest = prefix
+            entry = Written(relative_path(self._directory, prefix), now(), metrics)
+            self._history.add(entry)
+            sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
+            self._record(durability)
+            self._delete_expired(durability)
+
+    def _next_prefix(self, number: Any) -> tuple[str, Variable | None]:
+        """Of the checkpoint that is to be written, and what has counted it."""
         start = os.path.join(self._directory, self._name)
         checkpoint = self._checkpoint
         if isinstance(checkpoint, CheckpointableSaver):
-            prefix = numbered_prefix(start, self._next_number() if number is None else number)
-            write_objects(
-                checkpoint._root,
-                prefix,
-                session=session,
-                durability=durability,
-                progress=progress,
-            )
-            return prefix
+            return numbered_prefix(start, self._next_number() if number is None else number), None
         counter = checkpoint.save_counter
         counter.assign_add(1)
         try:
-            prefix = numbered_prefix(start, counter if number is None else number)
-            checkpoint.write(prefix, session, durability=durability, progress=progress)
+            return numbered_prefix(start, counter if number is None else number), counter
         except BaseException:
-            counter.assign_add(-1)  # what was not saved does not count
+            counter.assign_add(-1)
             raise
-        return prefix
 
     def _next_number(self) -> int:
         paths = [*list_checkpoints(self._directory), *self.checkpoints]
@@ -334,6 +402,7 @@ class CheckpointManager:
         """
 
         def save() -> str | None:
+            self._checkpoint._saves.settle()  # this very step may be under way
             numbers = None if metrics is None else metrics()
             path = self.save(check_interval=False, metrics=numbers, durability=durability)
             return path if path is not None else self._latest  # this very step is saved

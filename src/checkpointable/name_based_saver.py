@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
@@ -179,9 +178,9 @@ def _records(named: list[_Named], records: list[Record]) -> list[Record]:
     for own, record in zip(named, records, strict=True):
         part = own.value.part_of
         if part is None:
-            whole.append(replace(record, key=own.name))
+            whole.append(record._replace(key=own.name))
         else:
-            parts.setdefault(own.name, []).append((part, replace(record, key=own.name)))
+            parts.setdefault(own.name, []).append((part, record._replace(key=own.name)))
     for name, pieces in parts.items():
         first, record = pieces[0]
         extents = tuple((part.extents, piece) for part, piece in pieces)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.async_saving import AsyncSaves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix, write_objects
+from checkpointable.saving import (
+    Durability,
+    Path,
+    Progress,
+    numbered_prefix,
+    records_of_objects,
+    write_objects,
+)
 
 if TYPE_CHECKING:
+    from checkpointable.background import SaveHandle
     from checkpointable.report import Report
     from checkpointable.restore import Names, Verify
     from checkpointable.status import LoadStatus
@@ -40,6 +49,33 @@ class CheckpointableSaver:
                 "Checkpointable nor an object of a framework that an adapter knows"
             )
         self._root = root_checkpointable
+        self._saves = AsyncSaves()
+
+    @overload
+    def save(
+        self,
+        file_prefix: Path,
+        checkpoint_number: Any = None,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: Literal[True] = True,
+        max_staging_bytes: int | None = None,
+    ) -> str: ...
+
+    @overload
+    def save(
+        self,
+        file_prefix: Path,
+        checkpoint_number: Any = None,
+        session: Any = None,
+        *,
+        durability: Durability = "fsync",
+        progress: Progress | None = None,
+        blocking: bool,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle: ...
 
     def save(
         self,
@@ -49,7 +85,9 @@ class CheckpointableSaver:
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
-    ) -> str:
+        blocking: bool = True,
+        max_staging_bytes: int | None = None,
+    ) -> str | SaveHandle:
         """Writes a checkpoint and makes it the directory's latest (S14).
 
         Args:
@@ -58,10 +96,18 @@ class CheckpointableSaver:
           session: the session that evaluates variables in graph mode; ignored eagerly.
           durability: "fsync": files and directory are synced before it returns; "flush": they
             survive the process, not a crash of the machine.
-          progress: called with (bytes done, bytes in all, key) as it goes.
+          progress: called with (bytes done, bytes in all, key) as it goes, by the thread that
+            writes.
+          blocking: False returns as soon as the values may change, and writes in the background:
+            a `SaveHandle`. What is written is as it was at this call. Values are copied for
+            that into memory that is kept for the next time, but for those that nobody can
+            change. Waits for an asynchronous save before it, whose error it raises if nobody
+            has seen it; the interpreter waits when it exits.
+          max_staging_bytes: what these copies may take; what does not fit is written before
+            this returns. None: no limit.
 
         Returns:
-          The checkpoint's full path, to be given to `restore`.
+          The checkpoint's full path, to be given to `restore`; a `SaveHandle` if not `blocking`.
 
         Raises:
           ValueError, NotImplementedError: an object cannot be saved as it stands; the message
@@ -69,8 +115,53 @@ class CheckpointableSaver:
           CheckpointIOError: the system refused; the checkpoints that were there still are.
         """
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        self._saves.settle()
+
+        def make_latest(path: str) -> None:
+            update_checkpoint_state(os.path.dirname(path), path, durability=durability)
+
+        saved = self._write(
+            prefix,
+            session,
+            durability=durability,
+            progress=progress,
+            blocking=blocking,
+            max_staging_bytes=max_staging_bytes,
+            finish=make_latest,
+        )
+        if isinstance(saved, str):
+            make_latest(saved)
+        return saved
+
+    def _write(
+        self,
+        prefix: str,
+        session: Any,
+        *,
+        durability: Durability,
+        progress: Progress | None,
+        blocking: bool,
+        max_staging_bytes: int | None,
+        finish: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> str | SaveHandle:
+        """Writes the checkpoint `prefix`.
+
+        Args:
+          finish: of a save that is not blocking: called with its path when it is there.
+          failed: called when such a save has failed.
+        """
+        if not blocking:
+            return self._saves.save(
+                prefix,
+                records_of_objects(self._root, session=session),
+                durability=durability,
+                progress=progress,
+                max_staging_bytes=max_staging_bytes,
+                finish=finish,
+                failed=failed,
+            )
         write_objects(self._root, prefix, session=session, durability=durability, progress=progress)
-        update_checkpoint_state(os.path.dirname(prefix), prefix, durability=durability)
         return prefix
 
     def restore(

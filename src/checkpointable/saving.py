@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
+from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
@@ -21,6 +22,7 @@ from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
 from checkpointable.restore.executors import by_executor
 from checkpointable.tracking.overlooked import overlooked
+from checkpointable.tracking.variable import Variable
 
 __all__ = [
     "Attached",
@@ -28,6 +30,7 @@ __all__ = [
     "Path",
     "Progress",
     "numbered_prefix",
+    "records_of_objects",
     "records_of_values",
     "write_objects",
 ]
@@ -91,30 +94,38 @@ def write_objects(
     progress: Progress | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
-    look_again()
-    found = walk(root, adapter_of, attached)
-    graph = ObjectGraph()
-    values = list(_values(found, graph))
-    records = records_of_values(values, session)
-    graph.mark_nodes_with_values()
-    encoded = encode_graph(graph)
-    records.append(
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
-    )
+    records = records_of_objects(root, attached, session)
     write_bundle(prefix, records, durability=durability, progress=progress)
 
 
-def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]]:
+def records_of_objects(root: Any, attached: Attached = (), session: Any = None) -> list[Record]:
+    """What is to be written of the objects below `root`, their graph included."""
+    look_again()
+    with collector_paused():
+        found = walk(root, adapter_of, attached)
+        graph = ObjectGraph()
+        values = _values(found, graph)
+        graph.mark_nodes_with_values()
+        encoded = encode_graph(graph)
+        del found, graph
+    records = records_of_values(values, session)
+    records.append(
+        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+    )
+    return records
+
+
+def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
     """(key, value) of what is to be written; fills `graph` as it goes."""
-    for node_id, obj in enumerate(found.objects):
-        adapter = found.adapters[node_id]
-        for name, what in overlooked(obj, found.node_id):
-            path = join(found.path(node_id), name)
-            logger.warning(
-                "%s is not saved: it is %s (NoDependency says that is meant)", path, what
-            )
-        node = Node(children=found.children[node_id])
-        graph.nodes.append(node)
+    pairs: list[tuple[str, Value]] = []
+    new, add_node = tuple.__new__, graph.nodes.append
+    for node_id, (obj, adapter, children) in enumerate(
+        zip(found.objects, found.adapters, found.children, strict=True)
+    ):
+        if type(obj) is not Variable:  # which most objects are
+            _warn_of_overlooked(found, node_id, obj)
+        node = Node(children)
+        add_node(node)
         slots = found.slot_variables.get(node_id)
         if slots:
             node.slot_variables = slots
@@ -132,9 +143,20 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> Iterator[tuple[str, Value]
             value = made if isinstance(made, Value) else made(key)
             if value.absent:
                 continue
-            attributes.append(Attribute(attribute, full_name, key))
-            yield from stored_values(key, value)
+            # Past the class's own, slower way of being made: one a value.
+            attributes.append(new(Attribute, (attribute, full_name, key)))
+            if value.parts is None:
+                pairs.append((key, value))
+            else:
+                pairs += stored_values(key, value)
         node.attributes = attributes
+    return pairs
+
+
+def _warn_of_overlooked(found: ObjectWalk, node_id: int, obj: Any) -> None:
+    for name, what in overlooked(obj, found.node_id):
+        path = join(found.path(node_id), name)
+        logger.warning("%s is not saved: it is %s (NoDependency says that is meant)", path, what)
 
 
 def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:
@@ -153,8 +175,16 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
             path = key.rpartition("/.ATTRIBUTES/")[0] or "the root"
             raise ValueError(f"{path}: {error}") from error
         evaluated.update(zip((key for key, _ in own), contents, strict=True))
+    if evaluated:
+        values = [
+            (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
+            for key, value in values
+        ]
+    new = tuple.__new__
     return [
-        _record(key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
+        _record(key, value)
+        if value.dtype.hasobject or value.shape is None or None in value.shape
+        else new(Record, (key, _datatype(key, value), value.shape, value.read, (), value.fresh))
         for key, value in values
     ]
 
@@ -164,34 +194,29 @@ class _Evaluated(Value):
 
     __slots__ = ()
 
+    fresh = True
+
     def __init__(self, value: Value, contents: Any) -> None:
         super().__init__(value.dtype, value.shape, lambda: contents, value.write)
 
 
 def _record(key: str, value: Value) -> Record:
-    """What is to be written under `key` for a value.
+    """What is to be written under `key` for a value whose size is not known yet: as it is now.
 
     Raises:
       ValueError: strings of another shape than the value says.
       TypeError: a string value that gives something else.
     """
     if value.dtype == STRING:
-
-        def read() -> np.ndarray[Any, np.dtype[Any]]:
-            return as_string_array(value.read(), key)
-
         # Its size must be known before anything is written, and so must its shape.
-        array = read()
+        array = as_string_array(value.read(), key)
         _check_shape(key, value, array.shape)
         return Record(key, DataType.DT_STRING, array.shape, lambda: array)
     if value.dtype == VARIANT:
         array = value.read()
         return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
-    if value.shape is None or None in value.shape:
-        array = np.asarray(value.read())
-        return Record(key, _datatype(key, value), array.shape, lambda: array)
-    shape = cast("tuple[int, ...]", value.shape)
-    return Record(key, _datatype(key, value), shape, value.read)
+    array = np.asarray(value.read())
+    return Record(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
 
 
 def _datatype(key: str, value: Value) -> DataType:

@@ -298,14 +298,15 @@ def test_what_was_deleted_by_hand_is_no_longer_listed(tmp_path):
 def test_the_only_whole_checkpoint_is_not_deleted(tmp_path, caplog, monkeypatch):  # S18
     manager = manager_of(tmp_path, 1)
     save(manager)
-    real = cp.Checkpoint.write
+    real = cp.Checkpoint._write
 
     def write_half(self, prefix, *arguments, **options):
-        real(self, prefix, *arguments, **options)
+        saved = real(self, prefix, *arguments, **options)
         data = Path(f"{prefix}.data-00000-of-00001")
         data.write_bytes(data.read_bytes()[:-1])  # as after a lost disk
+        return saved
 
-    monkeypatch.setattr(cp.Checkpoint, "write", write_half)
+    monkeypatch.setattr(cp.Checkpoint, "_write", write_half)
     with caplog.at_level(logging.WARNING):
         save(manager)
         save(manager)

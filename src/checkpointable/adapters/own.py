@@ -9,7 +9,7 @@ from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, Watcher
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer
-from checkpointable.tracking.state import state_of
+from checkpointable.tracking.state import STATE_NAME, state_of
 from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class _CheckpointableAdapter(Adapter):
         if self._own_dependencies:
             dependencies: Iterable[tuple[str, Any]] = obj._checkpoint_dependencies
             return dependencies
+        if STATE_NAME not in obj.__dict__:  # nothing was ever tracked: none need be made
+            return ()
         return state_of(obj).dependencies.items()
 
     def child(self, obj: Any, local_name: str) -> Any | None:

@@ -11,26 +11,34 @@ from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
 from checkpointable.bundle.entry import Entry as Entry
 from checkpointable.bundle.entry import Header as Header
 from checkpointable.bundle.plan import Record as Record
+from checkpointable.bundle.plan import plan_layout as plan_layout
 from checkpointable.bundle.reader import BundleReader as BundleReader
 from checkpointable.bundle.rekey import rekey_bundle as rekey_bundle
+from checkpointable.bundle.staging import Staging as Staging
+from checkpointable.bundle.staging import StagingMemory as StagingMemory
 from checkpointable.bundle.verify import Damage as Damage
+from checkpointable.bundle.writer import BundleWriter as BundleWriter
 from checkpointable.bundle.writer import encode_index as encode_index
 from checkpointable.bundle.writer import write_bundle as write_bundle
 from checkpointable.bundle.writer import write_index as write_index
 
 __all__ = [
     "BundleReader",
+    "BundleWriter",
     "Damage",
     "DataType",
     "Entry",
     "Header",
     "Record",
+    "Staging",
+    "StagingMemory",
     "check_target",
     "checkpoints_in",
     "datatype_of",
     "encode_index",
     "itemsize",
     "numpy_dtype",
+    "plan_layout",
     "rekey_bundle",
     "write_bundle",
     "write_index",

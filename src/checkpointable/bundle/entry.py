@@ -48,6 +48,8 @@ __all__ = [
     "decode_header",
     "decode_shape",
     "encode_entry",
+    "encode_fields",
+    "encode_head",
     "encode_header",
 ]
 
@@ -128,7 +130,7 @@ class Entry:
 
 
 @lru_cache(maxsize=4096)
-def _encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
+def encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
     """The fields dtype and shape, which few distinct ones of repeat over many values."""
     dims = []
     for size in shape:
@@ -143,7 +145,7 @@ def encode_fields(
     dtype: int, shape: tuple[int, ...], shard: int, offset: int, size: int, crc: int
 ) -> bytes:
     """The entry of a value that is not partitioned; see `Entry` for the arguments."""
-    message = _encode_head(dtype, shape)
+    message = encode_head(dtype, shape)
     if shard:
         message += b"\x18" + encode_varint(shard)
     if offset:

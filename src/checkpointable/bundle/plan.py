@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Planned", "Record", "plan_layout"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A value to write.
+class Record(NamedTuple):
+    """A value to write. (A named tuple, since one is made a value: quick to make.)
 
     Attributes:
       key: under which it is stored; not empty.
@@ -42,6 +41,7 @@ class Record:
         `write_bundle` returns.
       parts: of a partitioned value, (extents, record) of each part; it is they that are
         read, and their keys do not matter.
+      fresh: whether that array is made anew at each call, so that nobody changes it later.
     """
 
     key: str
@@ -49,6 +49,7 @@ class Record:
     shape: tuple[int, ...]
     read: Callable[[], npt.NDArray[Any]]
     parts: tuple[tuple[Extents, Record], ...] = ()
+    fresh: bool = False
 
 
 @dataclass(slots=True)
@@ -95,32 +96,31 @@ def plan_layout(records: Iterable[Record]) -> Plan:
       CheckpointUnsupportedError: a dtype or a key that cannot be stored.
       CheckpointMismatchError: a string value is not what its record declares.
     """
-    ordered = sorted(records, key=attrgetter("key"))
+    ordered = sorted(records, key=itemgetter(0))
     partitioned = tuple(record for record in ordered if record.parts)
     values: list[Planned] = []
     position = 0
+    # Few distinct ones of these repeat over many values.
+    known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}
     for key, record in _keyed(ordered):
+        name, dtype, shape, _, _, _ = record
         payload, crc = None, 0
-        width = itemsize(record.dtype)
-        if width:
-            size = width
-            for dim in record.shape:
-                size *= dim
-        elif record.dtype == DataType.DT_STRING:
+        size = alignment = 0
+        if dtype == DataType.DT_STRING:
             payload, crc = _encode_strings(record)
-            size = len(payload)
-        elif record.dtype == DataType.DT_VARIANT:
+        elif dtype == DataType.DT_VARIANT:
             payload, crc = _encode_variants(record)
-            size = len(payload)
         else:
-            raise CheckpointUnsupportedError(
-                f"a value of dtype {DataType(record.dtype).name} cannot be written",
-                key=record.key,
-            )
-        if size < 0 or position + size > INT64_MAX - ALIGNMENT:
-            raise ValueError(f"key {record.key!r}: the shape {record.shape} has no size")
+            found = known.get((dtype, shape))
+            if found is None:
+                found = known[dtype, shape] = _size_and_alignment(record)
+            size, alignment = found
+        if payload is not None:
+            size = len(payload)
+            alignment = ALIGNMENT if size >= ALIGNED_SIZE else 1
+        if position + size > INT64_MAX - ALIGNMENT:
+            raise ValueError(f"key {name!r}: the shape {shape} has no size")
         if size:
-            alignment = ALIGNMENT if size >= ALIGNED_SIZE else width or 1
             position += -position % alignment
         values.append(Planned(record, key, position, size, payload, crc))
         position += size
@@ -134,10 +134,11 @@ def _keyed(records: list[Record]) -> Iterator[tuple[bytes, Record]]:
     yield from sorted(parts, key=lambda part: part[0])
     last = None
     for record in records:
-        if record.key == last:
-            raise ValueError(f"two values have the key {record.key!r}")
-        last = record.key
-        key = _encode_key(record.key)
+        name = record.key
+        if name == last:
+            raise ValueError(f"two values have the key {name!r}")
+        last = name
+        key = _encode_key(name)
         if not record.parts:
             yield key, record
 
@@ -159,6 +160,21 @@ def _parts(record: Record) -> list[tuple[bytes, Record]]:
             key=record.key,
         )
     return [(slice_key(record.key, extents), part) for extents, part in record.parts]
+
+
+def _size_and_alignment(record: Record) -> tuple[int, int]:
+    """Bytes that a value of fixed width takes, and of what its offset is a multiple."""
+    width = itemsize(record.dtype)
+    if not width:
+        raise CheckpointUnsupportedError(
+            f"a value of dtype {DataType(record.dtype).name} cannot be written", key=record.key
+        )
+    size = width
+    for dim in record.shape:
+        size *= dim
+    if size < 0:
+        raise ValueError(f"key {record.key!r}: the shape {record.shape} has no size")
+    return size, ALIGNMENT if size >= ALIGNED_SIZE else width
 
 
 def _encode_key(key: str) -> bytes:

@@ -12,6 +12,8 @@ All integers are little endian. docs/format.md, "Index".
 
 from __future__ import annotations
 
+import struct
+
 from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.coding import encode_varint
 from checkpointable.bundle.format import (
@@ -97,7 +99,7 @@ class _BlockBuilder:
 
     def finish(self) -> bytes:
         restarts = (*self.restarts, len(self.restarts))
-        tail = b"".join(number.to_bytes(4, "little") for number in restarts)
+        tail = struct.pack(f"<{len(restarts)}I", *restarts)
         return b"".join(self.parts) + tail
 
 
@@ -129,6 +131,24 @@ class TableBuilder:
         block.add(key, value)
         if block.size + 4 * (len(block.restarts) + 1) >= self._block_size:
             self._pending = self._write(block.finish())
+
+    def add_block(
+        self, entries: bytes, restarts: list[int], first_key: bytes, last_key: bytes
+    ) -> None:
+        """Adds a whole data block.
+
+        Args:
+          entries: their bytes, as `add` would put them into a block.
+          restarts: where in them every sixteenth starts, from the first on.
+          first_key, last_key: of the entries.
+        """
+        block = self._block
+        assert self._pending is not None or not block.parts, "a block is open"
+        if self._pending is not None:
+            self._index.add(shortest_separator(block.last_key, first_key), self._pending)
+            block.reset()
+        block.parts, block.restarts, block.last_key = [entries], restarts, last_key
+        self._pending = self._write(block.finish())
 
     def finish(self) -> bytes:
         """The whole file."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from checkpointable.bundle.checksum import combine, load_crc32c, mask
 from checkpointable.bundle.dtypes import byteswapped, numpy_dtype
-from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order, thread_count
 from checkpointable.bundle.plan import Plan, Planned, check_declared
 from checkpointable.storage import WritableFile
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     # (bytes done, bytes in all, key of the value just done)
     Progress: TypeAlias = Callable[[int, int, str], None]
 
-__all__ = ["write_values"]
+__all__ = ["contents_of", "write_values"]
 
 # Values below this are copied into one buffer with their neighbours.
 GATHERED_SIZE = 128 * 1024
@@ -38,18 +39,33 @@ def write_values(
     file: WritableFile,
     plan: Plan,
     *,
+    start: int = 0,
+    stop: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Writes every value of `plan` to its place in `file` and sets its `crc`.
 
+    Args:
+      start, stop: write only the values `plan.values[start:stop]`.
+      threads: how many; None for as many as there are processors.
+      progress: called with (bytes done, bytes in all, key), those before `start` included.
+
     Raises:
       CheckpointMismatchError: a value is not what its record declares.
       CheckpointIOError: the disk refused.
     """
-    writer = _Writer(file, plan, progress)
+    thread_count(threads)  # judges it, also where there is nothing to do
+    values = plan.values[start:stop]
+    if not values:
+        return
+    writer = _Writer(file, values, progress)
+    if progress is not None:
+        writer.total = sum(value.size for value in plan.values)
+        writer.done = sum(value.size for value in plan.values[:start])
+    size = values[-1].offset + values[-1].size - values[0].offset
     tasks = ((task, task.run) for task in writer.tasks())
-    with closing(run_in_order(tasks, plan.size, threads)) as results:
+    with closing(run_in_order(tasks, size, threads)) as results:
         for task, crc in results:
             task.finish(crc)
 
@@ -65,17 +81,19 @@ class _Task:
 
 
 class _Writer:
-    def __init__(self, file: WritableFile, plan: Plan, progress: Progress | None) -> None:
+    def __init__(
+        self, file: WritableFile, values: list[Planned], progress: Progress | None
+    ) -> None:
         self.file = file
-        self._plan = plan
+        self._values = values
         self._progress = progress
-        self._done = 0
-        self._total = sum(value.size for value in plan.values)
+        self.done = 0
+        self.total = 0
 
     def tasks(self) -> Iterator[_Task]:
         """All that is to do, in file order; reads the values as it goes."""
         gathered = _Gathered(self)
-        for value in self._plan.values:
+        for value in self._values:
             if value.size >= GATHERED_SIZE:
                 if gathered.values:
                     yield gathered
@@ -91,14 +109,14 @@ class _Writer:
 
     def _chunks(self, value: Planned) -> Iterator[_Task]:
         left = value.size
-        for part, size in _split(_contents(value)):
+        for part, size in _split(contents_of(value)):
             left -= size
             yield _Chunk(self, value, part, value.offset + value.size - left - size, left)
 
     def advance(self, size: int, key: str) -> None:
-        self._done += size
         if self._progress is not None:
-            self._progress(self._done, self._total, key)
+            self.done += size
+            self._progress(self.done, self.total, key)
 
 
 class _Chunk(_Task):
@@ -147,22 +165,25 @@ class _Gathered(_Task):
 
     def add(self, value: Planned) -> None:
         self.values.append(value)
-        self._parts.append(_contents(value))
+        self._parts.append(contents_of(value))
         self.size += value.size
 
     def run(self) -> int:
         crc32c = load_crc32c()
         parts = []
         start = position = self.values[0].offset
+        # A value costs what one turn of this loop does.
         for value, contents in zip(self.values, self._parts, strict=True):
-            if value.offset != position:
-                parts.append(bytes(value.offset - position))
+            offset = value.offset
+            if offset != position:
+                parts.append(bytes(offset - position))
             if value.payload is None:
-                if not _is_plain(contents):
+                plain = _buffer_dtype(value.record.dtype)
+                if contents.dtype is not plain or not contents.flags.c_contiguous:
                     contents = _plain_bytes(contents)
                 value.crc = mask(crc32c(contents))
             parts.append(contents)
-            position = value.offset + value.size
+            position = offset + value.size
         if position > start:
             self._writer.file.write_at(b"".join(parts), start)
         self._parts = []
@@ -173,7 +194,7 @@ class _Gathered(_Task):
         self._writer.advance(self.size, self.values[-1].record.key)
 
 
-def _contents(value: Planned) -> Any:
+def contents_of(value: Planned) -> Any:
     """The value, read: an array, or a string value's bytes."""
     if value.payload is not None:
         return np.frombuffer(value.payload, np.uint8)
@@ -210,16 +231,15 @@ def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
             yield part, part.nbytes
 
 
-def _is_plain(array: npt.NDArray[Any]) -> bool:
-    """Whether an array serves as a buffer of its row-major little-endian bytes."""
-    dtype = array.dtype
-    # The types of ml_dtypes are not built in, and are no buffers.
-    return (
-        dtype.isbuiltin == 1
-        and dtype.isnative
-        and array.flags.c_contiguous
-        and sys.byteorder == "little"
-    )
+@lru_cache(maxsize=256)
+def _buffer_dtype(dtype: int) -> np.dtype[Any] | None:
+    """The dtype of arrays that serve as buffers of their bytes, row-major and little endian.
+
+    An array that is C-contiguous and whose dtype is this very object does. None: none do (the
+    types of ml_dtypes are not built in, and are no buffers).
+    """
+    found = numpy_dtype(dtype)
+    return found if found.isbuiltin == 1 and sys.byteorder == "little" else None
 
 
 def _plain_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

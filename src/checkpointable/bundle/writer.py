@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.commit import Publication
-from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_fields, encode_header
-from checkpointable.bundle.plan import Plan, Planned, Record, plan_layout
+from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_header
+from checkpointable.bundle.index_writer import encode_plan
+from checkpointable.bundle.plan import Record, plan_layout
 from checkpointable.bundle.table_writer import TableBuilder
 from checkpointable.bundle.values import write_values
-from checkpointable.storage import Storage, check_durability, default_storage, replace_file
+from checkpointable.storage import (
+    Storage,
+    WritableFile,
+    check_durability,
+    default_storage,
+    replace_file,
+)
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from checkpointable.bundle.plan import Plan
     from checkpointable.bundle.values import Progress
 
-__all__ = ["encode_index", "write_bundle", "write_index"]
+__all__ = ["BundleWriter", "encode_index", "write_bundle", "write_index"]
 
 
 def write_bundle(
@@ -52,35 +61,72 @@ def write_bundle(
       CheckpointMismatchError: a value is not what its record declares.
       CheckpointIOError, CheckpointPermissionError: the operating system refused.
     """
-    check_durability(durability)
-    path = os.fspath(prefix)
-    if not os.path.basename(path):
-        raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
-    plan = plan_layout(records)
-    with Publication(storage or default_storage(), path, durability) as publication:
-        file = publication.create_data(plan.size)
-        write_values(file, plan, threads=threads, progress=progress)
-        publication.publish(lambda num_shards: _plan_index(plan, num_shards))
+    with BundleWriter(prefix, plan_layout(records), durability, storage) as writer:
+        writer.write(threads=threads, progress=progress)
+        writer.publish()
 
 
-def _plan_index(plan: Plan, num_shards: int) -> bytes:
-    table = TableBuilder()
-    table.add(b"", encode_header(Header(num_shards=num_shards)))
-    entries = ((value.key, _entry(value)) for value in plan.values)
-    partitioned = sorted((record.key.encode(), _whole_entry(record)) for record in plan.partitioned)
-    for key, entry in heapq.merge(entries, partitioned) if partitioned else entries:
-        table.add(key, entry)
-    return table.finish()
+class BundleWriter:
+    """The steps of `write_bundle` one by one, for who does not take them all at once.
 
+    A context manager, in which a failed save leaves nothing behind.
 
-def _entry(value: Planned) -> bytes:
-    record = value.record
-    return encode_fields(record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc)
+    Args: as for `write_bundle`, but
+      plan: where the values go (`plan_layout`).
+    """
 
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        plan: Plan,
+        durability: str = "fsync",
+        storage: Storage | None = None,
+    ) -> None:
+        check_durability(durability)
+        path = os.fspath(prefix)
+        if not os.path.basename(path):
+            raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
+        self._plan = plan
+        self._publication = Publication(storage or default_storage(), path, durability)
+        self._file: WritableFile | None = None
+        self._written = 0
 
-def _whole_entry(record: Record) -> bytes:
-    slices = tuple(extents for extents, _ in record.parts)
-    return encode_entry(Entry(record.dtype, tuple(record.shape), 0, 0, 0, 0, slices))
+    def write(
+        self,
+        stop: int | None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes the values that are not written yet, up to number `stop` of the plan."""
+        if self._file is None:
+            self._file = self._publication.create_data(self._plan.size)
+        start, self._written = self._written, len(self._plan.values) if stop is None else stop
+        write_values(
+            self._file,
+            self._plan,
+            start=start,
+            stop=self._written,
+            threads=threads,
+            progress=progress,
+        )
+
+    def publish(self) -> None:
+        """Makes what was written, all by now, the checkpoint of the prefix."""
+        plan = self._plan
+        self._publication.publish(lambda number: encode_plan(Header(num_shards=number), plan))
+
+    def __enter__(self) -> BundleWriter:
+        self._publication.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._publication.__exit__(kind, error, trace)
 
 
 def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:

@@ -21,7 +21,7 @@ from typing import Any
 from checkpointable._protobuf import message_classes
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
-from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 
 __all__ = ["decode_graph", "encode_graph", "graph_message_class"]
 
@@ -81,7 +81,11 @@ def encode_graph(graph: ObjectGraph) -> bytes:
     """
     parts: list[bytes] = []
     for node in graph.nodes:
-        fields = [_encode_child(child) for child in node.children]
+        leaf = _encode_leaf(node)
+        if leaf is not None:
+            parts.append(leaf)
+            continue
+        fields = [_encode_child(node_id, name) for node_id, name in node.children]
         for name, full_name, key in node.attributes:
             inner = _text(0x0A, name) + _text(0x12, full_name) + _text(0x1A, key)
             fields.append(_block(0x12, inner))
@@ -102,8 +106,39 @@ def encode_graph(graph: ObjectGraph) -> bytes:
     return b"".join(parts)
 
 
-def _encode_child(child: Child) -> bytes:
-    return _block(0x0A, _number(0x08, child.node_id) + _text(0x12, child.local_name))
+def _encode_leaf(node: Node) -> bytes | None:
+    """What most nodes are, a variable without a global name, in one step; None for others."""
+    if node.children or node.slot_variables or node.registered_saver is not None:
+        return None
+    if len(node.attributes) != 1 or not node.has_checkpoint_values:
+        return None
+    name, full_name, key = node.attributes[0]
+    if name != VARIABLE_VALUE or full_name:
+        return None
+    stored = key.encode()
+    size = len(stored)
+    if not 0 < size < _LEAF_KEY_END:
+        return None
+    return _LEAF % (size + 24, size + 18, size, stored)
+
+
+_LEAF = b"\x0a%c\x12%c\x0a\x0eVARIABLE_VALUE\x1a%c%b\x2a\x02\x08\x01"
+_LEAF_KEY_END = 0x80 - 24  # all sizes are one byte below it
+
+
+def _encode_child(node_id: int, local_name: str) -> bytes:
+    name = local_name.encode()
+    if 0 < node_id < 1 << 21 and 0 < len(name) < 0x78:
+        # As below, in one step.
+        size = len(name)
+        if node_id < 1 << 7:
+            return b"\x0a%c\x08%c\x12%c%b" % (size + 4, node_id, size, name)
+        low = node_id & 0x7F | 0x80
+        if node_id < 1 << 14:
+            return b"\x0a%c\x08%c%c\x12%c%b" % (size + 5, low, node_id >> 7, size, name)
+        middle = node_id >> 7 & 0x7F | 0x80
+        return b"\x0a%c\x08%c%c%c\x12%c%b" % (size + 6, low, middle, node_id >> 14, size, name)
+    return _block(0x0A, _number(0x08, node_id) + _text(0x12, local_name))
 
 
 def _block(tag: int, content: bytes) -> bytes:

@@ -77,19 +77,21 @@ class ObjectGraph:
         """
         parents: dict[int, list[int]] = {}
         queue: list[int] = []
-        for node_id, node in enumerate(self.nodes):
-            node.has_checkpoint_values = False
-            for child in node.children:
-                parents.setdefault(child.node_id, []).append(node_id)
-            if node.attributes or node.slot_variables or node.registered_saver:
+        nodes = self.nodes
+        for node_id, node in enumerate(nodes):
+            for child_id, _ in node.children:
+                parents.setdefault(child_id, []).append(node_id)
+            has_values = bool(node.attributes or node.slot_variables or node.registered_saver)
+            node.has_checkpoint_values = has_values
+            if has_values:
                 queue.append(node_id)
-        queue += also
-        for node_id in queue:
-            self.nodes[node_id].has_checkpoint_values = True
+        for node_id in also:
+            nodes[node_id].has_checkpoint_values = True
+            queue.append(node_id)
         while queue:
             for parent in parents.get(queue.pop(), ()):
-                if not self.nodes[parent].has_checkpoint_values:
-                    self.nodes[parent].has_checkpoint_values = True
+                if not nodes[parent].has_checkpoint_values:
+                    nodes[parent].has_checkpoint_values = True
                     queue.append(parent)
 
 

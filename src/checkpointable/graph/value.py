@@ -126,6 +126,11 @@ class Value:
     # such values has one.
     executor: Executor | None = None
 
+    # What `read` returns is made anew at each call, so that nobody changes it later (a copy
+    # from a device, say): an asynchronous save need not copy it. Arrays that nobody can write
+    # to are recognized as such.
+    fresh = False
+
     # There are no contents yet (a parameter that is built lazily): a save leaves the value out,
     # and a status does not miss it.
     absent = False

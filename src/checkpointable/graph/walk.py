@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.object_graph import Child, SlotVariable
 from checkpointable.graph.paths import escape, slot_path
@@ -15,12 +15,11 @@ __all__ = ["ObjectWalk", "walk"]
 
 AdapterOf = Callable[[Any], "Adapter | None"]
 
+# By what edge the walk first reached an object: parent and local name. None: the root, a slot.
+_Origin = tuple[int, str]
 
-class _Origin(NamedTuple):
-    """How the walk first reached an object: by an edge, or as a slot variable."""
-
-    parent: int
-    local_name: str
+# An edge an object: past the class's own, slower way of being made.
+_new = tuple.__new__
 
 
 class ObjectWalk:
@@ -57,32 +56,33 @@ class ObjectWalk:
         if origin is None:
             return ""
         # Siblings are asked for one after the other, and their parent's path is the same.
-        parent, path = self._last_parent
-        if origin.parent != parent:
-            path = self._climb(origin.parent)
-            self._last_parent = (origin.parent, path)
-        segment = escape(origin.local_name)
+        parent, local_name = origin
+        last_parent, path = self._last_parent
+        if parent != last_parent:
+            path = self._climb(parent)
+            self._last_parent = (parent, path)
+        segment = escape(local_name)
         # By the node, not by its path: that of a dependency named "" is "" too.
-        return f"{path}/{segment}" if origin.parent else segment
+        return f"{path}/{segment}" if parent else segment
 
     def _climb(self, node_id: int) -> str:
         segments: list[str] = []
         origin = self._origins[node_id]
         while origin is not None:
-            segments.append(escape(origin.local_name))
-            origin = self._origins[origin.parent]
+            segments.append(escape(origin[1]))
+            origin = self._origins[origin[0]]
         return "/".join(reversed(segments))
 
     def full_name(self, node_id: int) -> str:
         """The global name of an object (S38), "" if it has none."""
         own = self.adapters[node_id].full_name(self.objects[node_id])
         origin = self._origins[node_id]
-        if own or origin is None or not self.adapters[origin.parent].names_dependencies:
+        if own or origin is None or not self.adapters[origin[0]].names_dependencies:
             return own
         names: list[str] = []
-        while origin is not None and self.adapters[origin.parent].names_dependencies:
-            names.append(origin.local_name)
-            origin = self._origins[origin.parent]
+        while origin is not None and self.adapters[origin[0]].names_dependencies:
+            names.append(origin[1])
+            origin = self._origins[origin[0]]
         return ".".join(reversed(names))
 
     def node_id(self, obj: Any) -> int | None:
@@ -125,14 +125,14 @@ def walk(
     found = ObjectWalk()
     found._add(root, adapter, None)
     extra = list(attached)
-    position = 0
-    while position < len(found.objects):
-        edges: list[Child] = []
+    node_of = found._ids.get
+    for position, _ in enumerate(found.objects):  # they become more as it goes
         dependencies = _children(found, position)
         if position == 0 and extra:
             dependencies = [*dependencies, *extra]
+        edges: list[Child] = []
         for local_name, child in dependencies:
-            node_id = found._ids.get(id(child))
+            node_id = node_of(id(child))
             if node_id is None:
                 child_adapter = adapter_of(child)
                 if child_adapter is None:
@@ -140,10 +140,10 @@ def walk(
                         f"{_name(found, position)}: its dependency {local_name!r} is a "
                         f"{type(child).__name__}, which takes no part in checkpointing"
                     )
-                node_id = found._add(child, child_adapter, _Origin(position, local_name))
-            edges.append(Child(node_id, local_name))
-        found.children[position] = edges
-        position += 1
+                node_id = found._add(child, child_adapter, (position, local_name))
+            edges.append(_new(Child, (node_id, local_name)))
+        if edges:
+            found.children[position] = edges
     _add_slots(found, adapter_of)
     return found
 

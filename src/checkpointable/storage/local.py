@@ -83,6 +83,16 @@ def _lock(fd: int, *, wait: bool) -> bool:
     return True
 
 
+def _unlock(fd: int) -> None:
+    """Lets go of the lock of an open file, also for a process that was forked meanwhile.
+
+    Closing would not: the other one has the same open file, and with it the lock.
+    """
+    if _CAN_LOCK:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 class _LocalWritableFile(WritableFile):
     def __init__(self, path: str, size: int) -> None:
         self.path = path
@@ -375,12 +385,24 @@ class LocalStorage(Storage):
                 yield
             finally:
                 if fd >= 0:
+                    _unlock(fd)
                     os.close(fd)
 
 
 # For systems without flock, whose threads would otherwise not exclude one another.
 _thread_locks: dict[str, threading.Lock] = {}
 _thread_locks_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A thread of the parent may hold these locks, and is not there to let go of them."""
+    global _thread_locks_lock  # noqa: PLW0603 - the process's
+    _thread_locks_lock = threading.Lock()
+    _thread_locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _thread_lock(directory: str) -> threading.Lock:

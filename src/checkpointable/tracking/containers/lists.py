@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex, TypeVar
 
@@ -41,6 +42,11 @@ class List(TrackedContainer, list[_T]):
                 f"and now differs from the tracked one{_first_difference(source, self)}. Change "
                 "it through the attribute, or assign it with NoDependency"
             )
+        if self._untracked is None:
+            for index, item in enumerate(self):
+                if adapter_of(item) is not None:
+                    yield str(index), item
+            return
         for index, item in enumerate(self):
             if self._is_tracked(index, item):
                 yield str(index), item
@@ -169,7 +175,7 @@ def _any(untracked: Any) -> bool:
 
 
 def _same_items(source: list[Any], tracked: list[Any]) -> bool:
-    return len(source) == len(tracked) and all(a is b for a, b in zip(source, tracked, strict=True))
+    return len(source) == len(tracked) and all(map(operator.is_, source, tracked))
 
 
 def _first_difference(source: list[Any], tracked: list[Any]) -> str:

@@ -1,0 +1,117 @@
+"""Asynchronous saves: what they write is as it was when `save` was called."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from checkpointable.background import LastSave, SaveHandle, start
+from checkpointable.bundle import BundleWriter, Record, Staging, StagingMemory, plan_layout
+from checkpointable.saving import Durability, Progress
+
+__all__ = ["AsyncSaves"]
+
+_memory: weakref.ref[StagingMemory] | None = None
+
+
+def _shared_memory() -> StagingMemory:
+    """The memory for copies: one of the process, kept as long as a saver that has used it."""
+    global _memory  # noqa: PLW0603 - one a process
+    memory = None if _memory is None else _memory()
+    if memory is None:
+        memory = StagingMemory()
+        _memory = weakref.ref(memory)
+    return memory
+
+
+def _after_fork() -> None:
+    """A save of the parent may hold the memory, and will never let go of it here."""
+    global _memory  # noqa: PLW0603
+    _memory = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class AsyncSaves:
+    """The asynchronous saves of one saver."""
+
+    def __init__(self) -> None:
+        self._last = LastSave()
+        self._memory: StagingMemory | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncSaves, ()  # a copied saver has started none
+
+    def settle(self) -> None:
+        """Waits for the last one, and raises its error if nobody has seen it.
+
+        Every save of the saver begins with this, asynchronous or not.
+        """
+        self._last.settle()
+
+    def save(
+        self,
+        prefix: str,
+        records: Sequence[Record],
+        *,
+        durability: Durability,
+        progress: Progress | None,
+        max_staging_bytes: int | None,
+        finish: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> SaveHandle:
+        """Writes `records` as the checkpoint `prefix`, in the background where that can be.
+
+        Returns once the values may change.
+
+        Args:
+          finish: called, with the checkpoint's absolute path, when it is there.
+          failed: called when the save has failed in the background.
+        """
+        if max_staging_bytes is not None and max_staging_bytes < 0:
+            raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
+        # The program may go to another directory meanwhile.
+        path = os.path.abspath(prefix)
+        plan = plan_layout(records)
+        self._memory = memory = _shared_memory()
+        handle = SaveHandle(prefix)
+
+        def advance(done: int, total: int, key: str) -> None:
+            handle._advance(done, total, key)
+            if progress is not None:
+                progress(done, total, key)
+
+        with ExitStack() as undo:
+            memory.acquire()
+            undo.callback(memory.release)
+            staging = Staging(plan, max_staging_bytes)
+            writer = undo.enter_context(BundleWriter(path, plan, durability))
+            if staging.direct:
+                writer.write(staging.direct, progress=advance)
+            staging.copy(memory)
+            del staging
+            under_way = undo.pop_all()
+
+        def job() -> None:
+            with under_way:
+                writer.write(progress=advance)
+                writer.publish()
+            if finish is not None:
+                finish(path)
+
+        def guarded() -> None:
+            try:
+                job()
+            except BaseException:
+                if failed is not None:
+                    failed()
+                raise
+
+        self._last.started(handle)
+        start(handle, guarded)
+        return handle
