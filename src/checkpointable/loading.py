@@ -11,6 +11,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleReader
 from checkpointable.bundle.opening import open_checkpoint
+from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign import open_foreign
 from checkpointable.graph.encoding import decode_graph
@@ -99,7 +100,8 @@ def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> 
 
 def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
     data = read_graph(reader)
-    graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
+    with collector_paused():
+        graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
     # Renames make another graph of the same bytes.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()

@@ -7,6 +7,8 @@ are looked for, sorted or compared at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from checkpointable.bundle.budget import Budget
@@ -40,16 +42,14 @@ class Index:
         self.parts = loaded.parts
         self.partitioned = loaded.partitioned
         self._keys = loaded.keys
+        # The row of a value, -1 where there is none; quick also for one key of many.
+        self.find: Callable[[object], int] = loaded.keys.find
         self._buffer = loaded.buffer
         self._shapes: dict[bytes, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         """The number of values."""
         return len(self._keys)
-
-    def find(self, key: object) -> int:
-        """The row of a value, -1 where there is none; quick also for one key of many."""
-        return self._keys.find(key)
 
     @property
     def rows(self) -> dict[str, int]:

@@ -88,6 +88,7 @@ class BundleReader:
         self.header = self._index.header
         self._swap = self.header.big_endian != _MACHINE_IS_BIG_ENDIAN
         self._structure_checked = False
+        self._dtypes: dict[int, np.dtype[Any]] = {}
 
     # -- what is there ---------------------------------------------------------------------
 
@@ -119,9 +120,13 @@ class BundleReader:
           CheckpointNotFoundError: there is no value of this key.
           CheckpointUnsupportedError: NumPy has no type for it.
         """
-        row = self._row(key)
+        code = self._index.columns.dtype.item(self._row(key))
+        dtype = self._dtypes.get(code)
+        if dtype is not None:
+            return dtype
         try:
-            return numpy_dtype(int(self._index.columns.dtype[row]))
+            dtype = self._dtypes[code] = numpy_dtype(code)
+            return dtype
         except CheckpointUnsupportedError as error:
             raise CheckpointUnsupportedError(error.what, path=self.prefix, key=key) from None
 
@@ -242,7 +247,10 @@ class BundleReader:
           CheckpointNotFoundError: there is no value of one of the keys.
           CheckpointCorruptError: the first damage, with file, key and offset.
         """
-        rows = [row for key in keys for row in self._part_rows(key, self._row(key))]
+        rows = list(map(self._row, keys))
+        if self._index.partitioned:
+            names = self._index.row_names()
+            rows = [part for row in rows for part in self._part_rows(names[row], row)]
         self._check_structure()
         self._verify_rows(rows, threads)
 
@@ -270,14 +278,10 @@ class BundleReader:
         targets: list[tuple[str, int, npt.NDArray[Any]]] = []
         strings: list[tuple[str, int, npt.NDArray[Any]]] = []
         index = self._index
-        dtypes: dict[int, np.dtype[Any]] = {}
-        codes, shape_of = index.columns.dtype, index.shape_of
+        codes, shape_of, dtypes = index.columns.dtype, index.shape_of, self._dtypes
         for key, array in pairs:
             row = self._row(key)
-            code = codes.item(row)
-            dtype = dtypes.get(code)
-            if dtype is None:
-                dtype = dtypes[code] = self.dtype(key)
+            dtype = dtypes.get(codes.item(row)) or self.dtype(key)
             if (
                 type(array) is not np.ndarray
                 or array.dtype != dtype

@@ -141,7 +141,7 @@ class _Copy:
                 source = native_array(contents, array.dtype, array.shape, swap=True)
             else:
                 source = np.ndarray(array.shape, array.dtype, view, offset)
-            np.copyto(array, source)
+            array[...] = source
         return 0
 
     def compare(self, at: int, crc: int) -> None:

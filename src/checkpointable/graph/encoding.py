@@ -20,6 +20,7 @@ from typing import Any
 
 from checkpointable._protobuf import message_classes
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.graph.decoding import decode_usual
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 
@@ -115,7 +116,7 @@ def _encode_leaf(node: Node) -> bytes | None:
     name, full_name, key = node.attributes[0]
     if name != VARIABLE_VALUE or full_name:
         return None
-    stored = key.encode()
+    stored = _encode_text(key)
     size = len(stored)
     if not 0 < size < _LEAF_KEY_END:
         return None
@@ -127,7 +128,7 @@ _LEAF_KEY_END = 0x80 - 24  # all sizes are one byte below it
 
 
 def _encode_child(node_id: int, local_name: str) -> bytes:
-    name = local_name.encode()
+    name = _encode_text(local_name)
     if 0 < node_id < 1 << 21 and 0 < len(name) < 0x78:
         # As below, in one step.
         size = len(name)
@@ -151,8 +152,12 @@ def _block(tag: int, content: bytes) -> bytes:
 
 def _text(tag: int, text: str) -> bytes:
     """A string field; proto3 leaves an empty one out."""
+    return _block(tag, _encode_text(text)) if text else b""
+
+
+def _encode_text(text: str) -> bytes:
     try:
-        return _block(tag, text.encode()) if text else b""
+        return text.encode()
     except UnicodeEncodeError as error:
         raise CheckpointUnsupportedError(
             f"the name {text!r} cannot be stored as UTF-8: {error.reason}"
@@ -183,6 +188,14 @@ def decode_graph(data: bytes, path: str) -> ObjectGraph:
     Raises:
       CheckpointCorruptError: it is no object graph.
     """
+    usual = decode_usual(data)
+    if usual and (len(usual) - 1) * _LEAST_BYTES_PER_NODE <= len(data):
+        return ObjectGraph(usual)
+    return decode_plainly(data, path)
+
+
+def decode_plainly(data: bytes, path: str) -> ObjectGraph:
+    """As `decode_graph`, by protobuf: any form, and says what is wrong."""
     from google.protobuf.message import DecodeError
 
     count = _count_nodes(data, path)

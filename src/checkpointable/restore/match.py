@@ -171,17 +171,19 @@ class _Matcher:
     def visit(self, node_id: int, extra: dict[str, Any]) -> None:
         """Matches the values and dependencies of a node that has just got its object."""
         obj, adapter = self.found.objects[node_id]
-        self._match_values(node_id, obj, adapter)
-        for child in self.graph.nodes[node_id].children:
-            local = adapter.child(obj, child.local_name)
+        node = self.graph.nodes[node_id]
+        if node.attributes:
+            self._match_values(node_id, obj, adapter)
+        for child_id, local_name in node.children:
+            local = adapter.child(obj, local_name)
             if local is None and extra:
-                local = extra.get(child.local_name)
+                local = extra.get(local_name)
             local_adapter = None if local is None else adapter_of(local)
             if local_adapter is not None:
-                self._bind(child.node_id, local, local_adapter, child.local_name, node_id)
-            elif self.graph.nodes[child.node_id].may_have_values:
+                self._bind(child_id, local, local_adapter, local_name, node_id)
+            elif self.graph.nodes[child_id].may_have_values:
                 record = self.found.bound[node_id]
-                self.found.missing.append((record, child.local_name, child.node_id))
+                self.found.missing.append((record, local_name, child_id))
         if self._has_slots:
             self._match_slots(node_id)
 
@@ -219,9 +221,6 @@ class _Matcher:
         return current
 
     def _match_values(self, node_id: int, obj: Any, adapter: Adapter) -> None:
-        attributes = self.graph.nodes[node_id].attributes
-        if not attributes:
-            return
         try:
             values = adapter.values(obj)
         except (ValueError, NotImplementedError) as error:
@@ -230,41 +229,44 @@ class _Matcher:
         self._match_each(node_id, values)
 
     def _match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
+        restore = self.restore
         record = self.found.bound[node_id]
-        for attribute in self.graph.nodes[node_id].attributes:
-            made = values.get(attribute.name)
+        for name, _, key in self.graph.nodes[node_id].attributes:
+            made = values.get(name)
             if made is None:
                 continue
-            uid, source = record.sources.get(attribute.name, (0, 0))
-            place = (id(record), attribute.name)
-            holder = self._holders.get(place, source if uid == self.restore.uid else None)
-            if holder == node_id or (holder is None and uid > self.restore.uid):
+            uid, source = record.sources.get(name, (0, 0))
+            place = (id(record), name)
+            holder = self._holders.get(place, source if uid == restore.uid else None)
+            if holder == node_id or (holder is None and uid > restore.uid):
                 # A variable that was made with this value, or a later restore has set it.
-                self.found.in_place.append((node_id, attribute.name))
+                self.found.in_place.append((node_id, name))
             elif holder is not None:
-                self._match_second_value(node_id, holder, attribute.name)
+                self._match_second_value(node_id, holder, name)
             else:
                 self._holders[place] = node_id
-                key = attribute.checkpoint_key
                 value = made if isinstance(made, Value) else made(key)
-                if value.parts is None and key not in self.restore.stored_as_several:
-                    self._assign(Assignment(node_id, attribute.name, key, record, value))
+                if value.parts is None and key not in restore.stored_as_several:
+                    self._assign(node_id, name, key, record, value)
                     continue
                 parts = list(stored_values(key, value))
-                if all(part in self.restore.reader for part, _ in parts):
+                if all(part in restore.reader for part, _ in parts):
                     for part, own in parts:
-                        self._assign(Assignment(node_id, attribute.name, part, record, own))
+                        self._assign(node_id, name, part, record, own)
 
-    def _assign(self, assignment: Assignment) -> None:
+    def _assign(
+        self, node_id: int, attribute: str, key: str, record: ObjectRecord, value: Value
+    ) -> None:
+        # Past the class's own, slower way of being made: one a value.
+        assignment = tuple.__new__(Assignment, (node_id, attribute, key, record, value))
         self.found.assignments.append(assignment)
-        value, node_id = assignment.value, assignment.node_id
-        reader, key = self.restore.reader, assignment.key
+        reader = self.restore.reader
         stored = stored_dtype(reader, key)
         if _fits(value.dtype, stored) and value.shape in (None, reader.shape(key)):
             return  # the path of what fits is not asked for
         problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
-            self.found.mismatches[node_id, assignment.attribute] = problem
+            self.found.mismatches[node_id, attribute] = problem
 
     def _match_second_value(self, node_id: int, holder: int, attribute: str) -> None:
         """Two nodes go to one object: fine as long as their values do not collide (S23)."""

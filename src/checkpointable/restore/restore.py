@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import VARIABLE_VALUE
@@ -107,9 +108,13 @@ class Restore:
             self.graph.mark_nodes_with_values(slotted)
 
     def _check_keys(self) -> None:
+        named = {key for node in self.graph.nodes for _, _, key in node.attributes}
+        missing = named.difference(self.reader.keys())
+        if not missing:
+            return
         for node_id, node in enumerate(self.graph.nodes):
             for attribute in node.attributes:
-                if attribute.checkpoint_key in self.reader:
+                if attribute.checkpoint_key not in missing:
                     continue
                 # A value that TensorFlow stores as several has keys that begin with its own.
                 if self._is_prefix(attribute.checkpoint_key):
@@ -189,7 +194,8 @@ class Restore:
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
-        found = self.match(node_id, obj, attached)
+        with collector_paused():
+            found = self.match(node_id, obj, attached)
         self._check(found)
         self._commit(found)
 
@@ -259,9 +265,10 @@ class Restore:
         assign_values(self.reader, values, self._verify, self.uid)
         for reserved in found.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
-        for assignment in found.assignments:
-            assignment.record.sources[assignment.attribute] = (self.uid, assignment.node_id)
-            self.consumed.add((assignment.node_id, assignment.attribute))
+        uid, consume = self.uid, self.consumed.add
+        for node_id, attribute, _, record, _ in found.assignments:
+            record.sources[attribute] = (uid, node_id)
+            consume((node_id, attribute))
         self.consumed.update(found.in_place)
 
     def _create_slot(self, new: NewSlot) -> None:

@@ -1,0 +1,105 @@
+"""The quick ways through an object graph mean what the plain ones do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import checkpointable as cp
+from checkpointable.graph.decoding import decode_usual
+from checkpointable.graph.encoding import (
+    decode_graph,
+    decode_plainly,
+    encode_graph,
+    graph_message_class,
+)
+from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
+
+names = st.text(max_size=3) | st.sampled_from(["v", "VARIABLE_VALUE", "é" * 60, "x" * 130])
+ids = st.integers(0, 3) | st.sampled_from([127, 128, 16_383, 16_384, 2**21, 2**28])
+keys = st.sampled_from(["k", "x" * 103, "x" * 104, "x" * 300, "é/.ATTRIBUTES/VARIABLE_VALUE", ""])
+attributes = st.builds(Attribute, st.just("VARIABLE_VALUE") | names, st.just("") | names, keys)
+nodes = st.builds(
+    Node,
+    st.lists(st.builds(Child, ids, names), max_size=3),
+    st.lists(attributes, max_size=2),
+    st.lists(st.builds(SlotVariable, ids, names, ids), max_size=2),
+    st.none() | st.tuples(names, names),
+    st.none() | st.booleans(),
+)
+graphs = st.lists(nodes, min_size=1, max_size=6).map(ObjectGraph)
+
+
+def plain(graph):
+    return [
+        (
+            [tuple(child) for child in node.children],
+            [tuple(attribute) for attribute in node.attributes],
+            [tuple(slot) for slot in node.slot_variables],
+            node.registered_saver,
+            node.has_checkpoint_values,
+        )
+        for node in graph.nodes
+    ]
+
+
+def outcome(decode, data):
+    try:
+        return plain(decode(data, "ck"))
+    except cp.CheckpointError as error:
+        return type(error), str(error)
+
+
+@given(graphs)
+def test_a_graph_is_encoded_as_protobuf_does(graph):
+    message = graph_message_class()()
+    for node in graph.nodes:
+        to = message.nodes.add()
+        for child in node.children:
+            to.children.add(**child._asdict())
+        for attribute in node.attributes:
+            to.attributes.add(**attribute._asdict())
+        for slot in node.slot_variables:
+            to.slot_variables.add(**slot._asdict())
+        if node.registered_saver is not None:
+            to.registered_saver.name, to.registered_saver.object_name = node.registered_saver
+            to.registered_saver.SetInParent()
+        if node.has_checkpoint_values is not None:
+            to.has_checkpoint_values.SetInParent()
+            to.has_checkpoint_values.value = node.has_checkpoint_values
+    assert encode_graph(graph) == message.SerializeToString()
+
+
+@given(graphs)
+def test_a_graph_is_decoded_alike(graph):
+    data = encode_graph(graph)
+    assert outcome(decode_graph, data) == outcome(decode_plainly, data)
+
+
+@given(graphs, st.data())
+def test_a_damaged_graph_is_judged_alike(graph, draw):
+    data = bytearray(encode_graph(graph))
+    for _ in range(draw.draw(st.integers(1, 3))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    damaged = bytes(data[: draw.draw(st.integers(0, len(data)))])
+    assert outcome(decode_graph, damaged) == outcome(decode_plainly, damaged)
+
+
+def test_what_is_written_is_of_the_usual_form():
+    model = cp.Checkpoint(v=[cp.Variable(1.0, name="a"), cp.Variable(2.0)], state=cp.JSONState(a=1))
+    optimizer = cp.Optimizer()
+    optimizer.add_slot(model.v[0], "m", 0.0)
+    root = cp.Checkpoint(model=model, optimizer=optimizer)
+    from checkpointable.saving import records_of_objects
+
+    data = records_of_objects(root)[-1].read().item()
+    found = decode_usual(data)
+    assert plain(ObjectGraph(found)) == plain(decode_plainly(data, "ck"))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x0a\x00", b"\x0a\x04\x0a\x02\x08\x07", b"\x0a\x02\x2a\x00"]
+)
+def test_small_graphs(data):
+    assert outcome(decode_graph, data) == outcome(decode_plainly, data)
