@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from checkpointable.bundle import BundleReader
 from checkpointable.bundle.opening import open_checkpoint
@@ -21,7 +21,7 @@ __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 Path = str | os.PathLike[str]
 
 
-def load_checkpoint(ckpt_dir_or_file: Path) -> BundleReader:
+def load_checkpoint(ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False) -> BundleReader:
     """Opens a checkpoint for reading by key.
 
         with cp.load_checkpoint("runs/a") as reader:
@@ -31,11 +31,16 @@ def load_checkpoint(ckpt_dir_or_file: Path) -> BundleReader:
 
     Args:
       ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint).
+      mmap: True: `get_tensor` gives read-only arrays on the mapped files: nothing is read
+        before it is used, nothing is copied, and nothing is verified unless `check` is called.
+        "c": arrays that may be changed, which does not change the files. What cannot be used
+        where it lies (strings, partitioned values, another byte order) is read as ever.
 
     Raises:
+      ValueError: `mmap` is neither.
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
     """
-    return open_checkpoint(checkpoint_prefix(ckpt_dir_or_file))
+    return open_checkpoint(checkpoint_prefix(ckpt_dir_or_file), mmap=mmap)
 
 
 def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:

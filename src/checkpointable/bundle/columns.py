@@ -43,12 +43,18 @@ class Keys(Protocol):
         """The row of a key, -1 where there is none."""
 
     @property
+    def text_is_loaded(self) -> bool:
+        """Whether all keys are there as text, so that `rows` costs nothing."""
+
+    @property
     def rows(self) -> dict[str, int]:
         """key -> row, in the order of the keys."""
 
 
 class EagerKeys:
     """Keys that are all there as text."""
+
+    text_is_loaded = True
 
     def __init__(self, rows: dict[str, int]) -> None:
         self.rows = rows

@@ -45,8 +45,11 @@ class Files:
         used.update(gap.shard for gap in index.header.unreferenced)
         self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in sorted(used)}
 
-    def view(self, shard: int, offset: int, size: int) -> memoryview:
+    def view(self, shard: int, offset: int, size: int, *, private: bool = False) -> memoryview:
         """The bytes of a value, mapped.
+
+        Args:
+          private: may be written to, which changes this mapping alone and not the file.
 
         Raises:
           CheckpointCorruptError: the data file is not there, or too short.
@@ -62,7 +65,7 @@ class Files:
                 path=file.path,
                 offset=min(offset, file.size),
             )
-        return file.map()[offset : offset + size]
+        return (file.map_private() if private else file.map())[offset : offset + size]
 
     def unused(self, storage: Storage) -> list[str]:
         """Paths of the bundle's data files that exist and hold no value."""

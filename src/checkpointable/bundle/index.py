@@ -52,6 +52,11 @@ class Index:
         return len(self._keys)
 
     @property
+    def text_is_loaded(self) -> bool:
+        """Whether `rows` costs nothing."""
+        return self._keys.text_is_loaded
+
+    @property
     def rows(self) -> dict[str, int]:
         """key -> row for every value, sorted; without the parts of partitioned ones."""
         return self._keys.rows

@@ -58,6 +58,11 @@ class LazyKeys:
         return len(self._shared) - 1
 
     @property
+    def text_is_loaded(self) -> bool:
+        """Whether all keys are there as text."""
+        return self._rows is not None
+
+    @property
     def rows(self) -> dict[str, int]:
         """key -> row, in the order of the keys."""
         if self._rows is None:

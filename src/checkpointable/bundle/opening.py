@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from checkpointable.bundle.contents import check_mapped
 from checkpointable.bundle.format import index_path
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.v1 import V1Reader
@@ -11,11 +13,18 @@ from checkpointable.bundle.v1_files import v1_files
 from checkpointable.errors import CheckpointError
 from checkpointable.storage import Storage, default_storage
 
+if TYPE_CHECKING:
+    from checkpointable.bundle.contents import Mapped
+
 __all__ = ["checkpoint_exists", "open_checkpoint"]
 
 
 def open_checkpoint(
-    prefix: str | os.PathLike[str], storage: Storage | None = None, *, damaged: bool = False
+    prefix: str | os.PathLike[str],
+    storage: Storage | None = None,
+    *,
+    damaged: bool = False,
+    mmap: Mapped = False,
 ) -> BundleReader:
     """The reader of the checkpoint under `prefix`: a bundle, or, without an index, a V1 file.
 
@@ -28,8 +37,9 @@ def open_checkpoint(
     storage = storage or default_storage()
     path = os.fspath(prefix)
     if not storage.exists(index_path(path)) and v1_files(path, storage):
-        return V1Reader(path, storage)
-    return BundleReader(path, storage, damaged=damaged)
+        check_mapped(mmap)
+        return V1Reader(path, storage)  # which never has an array in its file
+    return BundleReader(path, storage, damaged=damaged, mmap=mmap)
 
 
 def checkpoint_exists(prefix: str, storage: Storage) -> bool:

@@ -20,6 +20,7 @@ from checkpointable.bundle.entry import Entry, Header
 from checkpointable.bundle.format import VERSION
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.slices import resolve, slice_key, tiles
+from checkpointable.bundle.slicing import Index, Selection
 from checkpointable.bundle.v1_files import v1_files
 from checkpointable.bundle.v1_table import Stretch, Table
 from checkpointable.bundle.v1_values import SavedMeta, decode_meta, decode_part, is_stored
@@ -190,6 +191,10 @@ class V1Reader(BundleReader):
         """As `BundleReader.shape`."""
         return self._value(key).shape
 
+    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """As `BundleReader.kind`."""
+        return self.dtype(key), self.shape(key)
+
     def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
         """Raises CheckpointUnsupportedError: a V1 checkpoint has no index of its own."""
         raise self._unsupported("it has no index that could be written again; re-encode it")
@@ -226,6 +231,10 @@ class V1Reader(BundleReader):
     def view(self, key: str) -> npt.NDArray[Any]:
         """Raises CheckpointUnsupportedError: a V1 checkpoint stores numbers in messages."""
         raise self._unsupported("a value cannot be used where it lies; use get_tensor", key)
+
+    def get_slice(self, key: str, slices: Index) -> npt.NDArray[Any]:
+        """As `BundleReader.get_slice`, verified: a V1 checkpoint is read value by value."""
+        return Selection(slices, self._value(key).shape).of(self._read(key))
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
         """As `BundleReader.check`, in one thread."""

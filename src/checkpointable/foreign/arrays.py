@@ -11,6 +11,7 @@ import numpy as np
 
 from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
+from checkpointable.bundle.slicing import Index, Selection
 from checkpointable.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
@@ -86,6 +87,10 @@ class ArrayReader(BundleReader):
         shape: tuple[int, ...] = self._array(key).shape
         return shape
 
+    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """As `BundleReader.kind`."""
+        return self.dtype(key), self.shape(key)
+
     def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
         """Raises CheckpointUnsupportedError: it has no index."""
         raise CheckpointUnsupportedError(
@@ -105,6 +110,11 @@ class ArrayReader(BundleReader):
         view = self._array(key).view()
         view.flags.writeable = False
         return view
+
+    def get_slice(self, key: str, slices: Index) -> Array:
+        """As `BundleReader.get_slice`."""
+        array = self._array(key)
+        return Selection(slices, array.shape).of(array)
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
         """Whether they are there: there are no checksums to verify."""

@@ -261,8 +261,8 @@ class _Matcher:
         assignment = tuple.__new__(Assignment, (node_id, attribute, key, record, value))
         self.found.assignments.append(assignment)
         reader = self.restore.reader
-        stored = stored_dtype(reader, key)
-        if _fits(value.dtype, stored) and value.shape in (None, reader.shape(key)):
+        stored, shape = stored_kind(reader, key)
+        if stored == value.dtype and value.shape == shape:
             return  # the path of what fits is not asked for
         problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
@@ -393,6 +393,14 @@ def stored_dtype(reader: Reader, key: str) -> np.dtype[Any]:
         if reader.entry(key).dtype == DataType.DT_VARIANT:
             return VARIANT
         raise
+
+
+def stored_kind(reader: Reader, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """dtype, as `stored_dtype`, and shape of a stored value."""
+    try:
+        return reader.kind(key)
+    except CheckpointUnsupportedError:
+        return stored_dtype(reader, key), reader.shape(key)
 
 
 def find_mismatch(

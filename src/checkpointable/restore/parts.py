@@ -59,6 +59,10 @@ class PartReader:
             return tuple(length for _, length in self._parts[key][1].extents)
         return self._reader.shape(key)
 
+    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """As `BundleReader.kind`; of a part, its own."""
+        return self.dtype(key), self.shape(key)
+
     def check(self, keys: Iterable[str]) -> None:
         """As `BundleReader.check`; of a part, the whole is verified."""
         self._reader.check(dict.fromkeys(map(self._name, keys)))

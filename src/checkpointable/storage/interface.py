@@ -86,6 +86,13 @@ class ReadableFile(abc.ABC):
         Lives as long as something refers to it, also after `close`.
         """
 
+    def map_private(self) -> memoryview:
+        """As `map`, but it may be written to: that changes the memory and not the file.
+
+        The same one at each call where the system can map it so; a copy elsewhere.
+        """
+        return memoryview(bytearray(self.map()))
+
     @abc.abstractmethod
     def close(self) -> None:
         """Idempotent."""

@@ -184,6 +184,7 @@ class _LocalReadableFile(ReadableFile):
     def __init__(self, path: str) -> None:
         self.path = path
         self._view: memoryview | None = None
+        self._private: memoryview | None = None
         self._map_lock = threading.Lock()
         self._fd = -1
         try:
@@ -232,10 +233,18 @@ class _LocalReadableFile(ReadableFile):
     def map(self) -> memoryview:
         with self._map_lock:
             if self._view is None:
-                self._view = memoryview(b"") if self.size == 0 else self._map()
+                self._view = self._map(mmap.ACCESS_READ)
             elif self._fd >= 0 and self._present_size() < self.size:
                 raise self._shorter()  # to read beyond the end would end the process
             return self._view
+
+    def map_private(self) -> memoryview:
+        with self._map_lock:
+            if self._private is None:
+                self._private = self._map(mmap.ACCESS_COPY)
+            elif self._fd >= 0 and self._present_size() < self.size:
+                raise self._shorter()
+            return self._private
 
     def _present_size(self) -> int:
         try:
@@ -243,9 +252,11 @@ class _LocalReadableFile(ReadableFile):
         except OSError:
             return self.size  # nothing is known of a change: what is mapped is there
 
-    def _map(self) -> memoryview:
+    def _map(self, access: int) -> memoryview:
+        if not self.size:
+            return memoryview(b"")
         try:
-            return memoryview(mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ))
+            return memoryview(mmap.mmap(self._fd, self.size, access=access))
         except ValueError as error:  # the file became shorter than it was when opened
             raise self._shorter() from error
         except OSError as error:
@@ -253,12 +264,14 @@ class _LocalReadableFile(ReadableFile):
 
     def _shorter(self) -> CheckpointCorruptError:
         return CheckpointCorruptError(
-            f"the file is shorter than its {self.size} bytes of a moment ago", path=self.path
+            f"the file is shorter than its {self.size} bytes of a moment ago: it was "
+            "overwritten in place",
+            path=self.path,
         )
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
-        self._view = None
+        self._view = self._private = None
         if fd >= 0:
             os.close(fd)
 

@@ -177,6 +177,10 @@ class _WatchedReadable(ReadableFile):
         with self._storage.watch("map", self.path):
             return self._file.map()
 
+    def map_private(self) -> memoryview:
+        with self._storage.watch("map", self.path):
+            return self._file.map_private()
+
     def close(self) -> None:
         self._file.close()
 
