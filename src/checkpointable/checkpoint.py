@@ -295,11 +295,19 @@ class Checkpoint(Checkpointable):
         names: Names | None = None,
         prefix: str | None = None,
         verify: Verify = True,
+        progress: Progress | None = None,
     ) -> LoadStatus:
         """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
         # Made before, so that its value is checked with all others before any is assigned (S25).
         _ = self.save_counter
-        return self.read(save_path, renames=renames, names=names, prefix=prefix, verify=verify)
+        return self.read(
+            save_path,
+            renames=renames,
+            names=names,
+            prefix=prefix,
+            verify=verify,
+            progress=progress,
+        )
 
     def read(
         self,
@@ -309,6 +317,7 @@ class Checkpoint(Checkpointable):
         names: Names | None = None,
         prefix: str | None = None,
         verify: Verify = True,
+        progress: Progress | None = None,
     ) -> LoadStatus:
         """Restores what `write` wrote: neither makes nor demands a counter (S15).
 
@@ -323,6 +332,7 @@ class Checkpoint(Checkpointable):
             prefix=prefix,
             optional=(_COUNTER,),  # files that are not ours do not count our saves
             verify=verify,
+            progress=progress,
         )
 
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:

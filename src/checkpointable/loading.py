@@ -23,7 +23,7 @@ from checkpointable.report.build import State, build_report
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.module_names import module_values
 from checkpointable.restore.name_based import NamedValue
-from checkpointable.saving import Attached, Path
+from checkpointable.saving import Attached, Path, Progress
 from checkpointable.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,
@@ -47,6 +47,7 @@ def restore_objects(
     prefix: str | None = None,
     optional: tuple[str, ...] = (),
     verify: Verify = True,
+    progress: Progress | None = None,
 ) -> LoadStatus:
     """What every `restore` and `read` does.
 
@@ -83,7 +84,7 @@ def restore_objects(
         reader.close()
         raise
     try:
-        restore.attach(0, root, attached)
+        restore.attach(0, root, attached, progress)
     except BaseException:
         restore.expect_partial()  # the error says more than the warning would
         raise

@@ -172,6 +172,7 @@ class CheckpointableSaver:
         names: Names | None = None,
         prefix: str | None = None,
         verify: Verify = True,
+        progress: Progress | None = None,
     ) -> LoadStatus:
         """Restores the objects below the root, those that exist now and those still to come.
 
@@ -190,6 +191,8 @@ class CheckpointableSaver:
           verify: True: every checksum of what is about to be assigned is verified before the
             first variable changes. "stream": each is verified while it is assigned. False:
             none is.
+          progress: called with (bytes done, bytes in all, key) as it goes, for what exists now
+            (and not for a checkpoint without an object graph, which is restored later).
 
         Returns:
           A status, which says exactly what was and was not restored: a `CheckpointLoadStatus`,
@@ -202,7 +205,13 @@ class CheckpointableSaver:
           ValueError: a rename that matches nothing, or that makes two things collide.
         """
         return restore_objects(
-            self._root, save_path, renames=renames, names=names, prefix=prefix, verify=verify
+            self._root,
+            save_path,
+            renames=renames,
+            names=names,
+            prefix=prefix,
+            verify=verify,
+            progress=progress,
         )
 
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:

@@ -31,6 +31,7 @@ from checkpointable.restore.pending import (
     leave_word,
     wait_for_slots,
 )
+from checkpointable.restore.progress import RestoreProgress
 from checkpointable.restore.writes import write_values
 
 if TYPE_CHECKING:
@@ -183,21 +184,33 @@ class Restore:
         """What `attach` would do."""
         return match(self, [(node_id, obj)], attached)
 
-    def attach(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> None:
+    def attach(
+        self,
+        node_id: int,
+        obj: Any,
+        attached: Sequence[tuple[str, Any]] = (),
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> None:
         """Matches `obj`, and what it leads to, with the node and restores what exists.
 
         Args:
           node_id: the node that `obj` is.
           obj: an object that an adapter knows.
           attached: further dependencies of `obj` that it does not track itself.
+          progress: called with (bytes done, bytes in all, key) as it goes.
 
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
         with collector_paused():
             found = self.match(node_id, obj, attached)
-        self._check(found)
-        self._commit(found)
+        told = None
+        if progress is not None:
+            checked = self._keys(found) if self._verify is True else []
+            assigned = [a.key for a in found.assignments if a.value.executor is None]
+            told = RestoreProgress(progress, self.reader, checked, assigned)
+        self._check(found, told)
+        self._commit(found, told)
 
     def attach_slots(self, optimizer_id: int) -> None:
         """Restores slots of variables that an optimizer has got since it was matched (S22).
@@ -208,7 +221,13 @@ class Restore:
         self._check(found)
         self._commit(found)
 
-    def _check(self, found: Match) -> None:
+    @staticmethod
+    def _keys(found: Match) -> list[str]:
+        """The keys of what is restored, slots that are still to be made included."""
+        keys = [assignment.key for assignment in found.assignments]
+        return keys + [new.key for new in found.new_slots.values()]
+
+    def _check(self, found: Match, progress: RestoreProgress | None = None) -> None:
         """Raises before anything is changed (S25)."""
         if found.mismatches:
             raise mismatch_error(
@@ -217,9 +236,9 @@ class Restore:
                 " (plan() shows likely renames)",
             )
         if self._verify is True:
-            keys = [assignment.key for assignment in found.assignments]
-            keys += [new.key for new in found.new_slots.values()]
-            self.reader.check(keys)
+            keys = self._keys(found)
+            for step in [keys] if progress is None else progress.steps(keys, str):
+                self.reader.check(step)
         self._check_contents(found)
 
     def _check_contents(self, found: Match) -> None:
@@ -235,8 +254,8 @@ class Restore:
         if refusals:
             raise mismatch_error(self.reader.prefix, refusals)
 
-    def _commit(self, found: Match) -> None:
-        self._assign(found)
+    def _commit(self, found: Match, progress: RestoreProgress | None = None) -> None:
+        self._assign(found, progress)
         for node_id, record in found.bound.items():
             self._bound[node_id] = weakref.ref(record)
         for record, local_name, node_id in found.missing:
@@ -258,11 +277,11 @@ class Restore:
             # What still waits can only be a second claim, which needs no file.
             self.reader.close()
 
-    def _assign(self, found: Match) -> None:
+    def _assign(self, found: Match, progress: RestoreProgress | None) -> None:
         values = [(assignment.key, assignment.value) for assignment in found.assignments]
         record_values(values)
         self._recorded += [a for a in found.assignments if a.value.executor is not None]
-        assign_values(self.reader, values, self._verify, self.uid)
+        assign_values(self.reader, values, self._verify, self.uid, progress)
         for reserved in found.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
         uid, consume = self.uid, self.consumed.add
@@ -297,7 +316,11 @@ def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]
 
 
 def assign_values(
-    reader: Reader, values: Sequence[tuple[str, Value]], verify: Verify, uid: int
+    reader: Reader,
+    values: Sequence[tuple[str, Value]],
+    verify: Verify,
+    uid: int,
+    progress: RestoreProgress | None = None,
 ) -> None:
     """Assigns what `reader` holds under the keys; what fits has been checked by now.
 
@@ -317,13 +340,20 @@ def assign_values(
         else:
             to_write.append((key, value))
     # First, since this is code that may refuse: filling memory is not.
-    write_values(reader, to_write, verify)
+    for written in [to_write] if progress is None else progress.steps(to_write, _key):
+        write_values(reader, written, verify)
     for _, value in to_write:
         value.settle(uid)
-    reader.read_into(in_memory, verify="stream" if verify == "stream" else False)
+    how: Verify = "stream" if verify == "stream" else False
+    for filled in [in_memory] if progress is None else progress.steps(in_memory, _key):
+        reader.read_into(filled, verify=how)
     for _, value in values:
         if value.memory is not None and value.executor is None:
             value.filled()
+
+
+def _key(pair: tuple[str, Any]) -> str:
+    return pair[0]
 
 
 class _Flag:
