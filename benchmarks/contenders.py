@@ -5,9 +5,11 @@ Restoring means into variables that exist, as a training program does it.
 
 from __future__ import annotations
 
+import copy
 import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,9 +17,12 @@ import checkpointable as cp
 
 from .workloads import Arrays
 
+if TYPE_CHECKING:
+    from checkpointable.restore import Verify
+    from checkpointable.saving import Durability
+
 
 class Library(Protocol):
-    def __init__(self, arrays: Arrays) -> None: ...
     def save(self, directory: Path) -> None: ...
     def restore(self, directory: Path) -> None: ...
     def clear(self) -> None: ...
@@ -25,7 +30,10 @@ class Library(Protocol):
 
 
 class Ours:
-    durability = "flush"  # as the peers do, which do not sync
+    """Our variables; of the same ones there are several ways to save and restore them."""
+
+    durability: Durability = "flush"  # as the peers do, which do not sync
+    verify: Verify = True
 
     def __init__(self, arrays: Arrays) -> None:
         self._variables = {name: cp.Variable(array) for name, array in arrays.items()}
@@ -35,7 +43,7 @@ class Ours:
         self._checkpoint.write(directory / "ours", durability=self.durability)
 
     def restore(self, directory: Path) -> None:
-        self._checkpoint.read(directory / "ours").assert_consumed()
+        self._checkpoint.read(directory / "ours", verify=self.verify).assert_consumed()
 
     def clear(self) -> None:
         for variable in self._variables.values():
@@ -44,9 +52,11 @@ class Ours:
     def arrays(self) -> Arrays:
         return {name: variable.numpy() for name, variable in self._variables.items()}
 
-
-class OursSynced(Ours):
-    durability = "fsync"  # the default: on the disk before `write` returns
+    def otherwise(self, **settings: Any) -> Ours:
+        """The same variables with another durability or way of verifying."""
+        other = copy.copy(self)
+        other.__dict__.update(settings)
+        return other
 
 
 class TensorFlow:
@@ -73,12 +83,12 @@ class TensorFlow:
         return {name: variable.numpy() for name, variable in self._variables.items()}
 
 
-class OursTensorFlow(TensorFlow):
+class OursTensorFlow:
     """TensorFlow's own variables, saved by us."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        super().__init__(arrays)
-        self._ours = cp.Checkpoint(**self._variables)
+    def __init__(self, theirs: TensorFlow) -> None:
+        self._ours = cp.Checkpoint(**theirs._variables)
+        self.clear, self.arrays = theirs.clear, theirs.arrays
 
     def save(self, directory: Path) -> None:
         self._ours.write(directory / "ours", durability="flush")
@@ -111,41 +121,35 @@ class Safetensors:
         return self._arrays
 
 
-class SafetensorsTorch:
-    """As most people use it: a module's state dict, given back by `load_state_dict`."""
-
-    def __init__(self, arrays: Arrays) -> None:
-        import torch
-
-        self._module = torch.nn.Module()
-        for name, array in arrays.items():
-            parameter = torch.nn.Parameter(torch.from_numpy(array.copy()), requires_grad=False)
-            self._module.register_parameter(name, parameter)
-
-    def save(self, directory: Path) -> None:
-        from safetensors.torch import save_file
-
-        save_file(self._module.state_dict(), directory / "model.safetensors")
-
-    def restore(self, directory: Path) -> None:
-        from safetensors.torch import load_file
-
-        self._module.load_state_dict(load_file(directory / "model.safetensors"))
-
-    def clear(self) -> None:
-        for parameter in self._module.parameters():
-            parameter.zero_()
-
-    def arrays(self) -> Arrays:
-        return {name: value.numpy() for name, value in self._module.named_parameters()}
-
-
 OURS, SYNCED = "ours", "ours, synced"
-LIBRARIES: dict[str, type[Library]] = {
-    OURS: Ours,
-    SYNCED: OursSynced,
-    "ours, tf.Variable": OursTensorFlow,
-    "TensorFlow": TensorFlow,
-    "safetensors, NumPy": Safetensors,
-    "safetensors, PyTorch": SafetensorsTorch,
-}
+# What saves as another one does: it takes part in restoring alone.
+RESTORE_ONLY = {"ours, verify=stream", "ours, verify=False", "torch.save, mmap"}
+# What restores as another one does.
+SAVE_ONLY = {SYNCED}
+
+
+def libraries(arrays: Arrays) -> dict[str, Library]:
+    """Those that are installed; the ones of one framework share their variables."""
+    ours = Ours(arrays)
+    found: dict[str, Library] = {
+        OURS: ours,
+        SYNCED: ours.otherwise(durability="fsync"),  # the default: on the disk when it returns
+        "ours, verify=stream": ours.otherwise(verify="stream"),
+        "ours, verify=False": ours.otherwise(verify=False),
+    }
+    if find_spec("tensorflow"):
+        theirs = TensorFlow(arrays)
+        found["ours, tf.Variable"] = OursTensorFlow(theirs)
+        found["TensorFlow"] = theirs
+    if find_spec("safetensors"):
+        found["safetensors, NumPy"] = Safetensors(arrays)
+    if find_spec("torch"):
+        from . import torch_contenders as torch
+
+        module = torch.module_of(arrays)
+        if find_spec("safetensors"):
+            found["safetensors, PyTorch"] = torch.SafetensorsTorch(module)
+        found["torch.save"] = torch.TorchSave(module)
+        found["torch.save, mmap"] = torch.TorchSaveMapped(module)
+        found["DCP"] = torch.Distributed(module)
+    return found

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .contenders import LIBRARIES, OURS, SYNCED, Library
+from . import page_cache
+from .contenders import OURS, RESTORE_ONLY, SAVE_ONLY, Library, libraries
 from .timing import Contender, Result, in_turn
 from .workloads import Arrays
 
@@ -31,25 +32,41 @@ def _emptied(directory: Path) -> None:
     directory.mkdir()
 
 
-def compare(work: str, arrays: Arrays, rounds: int, scratch: Path) -> Iterator[Result]:
-    libraries = {name: made(arrays) for name, made in LIBRARIES.items()}
-    places = {name: scratch / name.replace(", ", "-") for name in libraries}
-    for name, library in libraries.items():
+def compare(
+    work: str, arrays: Arrays, rounds: int, scratch: Path, *, cold: bool = True
+) -> Iterator[Result]:
+    """Save, restore from the page cache, and (`cold`) restore from the disk."""
+    found = libraries(arrays)
+    places = {name: scratch / name.replace(", ", "-").replace("=", "-") for name in found}
+    for name, library in found.items():
         places[name].mkdir()
         check(name, library, arrays, places[name])
 
     saves = {
         name: Contender(partial(_emptied, places[name]), partial(library.save, places[name]))
-        for name, library in libraries.items()
+        for name, library in found.items()
+        if name not in RESTORE_ONLY
     }
     yield in_turn(f"save {work}", saves, rounds, OURS)
 
     restores = {
         name: Contender(library.clear, partial(library.restore, places[name]))
-        for name, library in libraries.items()
-        if name != SYNCED  # restoring is the same
+        for name, library in found.items()
+        if name not in SAVE_ONLY
     }
     yield in_turn(f"restore {work}", restores, rounds, OURS)
+    if cold and page_cache.POSSIBLE:
+        from_disk = {
+            name: Contender(partial(_forgotten, library, places[name]), restores[name].run)
+            for name, library in found.items()
+            if name in restores
+        }
+        yield in_turn(f"restore {work}, cold page cache", from_disk, max(3, rounds // 2), OURS)
 
     for place in places.values():
         shutil.rmtree(place)
+
+
+def _forgotten(library: Library, directory: Path) -> None:
+    library.clear()
+    page_cache.drop(directory)

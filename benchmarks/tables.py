@@ -7,12 +7,13 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+from .scale import Step
 from .timing import Result, Spread
 
 
@@ -22,8 +23,17 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(timezone.utc).date().isoformat(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in packages},
+        "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+        "packages": {package: version(package) for package in packages if _has(package)},
     }
+
+
+def _has(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _milliseconds(spread: Spread) -> str:
@@ -35,21 +45,25 @@ def _times(spread: Spread) -> str:
     return f"[{colour}]{spread.median:.2f}[/] ({spread.min:.2f}–{spread.max:.2f})"
 
 
-def round_trips(results: Iterable[Result]) -> Table:
-    table = Table(
-        title="Save and restore",
-        caption="Median (least–greatest) of the rounds. Ratios are taken round by round,\n"
-        "by our time with durability “flush”: the peers do not sync either.",
-    )
-    table.add_column("work, contender")
-    table.add_column("ms", justify="right", no_wrap=True)
+def comparison(result: Result) -> Table:
+    table = Table(title=result.work[0].upper() + result.work[1:])
+    table.add_column("contender")
+    table.add_column("ms, median (least–greatest)", justify="right", no_wrap=True)
     table.add_column("we are … times as fast", justify="right", no_wrap=True)
-    for result in results:
-        table.add_row(f"[bold]{result.work}")
-        for name in result.seconds:
-            ratio = "" if name == result.ours else _times(result.ratio(name))
-            table.add_row(f"  {name}", _milliseconds(result.spread(name)), ratio)
-        table.add_section()
+    for name in result.seconds:
+        ratio = "" if name == result.ours else _times(result.ratio(name))
+        table.add_row(name, _milliseconds(result.spread(name)), ratio)
+    return table
+
+
+def scale(steps: Iterable[Step]) -> Table:
+    steps = list(steps)
+    table = Table(title="Scale: microseconds of processor time a value")
+    table.add_column("step")
+    for size in steps[0].per_value:
+        table.add_column(f"{size:,}", justify="right")
+    for step in steps:
+        table.add_row(step.what, *(f"{figure:.1f}" for figure in step.per_value.values()))
     return table
 
 

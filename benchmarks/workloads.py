@@ -8,6 +8,7 @@ import numpy.typing as npt
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 LARGE = "440 MB in 200 values"
+HUGE = "1,070 MB in 8 values"
 SMALL = "10,000 values of 1 KB"
 
 
@@ -22,3 +23,8 @@ def large(megabytes: int = 440, count: int = 200) -> Arrays:
 def small(count: int = 10_000) -> Arrays:
     rng = np.random.default_rng(1)
     return {f"v{i:05}": rng.random(250, np.float32) for i in range(count)}
+
+
+def huge(megabytes: int = 1070, count: int = 8) -> Arrays:
+    rng = np.random.default_rng(2)
+    return {f"v{i}": rng.random(megabytes * 10**6 // 4 // count, np.float32) for i in range(count)}
