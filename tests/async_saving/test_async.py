@@ -421,6 +421,9 @@ variable = cp.Variable(np.ones(16_000_000))  # 128 MB
 checkpoint = cp.Checkpoint(v=variable)
 checkpoint.write(sys.argv[1] + "/first", durability="flush")
 with Peak() as peak:
+    checkpoint.write(sys.argv[1] + "/again", durability="flush")
+assert peak.added < 64e6, peak.added
+with Peak() as peak:
     for _ in range(3):
         checkpoint.save(sys.argv[1] + "/ck", blocking=False, durability="flush")
     checkpoint._saves.settle()
@@ -433,3 +436,21 @@ with Peak() as peak:
 assert peak.added < 64e6, peak.added
 """,
     )
+
+
+def test_tensors_are_as_they_were(tmp_path):  # pytorch/pytorch#144657, with its own objects
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    checkpoint = cp.Checkpoint(model=model, optimizer=optimizer)
+    handle = checkpoint.save(tmp_path / "ck", blocking=False)
+    optimizer.step()
+    with torch.no_grad():
+        model.weight.zero_()
+    handle.result()
+    other = torch.nn.Linear(3, 2)
+    cp.Checkpoint(model=other).restore(handle.path).expect_partial()
+    assert all(torch.equal(other.state_dict()[name], before[name]) for name in before)

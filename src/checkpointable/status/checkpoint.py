@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
+from checkpointable.collector import collector_paused
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
@@ -192,7 +193,8 @@ class CheckpointLoadStatus(LoadStatus):
 
     def _walk(self) -> ObjectWalk:
         look_again()
-        return walk(self._root, adapter_of, self._attached)
+        with collector_paused():
+            return walk(self._root, adapter_of, self._attached)
 
     def _objects_without_value(self, what: str) -> list[str]:
         """A message on objects with a value that neither this nor a later restore has set."""

@@ -70,6 +70,11 @@ class TensorValue(Value):
             self.memory = _unless_overlapping(self.memory)
         self._tensor = tensor
 
+    @property
+    def fresh(self) -> bool:  # type: ignore[override]
+        """Whether `read` copies: from another device it does."""
+        return self.memory is None and self._tensor.device.type != "cpu"
+
     def read(self) -> np.ndarray[Any, np.dtype[Any]]:
         if self.memory is not None:
             return self.memory
