@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import round_trips
-from benchmarks.contenders import LIBRARIES
+from benchmarks.contenders import Ours, libraries
 from benchmarks.timing import Contender, in_turn
 
 ROOT = Path(__file__).parents[1]
@@ -34,17 +34,21 @@ def test_the_example_is_killed_resumes_and_ends_equal():
     assert "beta1_power" in printed.partition("checkpointable show")[2]
 
 
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_each_library_restores_what_it_saved(name, tmp_path):
+def test_each_library_restores_what_it_saved(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {f"v{i}": rng.random((3, i), np.float32) for i in range(4)}
-    round_trips.check(name, LIBRARIES[name](arrays), arrays, tmp_path)
+    found = libraries(arrays)
+    assert {"ours", "TensorFlow", "safetensors, NumPy", "torch.save"} <= found.keys()
+    for number, (name, library) in enumerate(found.items()):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        round_trips.check(name, library, arrays, directory)
 
 
 def test_a_benchmark_refuses_a_library_that_restores_wrong_values(tmp_path):
     arrays = {"v": np.ones(3, np.float32)}
 
-    class Forgetful(LIBRARIES["safetensors, NumPy"]):
+    class Forgetful(Ours):
         def restore(self, directory):
             pass
 
@@ -68,6 +72,6 @@ def test_contenders_run_in_turn_and_are_compared_by_round():
 def test_figures_are_written_as_json(tmp_path):
     run("-m", "benchmarks", "--quick", "--rounds", "1", "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert [result["work"].split()[0] for result in figures["results"]] == [
-        *("save", "restore", "save", "restore", "save", "restore", "restore,", "import")
-    ]
+    kinds = [result["work"].split()[0].rstrip(",") for result in figures["results"]]
+    assert {"save", "restore", "import"} <= set(kinds)
+    assert all(result["seconds"] for result in figures["results"])
