@@ -9,6 +9,8 @@ import torch
 from torch.nn.modules import module as modules
 from torch.optim import optimizer as optimizers
 
+from checkpointable.adapters.watch import unwatch, watched
+
 torch.set_num_threads(1)
 
 HOOKS = {
@@ -29,4 +31,8 @@ def hook_counts() -> dict[str, int]:
 def _alone():
     if any(hook_counts().values()):
         gc.collect()  # something of a test before still waits
+    for record in watched.records():  # or is still held, by the report of a failure, say
+        record.pending.clear()
+        record.waiting_slots = None
+        unwatch(record)
     torch.manual_seed(0)

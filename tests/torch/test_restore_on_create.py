@@ -16,7 +16,7 @@ NO_HOOKS = {"modules": 0, "parameters": 0, "buffers": 0, "forward": 0, "step": 0
 
 
 @pytest.fixture(autouse=True)
-def _hooks_go():
+def _hooks_go(_alone):
     assert hook_counts() == NO_HOOKS
     yield
     if hook_counts() != NO_HOOKS:

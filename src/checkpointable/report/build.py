@@ -35,7 +35,12 @@ TAKEN = "its value went to another object, which was there before"
 
 
 def is_taken(restore: Restore, path: str, attribute: str) -> bool:
-    """Whether the checkpoint's value of that path has found an object."""
+    """Whether the checkpoint's value of that path has found an object.
+
+    That of a slot goes by its variable and its optimizer, so none takes another's.
+    """
+    if ".OPTIMIZER_SLOT/" in path:
+        return False
     node_id = 0
     for local_name in split(path):
         for child in restore.graph.nodes[node_id].children:
