@@ -137,7 +137,7 @@ def plan_objects(
             consumed,
             found.bound,
             restored,
-            {node_id for _, _, node_id in found.missing},
+            {node_id for _, _, node_id, _ in found.missing},
             found.mismatches,
             found.conflicts,
         )

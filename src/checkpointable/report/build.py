@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["TAKEN", "State", "build_report", "is_taken", "report_without_checkpoint"]
 
 _SHIFTED = "matched by position, may have shifted"
-
+_STAYS = "assigned after the restore; it stays as it was, the value waits for another object"
+_HELD_BACK = "refused when its object came: it, or what came with it, does not fit or is damaged"
 
 TAKEN = "its value went to another object, which was there before"
 
@@ -62,6 +63,8 @@ class State(NamedTuple):
       waiting: nodes that a living object waits for.
       mismatches: (node, attribute) -> what does not fit.
       conflicts: the refused claims.
+      refused: nodes of objects that came later, and were not restored since something that came
+        with them does not fit.
     """
 
     consumed: Collection[tuple[int, str]]
@@ -70,6 +73,7 @@ class State(NamedTuple):
     waiting: Collection[int]
     mismatches: Mapping[tuple[int, str], Mismatch]
     conflicts: list[Conflict]
+    refused: Collection[int] = frozenset()
 
 
 def build_report(restore: Restore, program: ObjectWalk, state: State) -> Report:
@@ -149,7 +153,11 @@ class _Builder:
             entry.outcome = Outcome.RESTORED
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
+        elif node_id in self.state.refused:
+            entry.outcome = Outcome.DEFERRED
         entry.note = self._claims.get(path, "")
+        if node_id in self.state.refused and not entry.note:
+            entry.note = _STAYS if entry.outcome is Outcome.MISMATCH else _HELD_BACK
         if entry.outcome is Outcome.MISSING and is_taken(self.restore, path, attribute):
             entry.outcome, entry.note = Outcome.AMBIGUOUS, TAKEN
         self.report.entries.append(entry)
@@ -184,7 +192,11 @@ class _Builder:
 
     def _add_counterparts(self) -> None:
         open_outcomes = (Outcome.MISSING, Outcome.UNUSED, Outcome.DEFERRED, Outcome.MISMATCH)
-        open_entries = [e for e in self.report.entries if e.outcome in open_outcomes]
+        open_entries = [
+            entry
+            for entry in self.report.entries
+            if entry.outcome in open_outcomes and entry.note != _HELD_BACK
+        ]
         found = find_counterparts(
             [unmatched(e.path, e.attribute, e.program) for e in open_entries if e.program],
             [unmatched(e.path, e.attribute, e.checkpoint) for e in open_entries if e.checkpoint],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Assignment",
     "Conflict",
+    "Edge",
     "Match",
     "Mismatch",
     "NewSlot",
@@ -41,6 +43,10 @@ __all__ = [
 
 _MOST_PROBLEMS = 10
 
+# The node of an owner and the local name under which it has a dependency; "" for the root, which
+# nobody has.
+Edge = tuple[int, str]
+
 
 class Conflict(NamedTuple):
     """A claim that S23 refuses: the node, or its value, is another object's already."""
@@ -48,6 +54,9 @@ class Conflict(NamedTuple):
     node_id: int
     claimed_by: str  # path, as far as the claim tells it
     what: str
+    # The record of the object that was refused: without it in the program there is no claim.
+    # None where it is the checkpoint that has two.
+    claimant: weakref.ref[ObjectRecord] | None = None
 
 
 class Mismatch(NamedTuple):
@@ -60,6 +69,11 @@ class Mismatch(NamedTuple):
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
+        return f"{self.path or 'the root'}: {self.what}"
+
+    @property
+    def what(self) -> str:
+        """Both dtypes, or both shapes, or all four."""
         problems = []
         if not _fits(self.dtype, self.stored_dtype):
             stored, own = dtype_name(self.stored_dtype), dtype_name(self.dtype)
@@ -68,7 +82,7 @@ class Mismatch(NamedTuple):
             problems.append(
                 f"shape {self.stored_shape} in the checkpoint, {self.shape} in the program"
             )
-        return f"{self.path or 'the root'}: {'; '.join(problems)}"
+        return "; ".join(problems)
 
 
 class Assignment(NamedTuple):
@@ -108,7 +122,8 @@ class Match:
       objects: the same, node -> the object and its adapter.
       assignments: values to assign, in breadth-first order.
       in_place: (node, attribute) of values whose object holds them, or later ones, already.
-      missing: (record, local name, node): dependencies that do not exist yet.
+      missing: (record, local name, node, node of the record's object): dependencies that do
+        not exist yet.
       new_slots: slot's node -> slot that is to be made.
       reserved: slots that are assigned to, and then given to their optimizer.
       waiting_slots: optimizer's node -> its record, if it lacks the variable of some slot.
@@ -119,7 +134,7 @@ class Match:
     objects: dict[int, tuple[Any, Adapter]] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
     in_place: list[tuple[int, str]] = field(default_factory=list)
-    missing: list[tuple[ObjectRecord, str, int]] = field(default_factory=list)
+    missing: list[tuple[ObjectRecord, str, int, int]] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
     reserved: list[Reserved] = field(default_factory=list)
     waiting_slots: dict[int, ObjectRecord] = field(default_factory=dict)
@@ -129,7 +144,7 @@ class Match:
 
 def match(
     restore: Restore,
-    starts: Iterable[tuple[int, Any]],
+    starts: Iterable[tuple[int, Any, Edge]],
     attached: Sequence[tuple[str, Any]] = (),
     optimizers: Iterable[int] = (),
 ) -> Match:
@@ -137,14 +152,14 @@ def match(
 
     Args:
       restore: what has been matched before.
-      starts: (node, object) to begin with.
+      starts: (node, object, edge that led to it) to begin with.
       attached: further dependencies of the first object that it does not track itself.
       optimizers: nodes of optimizers matched before, whose slots are looked for again.
     """
     matcher = _Matcher(restore)
     extra = dict(attached)
-    for node_id, obj in starts:
-        matcher.bind(node_id, obj, "", node_id)
+    for node_id, obj, (parent, local_name) in starts:
+        matcher.bind(node_id, obj, local_name, parent)
     for node_id in optimizers:
         for slot in restore.slots_of_optimizer.get(node_id, ()):
             matcher._match_slot(node_id, slot)
@@ -183,7 +198,7 @@ class _Matcher:
                 self._bind(child_id, local, local_adapter, local_name, node_id)
             elif self.graph.nodes[child_id].may_have_values:
                 record = self.found.bound[node_id]
-                self.found.missing.append((record, local_name, child_id))
+                self.found.missing.append((record, local_name, child_id, node_id))
         if self._has_slots:
             self._match_slots(node_id)
 
@@ -209,6 +224,7 @@ class _Matcher:
                     join(parent_path, local_name) if local_name else parent_path,
                     "the checkpoint has one object there, the program two: the first that was "
                     "matched keeps the value, this one is not restored",
+                    weakref.ref(record),
                 )
             )
 

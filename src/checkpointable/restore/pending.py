@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from checkpointable.graph.adapter import ObjectRecord, PendingChild
+    from checkpointable.restore.match import Edge
     from checkpointable.restore.restore import Restore
 
 __all__ = [
@@ -31,14 +32,15 @@ __all__ = [
 class Pending:
     """Waits on an object's record for a dependency; see `graph.adapter.PendingChild`."""
 
-    __slots__ = ("_strong", "_weak", "fingerprint", "node_id", "uid")
+    __slots__ = ("_edge", "_strong", "_weak", "fingerprint", "node_id", "uid")
 
-    def __init__(self, restore: Restore, node_id: int) -> None:
+    def __init__(self, restore: Restore, node_id: int, edge: Edge | None = None) -> None:
         self._strong: Restore | None = restore
         self._weak = weakref.ref(restore)
         self.fingerprint = restore.fingerprint
         self.node_id = node_id
         self.uid = restore.uid
+        self._edge = edge
 
     @property
     def restore(self) -> Restore | None:
@@ -70,7 +72,7 @@ class Pending:
         """The dependency has come: match it, check it, restore it."""
         restore = self.restore
         if restore is not None:
-            restore.attach(self.node_id, child)
+            restore.attach(self.node_id, child, edge=self._edge)
 
     def plain_variable(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
         """Dtype and shape of the variable waited for; see `PendingChild`."""
@@ -153,9 +155,9 @@ def wait_for_slots(record: ObjectRecord, pending: PendingSlots) -> None:
     watch(record)
 
 
-def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[int]:
-    """The nodes of `restore` that the object waits for."""
-    for waiting in record.pending.values():
+def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[tuple[str, int]]:
+    """(local name, node) of what the object waits for by `restore`."""
+    for local_name, waiting in record.pending.items():
         for pending in waiting:
             if isinstance(pending, Pending) and pending.restore is restore:
-                yield pending.node_id
+                yield local_name, pending.node_id

@@ -19,6 +19,7 @@ from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import (
     Assignment,
     Conflict,
+    Edge,
     Match,
     NewSlot,
     match,
@@ -46,6 +47,11 @@ __all__ = ["Restore", "Verify", "assign_values", "next_uid"]
 Verify = Literal["stream"] | bool
 
 _uids = itertools.count(1)
+
+_ADVICE = " (plan() shows likely renames)"
+_LATE_ADVICE = (
+    " (what was assigned stays, as it was; the value waits for another object of that name)"
+)
 
 
 def next_uid() -> int:
@@ -180,9 +186,15 @@ class Restore:
         for executor, own in by_executor(current):
             executor.run(own, self.reader, session)
 
-    def match(self, node_id: int, obj: Any, attached: Sequence[tuple[str, Any]] = ()) -> Match:
+    def match(
+        self,
+        node_id: int,
+        obj: Any,
+        attached: Sequence[tuple[str, Any]] = (),
+        edge: Edge | None = None,
+    ) -> Match:
         """What `attach` would do."""
-        return match(self, [(node_id, obj)], attached)
+        return match(self, [(node_id, obj, edge or (node_id, ""))], attached)
 
     def attach(
         self,
@@ -190,6 +202,7 @@ class Restore:
         obj: Any,
         attached: Sequence[tuple[str, Any]] = (),
         progress: Callable[[int, int, str], None] | None = None,
+        edge: Edge | None = None,
     ) -> None:
         """Matches `obj`, and what it leads to, with the node and restores what exists.
 
@@ -198,18 +211,19 @@ class Restore:
           obj: an object that an adapter knows.
           attached: further dependencies of `obj` that it does not track itself.
           progress: called with (bytes done, bytes in all, key) as it goes.
+          edge: the dependency by which it has come, if it is not the root.
 
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
         with collector_paused():
-            found = self.match(node_id, obj, attached)
+            found = self.match(node_id, obj, attached, edge)
         told = None
         if progress is not None:
             checked = self._keys(found) if self._verify is True else []
             assigned = [a.key for a in found.assignments if a.value.executor is None]
             told = RestoreProgress(progress, self.reader, checked, assigned)
-        self._check(found, told)
+        self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
         self._commit(found, told)
 
     def attach_slots(self, optimizer_id: int) -> None:
@@ -227,14 +241,12 @@ class Restore:
         keys = [assignment.key for assignment in found.assignments]
         return keys + [new.key for new in found.new_slots.values()]
 
-    def _check(self, found: Match, progress: RestoreProgress | None = None) -> None:
+    def _check(
+        self, found: Match, progress: RestoreProgress | None = None, advice: str = _ADVICE
+    ) -> None:
         """Raises before anything is changed (S25)."""
         if found.mismatches:
-            raise mismatch_error(
-                self.reader.prefix,
-                list(found.mismatches.values()),
-                " (plan() shows likely renames)",
-            )
+            raise mismatch_error(self.reader.prefix, list(found.mismatches.values()), advice)
         if self._verify is True:
             keys = self._keys(found)
             for step in [keys] if progress is None else progress.steps(keys, str):
@@ -258,8 +270,8 @@ class Restore:
         self._assign(found, progress)
         for node_id, record in found.bound.items():
             self._bound[node_id] = weakref.ref(record)
-        for record, local_name, node_id in found.missing:
-            leave_word(record, local_name, Pending(self, node_id))
+        for record, local_name, node_id, parent in found.missing:
+            leave_word(record, local_name, Pending(self, node_id, (parent, local_name)))
         for node_id, record in found.waiting_slots.items():
             wait_for_slots(record, PendingSlots(self, node_id))
         for new in found.new_slots.values():

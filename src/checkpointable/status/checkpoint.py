@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.collector import collector_paused
+from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
@@ -14,13 +16,14 @@ from checkpointable.report import Outcome, build_report
 from checkpointable.report.build import TAKEN, State, is_taken
 from checkpointable.restore.executors import initialize
 from checkpointable.restore.pending import pending_nodes
+from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from checkpointable.report import Report
-    from checkpointable.restore import Restore
+    from checkpointable.restore import Conflict, Restore
 
 __all__ = ["CheckpointLoadStatus"]
 
@@ -45,7 +48,9 @@ class CheckpointLoadStatus(LoadStatus):
 
         An object that was built and restored since counts as restored. Never raises.
         """
-        program = self._walk()
+        with suppress(CheckpointMismatchError):  # of an object that has just come: it is shown
+            look_again()
+        program = self._program()
         restore = self._restore
         restored: set[tuple[int, str]] = set()
         waiting: set[int] = set()
@@ -54,13 +59,22 @@ class CheckpointLoadStatus(LoadStatus):
             for attribute, (uid, _) in own.sources.items():
                 if uid >= restore.uid:
                     restored.add((id(own), attribute))
-            waiting.update(pending_nodes(own, restore))
+            waiting.update(node_id for _, node_id in pending_nodes(own, restore))
         bound = {
             node_id: record
             for node_id in range(len(restore.graph.nodes))
             if (record := restore.record(node_id)) is not None
         }
-        state = State(restore.consumed, bound, restored, waiting, {}, restore.conflicts)
+        refused = refused_arrivals(restore, program)
+        state = State(
+            restore.consumed,
+            refused.bound | bound,
+            restored,
+            waiting | refused.waiting,
+            refused.mismatches,
+            self._conflicts(program),
+            refused.bound.keys() - bound.keys(),
+        )
         return build_report(restore, program, state)
 
     def require(self, *patterns: str) -> CheckpointLoadStatus:
@@ -149,14 +163,15 @@ class CheckpointLoadStatus(LoadStatus):
             another program.
         """
         if self._restore.bound_count <= 1:
-            if len(self._walk().objects) <= 1:
+            program = self._walk()
+            if len(program.objects) <= 1:
                 self._raise(
                     [f"nothing to restore: no dependencies were added to {self._root!r} yet"]
                 )
             self._raise(
                 [
                     "nothing but the root matched: the checkpoint is of another program. "
-                    + "".join(self._objects_without_value("object(s) were not restored"))
+                    + "".join(self._objects_without_value("object(s) were not restored", program))
                 ]
             )
         return self
@@ -193,12 +208,27 @@ class CheckpointLoadStatus(LoadStatus):
 
     def _walk(self) -> ObjectWalk:
         look_again()
+        return self._program()
+
+    def _program(self) -> ObjectWalk:
         with collector_paused():
             return walk(self._root, adapter_of, self._attached)
 
-    def _objects_without_value(self, what: str) -> list[str]:
+    def _conflicts(self, program: ObjectWalk) -> list[Conflict]:
+        """The refused claims of objects that the program still has."""
+        conflicts = self._restore.conflicts
+        if not conflicts:
+            return []
+        objects = zip(program.objects, program.adapters, strict=True)
+        alive = {id(adapter.record(obj)) for obj, adapter in objects}
+        return [
+            conflict
+            for conflict in conflicts
+            if conflict.claimant is None or id(conflict.claimant()) in alive
+        ]
+
+    def _objects_without_value(self, what: str, found: ObjectWalk) -> list[str]:
         """A message on objects with a value that neither this nor a later restore has set."""
-        found = self._walk()
         missing: list[tuple[int, str]] = []
         for node_id, obj in enumerate(found.objects):
             adapter = found.adapters[node_id]
@@ -215,18 +245,26 @@ class CheckpointLoadStatus(LoadStatus):
                 and not (self._allowed and self._is_allowed(found.path(node_id)))
             ]
 
+        refused = refused_arrivals(self._restore, found) if missing else None
+
         def label_of(place: tuple[int, str]) -> str:
             path, attribute = found.path(place[0]), place[1]
+            record = found.adapters[place[0]].record(found.objects[place[0]])
+            misfit = None if refused is None else refused.of_record(record, attribute)
+            if misfit is not None:
+                return f"{label(path, attribute)} (does not fit: {misfit.what})"
             taken = is_taken(self._restore, path, attribute)
             return label(path, attribute) + (f" ({TAKEN})" if taken else "")
 
         return [listing(what, missing, label_of)] if missing else []
 
     def _unmatched_objects(self) -> list[str]:
-        problems = self._objects_without_value("object(s) have no value in the checkpoint")
+        found = self._walk()
+        what = "object(s) have no value in the checkpoint"
+        problems = self._objects_without_value(what, found)
         conflicts = [
             f"{conflict.claimed_by or 'the root'} ({conflict.what})"
-            for conflict in self._restore.conflicts
+            for conflict in self._conflicts(found)
             if not self._is_allowed(conflict.claimed_by)
         ]
         if conflicts:
