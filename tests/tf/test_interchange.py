@@ -251,3 +251,35 @@ def test_what_a_registered_saver_writes_is_refused_by_name(tmp_path):
     )
     with pytest.raises(NotImplementedError, match=r"inner: .*WithSaver .*'tests\.refused'"):
         cp.Checkpoint(inner=WithSaver()).save(f"{tmp_path}/ckpt")
+
+
+# S3, S12: one plain container in two places: two nodes there, one here, the same keys
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_container_in_two_places_goes_both_ways(tmp_path, key):
+    def build(owner, variable):
+        owner.x = [variable] if key is None else {key: variable}
+        owner.y = owner.x
+        return owner
+
+    def build_plain(owner, variable):
+        plain = [variable] if key is None else {key: variable}
+        owner.x = plain
+        owner.y = plain
+        return owner
+
+    for make in (build, build_plain):
+        theirs = make(tf.Module(), tf.Variable([1.0, 2.0]))
+        ours = make(cp.Checkpointable(), cp.Variable(np.array([1, 2], np.float32)))
+        written = tf.train.Checkpoint(m=theirs).write(str(tmp_path / "theirs"))
+        own = cp.Checkpoint(m=ours).write(tmp_path / "ours")
+        assert cp.list_variables(written) == cp.list_variables(own)
+        restored = make(tf.Module(), tf.Variable([0.0, 0.0]))
+        status = tf.train.Checkpoint(m=restored).read(own)
+        status.assert_consumed().assert_existing_objects_matched()
+        again = make(cp.Checkpointable(), cp.Variable(np.zeros(2, np.float32)))
+        cp.Checkpoint(m=again).read(written).assert_consumed()
+        for variable in (
+            *tf.nest.flatten([list(restored.x) if key is None else dict(restored.x)]),
+            *(again.x if key is None else again.x.values()),
+        ):
+            assert variable.numpy().tolist() == [1, 2]

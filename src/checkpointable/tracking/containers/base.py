@@ -26,6 +26,10 @@ class TrackedContainer:
         """The dependency of that name, or None."""
         raise NotImplementedError
 
+    def _is_as_given(self) -> bool:
+        """Whether the plain container that it stands for still has the same items."""
+        raise NotImplementedError
+
     def _restore_arrivals(self) -> None:
         """Restores what restores wait for and is there by now (S21)."""
         record = record_of(self)

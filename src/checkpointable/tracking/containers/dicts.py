@@ -28,14 +28,10 @@ class TrackedDict(TrackedContainer):
         return adapter_of(item) is not None and not (self._untracked and key in self._untracked)
 
     def _tracked_items(self: Any) -> Iterator[tuple[str, Any]]:
-        source = self._source
-        if source is not None and not (
-            len(source) == len(self)
-            and all(key in source and source[key] is value for key, value in self.items())
-        ):
+        if not self._is_as_given():
             raise ValueError(
-                "the dict was changed through its old name (the plain dict that was assigned) "
-                f"and now differs from the tracked one: {len(source)} items there, {len(self)} "
+                "the dict was changed through its old name (the plain dict that was assigned) and "
+                f"now differs from the tracked one: {len(self._source)} items there, {len(self)} "
                 "here. Change it through the attribute, or assign it with NoDependency"
             )
         for key, item in self.items():
@@ -47,6 +43,13 @@ class TrackedDict(TrackedContainer):
                         "by string keys. Use strings, or wrap the item in NoDependency"
                     )
                 yield key, item
+
+    def _is_as_given(self: Any) -> bool:
+        source = self._source
+        return source is None or (
+            len(source) == len(self)
+            and all(key in source and source[key] is value for key, value in self.items())
+        )
 
     def _child(self: Any, local_name: str) -> Any | None:
         item = self.get(local_name)

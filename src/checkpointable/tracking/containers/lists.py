@@ -35,11 +35,10 @@ class List(TrackedContainer, list[_T]):
         self.extend(items)
 
     def _tracked_items(self) -> Iterator[tuple[str, Any]]:
-        source = self._source
-        if source is not None and not _same_items(source, self):
+        if not self._is_as_given():
             raise ValueError(
-                "the list was changed through its old name (the plain list that was assigned) "
-                f"and now differs from the tracked one{_first_difference(source, self)}. Change "
+                "the list was changed through its old name (the plain list that was assigned) and "
+                f"now differs from the tracked one{_first_difference(self._source, self)}. Change "
                 "it through the attribute, or assign it with NoDependency"
             )
         if self._untracked is None:
@@ -50,6 +49,9 @@ class List(TrackedContainer, list[_T]):
         for index, item in enumerate(self):
             if self._is_tracked(index, item):
                 yield str(index), item
+
+    def _is_as_given(self) -> bool:
+        return self._source is None or _same_items(self._source, self)
 
     def _is_tracked(self, index: int, item: Any) -> bool:
         return adapter_of(item) is not None and not (self._untracked and self._untracked[index])

@@ -1,81 +1,120 @@
-"""From plain containers to tracked ones."""
+"""From plain containers to tracked ones.
+
+A plain list or dict has one tracked form for as long as that lives, wherever it is assigned: what
+is one object in the program stays one, and is changed through any of its names.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.tracking.base import NoDependency
+from checkpointable.tracking.containers.base import TrackedContainer
 from checkpointable.tracking.containers.dicts import Dict, TrackedOrderedDict
 from checkpointable.tracking.containers.lists import List
 from checkpointable.tracking.containers.tuples import tracked_tuple_type
 
 __all__ = ["wrap_container"]
 
+_FORMS: dict[type, Any] = {list: List, dict: Dict, OrderedDict: TrackedOrderedDict}
 
-def wrap_container(value: Any, _wrapping: dict[int, Any] | None = None) -> Any:
+# id of a plain container -> its tracked form, which holds it: the id is good as long as the entry.
+_wrapped: weakref.WeakValueDictionary[int, TrackedContainer] = weakref.WeakValueDictionary()
+
+
+def wrap_container(value: Any) -> Any:
     """The tracked form of a plain list, dict or tuple; anything else as it is.
 
-    Items that are plain containers are wrapped too, and the plain container gets the tracked
-    forms of its items, so that a change to an inner one through its old name is seen.
+    Items that are plain containers are wrapped too, at any depth, and the plain container gets the
+    tracked forms of its items, so that a change to an inner one through its old name is seen.
     """
-    cls = type(value)
-    if cls is list:
-        form: Any = List
-    elif cls is dict:
-        form = Dict
-    elif cls is OrderedDict:
-        form = TrackedOrderedDict
-    elif isinstance(value, tuple) and adapter_of(value) is None:
-        return _wrap_tuple(value, _wrapping)
-    else:
-        return value
-    wrapping = {} if _wrapping is None else _wrapping
-    if id(value) in wrapping:  # a container that contains itself
-        return wrapping[id(value)]
-    tracked = wrapping[id(value)] = form()
-    if form is List:
-        untracked = [isinstance(item, NoDependency) for item in value]
-        for index, item in enumerate(value):
-            value[index] = _wrap_item(item, wrapping)
-        list.extend(tracked, value)
+    return _Wrapping().wrap(value)
+
+
+class _Wrapping:
+    """One call: what it has met, and what is still to be filled (no recursion: nests are deep)."""
+
+    def __init__(self) -> None:
+        # id -> the container, to keep the id good, and its form
+        self._forms: dict[int, tuple[Any, Any]] = {}
+        self._unfilled: list[tuple[Any, Any]] = []
+
+    def wrap(self, value: Any) -> Any:
+        form = self._form(value)
+        while self._unfilled:
+            plain, tracked = self._unfilled.pop()
+            if isinstance(plain, list):
+                self._fill_list(plain, tracked)
+            else:
+                self._fill_dict(plain, tracked)
+            tracked._source = plain
+            _wrapped[id(plain)] = tracked
+        return form
+
+    def _form(self, value: Any) -> Any:
+        """The form of a container, which is filled later where that can be."""
+        if id(value) in self._forms:
+            return self._forms[id(value)][1]
+        cls = type(value)
+        if cls in _FORMS:
+            known = _wrapped.get(id(value))
+            if known is not None and known._source is value and known._is_as_given():
+                return known
+            form = _FORMS[cls]()
+            self._forms[id(value)] = value, form
+            self._unfilled.append((value, form))
+            return form
+        return self._tuple_form(value) if _is_plain_tuple(value) else value
+
+    def _item(self, item: Any) -> Any:
+        return item.value if isinstance(item, NoDependency) else self._form(item)
+
+    def _fill_list(self, plain: list[Any], tracked: Any) -> None:
+        untracked = [isinstance(item, NoDependency) for item in plain]
+        for index, item in enumerate(plain):
+            plain[index] = self._item(item)
+        list.extend(tracked, plain)
         tracked._untracked = untracked if any(untracked) else None
-    else:
-        base = dict if form is Dict else OrderedDict
-        for key, item in value.items():
-            value[key] = _wrap_item(item, wrapping)
-            base.__setitem__(tracked, key, value[key])
+
+    def _fill_dict(self, plain: dict[Any, Any], tracked: Any) -> None:
+        base = dict if type(plain) is dict else OrderedDict
+        for key, item in plain.items():
+            plain[key] = self._item(item)
+            base.__setitem__(tracked, key, plain[key])
             tracked._mark(key, isinstance(item, NoDependency))
-    tracked._source = value
-    return tracked
+
+    def _tuple_form(self, value: tuple[Any, ...]) -> Any:
+        """A tuple cannot be filled later: the tuples within it come first."""
+        stack = [value]
+        while stack:
+            inner = [i for i in stack[-1] if _is_plain_tuple(i) and id(i) not in self._forms]
+            if inner:
+                stack += inner
+                continue
+            own = stack.pop()
+            if id(own) not in self._forms:
+                self._forms[id(own)] = own, self._tracked_tuple(own)
+        return self._forms[id(value)][1]
+
+    def _tracked_tuple(self, value: tuple[Any, ...]) -> Any:
+        """The form of a tuple whose inner tuples have theirs; itself if it tracks nothing."""
+        if not any(map(self._is_tracked, value)):
+            return value
+        tracked: Any = tuple.__new__(tracked_tuple_type(type(value)), map(self._item, value))
+        tracked.__dict__.update(getattr(value, "__dict__", {}))
+        untracked = [isinstance(item, NoDependency) for item in value]
+        if any(untracked):
+            tracked.__dict__["_untracked"] = untracked
+        return tracked
+
+    def _is_tracked(self, item: Any) -> bool:
+        if _is_plain_tuple(item):
+            return self._forms[id(item)][1] is not item
+        return type(item) in _FORMS or type(item) is NoDependency or adapter_of(item) is not None
 
 
-def _wrap_item(item: Any, wrapping: dict[int, Any]) -> Any:
-    if isinstance(item, NoDependency):
-        return item.value
-    return wrap_container(item, wrapping)
-
-
-def _wrap_tuple(value: tuple[Any, ...], wrapping: dict[int, Any] | None) -> Any:
-    if not _holds_tracked(value):
-        return value
-    cls = tracked_tuple_type(type(value))
-    within = {} if wrapping is None else wrapping
-    tracked: Any = tuple.__new__(cls, [_wrap_item(item, within) for item in value])
-    tracked.__dict__.update(getattr(value, "__dict__", {}))
-    untracked = [isinstance(item, NoDependency) for item in value]
-    if any(untracked):
-        tracked.__dict__["_untracked"] = untracked
-    return tracked
-
-
-def _holds_tracked(value: tuple[Any, ...]) -> bool:
-    """Whether a tuple has anything to track; if not, it stays what it is."""
-    for item in value:
-        if isinstance(item, tuple):
-            if _holds_tracked(item):
-                return True
-        elif type(item) in (list, dict, OrderedDict, NoDependency) or adapter_of(item) is not None:
-            return True
-    return False
+def _is_plain_tuple(item: Any) -> bool:
+    return isinstance(item, tuple) and adapter_of(item) is None
