@@ -19,6 +19,7 @@ from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.walk import walk
 from checkpointable.management import checkpoint_prefix
+from checkpointable.opening import open_stored
 from checkpointable.report.build import State, build_report
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.module_names import module_values
@@ -118,10 +119,10 @@ def plan_objects(
 ) -> Report:
     """What every `plan` does."""
     look_again()
-    with open_checkpoint(checkpoint_prefix(save_path)) as reader:
+    with open_stored(save_path) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
-                "a name-based checkpoint has no object graph to match with: "
+                "a name-based checkpoint, or file of tensors, has no object graph to match with: "
                 "restore(...).run_restore_ops() says what has no name",
                 path=reader.prefix,
             )

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle import BundleReader, Record, write_bundle
-from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
-from checkpointable.management import checkpoint_prefix
+from checkpointable.opening import open_stored
 from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
@@ -109,7 +108,7 @@ class Saver:
           CheckpointNotFoundError, CheckpointCorruptError: nothing was changed.
         """
         uid = next_uid()
-        with open_checkpoint(checkpoint_prefix(save_path)) as reader:
+        with open_stored(save_path) as reader:
             named = self._values()
             parts = PartReader(reader)
             pairs = _check(reader, parts, named)

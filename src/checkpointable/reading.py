@@ -6,12 +6,11 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from checkpointable.bundle import BundleReader
-from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
-from checkpointable.management import checkpoint_prefix
+from checkpointable.opening import open_stored
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph
@@ -30,17 +29,19 @@ def load_checkpoint(ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False
             reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
 
     Args:
-      ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint).
+      ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint); a
+        `.safetensors` file (or the `.safetensors.index.json` of several), or a state dict that
+        `torch.load(weights_only=True)` takes: their keys are its names. These have no checksums.
       mmap: True: `get_tensor` gives read-only arrays on the mapped files: nothing is read
         before it is used, nothing is copied, and nothing is verified unless `check` is called.
         "c": arrays that may be changed, which does not change the files. What cannot be used
         where it lies (strings, partitioned values, another byte order) is read as ever.
 
     Raises:
-      ValueError: `mmap` is neither.
+      ValueError: `mmap` is none of these.
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
     """
-    return open_checkpoint(checkpoint_prefix(ckpt_dir_or_file), mmap=mmap)
+    return open_stored(ckpt_dir_or_file, mmap=mmap)
 
 
 def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:

@@ -13,6 +13,7 @@ from checkpointable.bundle import (
     write_bundle,
 )
 from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.foreign import ArrayReader
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, value_key
@@ -51,13 +52,18 @@ def reencode_checkpoint(
       `target`, to be given to `restore`.
 
     Raises:
-      CheckpointUnsupportedError: `source` has an object graph already.
+      CheckpointUnsupportedError: `source` has an object graph already, or is a file of tensors.
       CheckpointIOError: `target` exists; or the system refused.
       ValueError: `target` is `source`.
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
     prefix = os.fspath(target)
     with load_checkpoint(source) as reader:
+        if isinstance(reader, ArrayReader):
+            raise CheckpointUnsupportedError(
+                "this is a file of tensors: `checkpointable convert` makes a checkpoint of it",
+                path=reader.prefix,
+            )
         if GRAPH_KEY in reader:
             raise CheckpointUnsupportedError(
                 "this checkpoint has an object graph already; rename changes its paths",

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from checkpointable.bundle import BundleReader, rekey_bundle
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.foreign import ArrayReader
 from checkpointable.graph.encoding import decode_graph, graph_message_class
 from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
@@ -69,7 +71,8 @@ def rename_checkpoint(
       ValueError: a rename that matches nothing, that would put two objects under one path, or
         that is malformed; `target` is `source`.
       CheckpointIOError: `target` exists; or the system refused.
-      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1).
+      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1), or a file of
+        tensors.
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
     prefix = os.fspath(target)
@@ -88,6 +91,12 @@ def plan_renaming(reader: BundleReader, renames: Mapping[str, str]) -> Renaming:
     Raises:
       ValueError, CheckpointCorruptError: as `rename_checkpoint`.
     """
+    if isinstance(reader, ArrayReader):
+        raise CheckpointUnsupportedError(
+            "this is a file of tensors: `checkpointable convert` makes a checkpoint of it, whose "
+            "paths can be renamed",
+            path=reader.prefix,
+        )
     if GRAPH_KEY not in reader:
         return Renaming(_rename_names(reader.keys(), renames), None)
     data = read_graph(reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -270,3 +271,192 @@ def test_convert_with_a_prefix(tmp_path):
     assert equal(again, other)
     assert convert(path, tmp_path / "nothing").exit_code == 1
     assert convert(tmp_path / "x.safetensors", tmp_path / "y.safetensors").exit_code == 1
+
+
+# -- read without objects ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_a_file_of_tensors_is_read_by_its_names(tmp_path, write):
+    model = net()
+    path = write(tmp_path / "model", model)
+    state = model.state_dict()
+    assert cp.list_variables(path) == sorted((k, tuple(v.shape)) for k, v in state.items())
+    for mmap in (False, True, "c"):
+        with cp.load_checkpoint(path, mmap=mmap) as reader:
+            assert reader.keys() == sorted(state)
+            weight = reader.get_tensor("0.weight")
+            assert np.array_equal(weight, state["0.weight"].numpy())
+            assert weight.flags.writeable is (mmap is not True)
+            assert np.array_equal(reader.get_slice("0.weight", 0), state["0.weight"][0].numpy())
+            with pytest.raises(cp.CheckpointNotFoundError, match=r"similar ones are '0\.weight'"):
+                reader.get_tensor("0.weigth")
+    with pytest.raises(ValueError, match="mmap is 'w'"):
+        cp.load_checkpoint(path, mmap="w")  # type: ignore[arg-type]
+    with pytest.raises(cp.CheckpointUnsupportedError, match="name-based"):
+        cp.object_metadata(path)
+    with pytest.raises(cp.CheckpointUnsupportedError, match="file of tensors"):
+        cp.Checkpoint(model=model).plan(path)
+    assert cp.compare_checkpoints(path, path).equal
+
+
+def test_a_checkpoint_of_the_same_name_comes_first(tmp_path):
+    path = as_zip(tmp_path / "model", net())
+    assert cp.Checkpoint(v=cp.Variable(3)).write(path) == path
+    assert [key for key, _ in cp.list_variables(path) if key[0] != "_"] == [
+        "v/.ATTRIBUTES/VARIABLE_VALUE"
+    ]
+    again = cp.Checkpoint(v=cp.Variable(0))
+    again.read(path).assert_consumed()
+    assert int(again.v) == 3
+
+
+def test_a_saver_takes_a_file_of_tensors(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write_safetensors(str(path), {"a": np.arange(3.0)})
+    a = cp.Variable(np.zeros(3), name="a")
+    cp.Saver([a]).restore(path)
+    assert a.numpy().tolist() == [0, 1, 2]
+
+
+def test_a_tensor_without_a_place_is_listed_all_the_same(tmp_path):
+    header = {"a": {"dtype": "F4", "shape": [2, 2], "data_offsets": [0, 2]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0\0")
+    assert cp.list_variables(path) == [("a", (2, 2))]
+    words = "dtype F4 has no place"
+    with cp.load_checkpoint(path) as reader, pytest.raises(cp.CheckpointError, match=words):
+        reader.get_tensor("a")
+    result = CliRunner().invoke(app, ["ls", str(path)])
+    assert result.stdout == "a\tf4\t(2, 2)\t2\n"
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_the_commands_take_a_file_of_tensors(tmp_path, write):
+    path = write(tmp_path / "model", net())
+    run = CliRunner().invoke
+    assert "0.weight\tfloat32\t(3, 2)\t24\n" in run(app, ["ls", path]).stdout
+    assert "2.weight" in run(app, ["show", path]).stdout
+    shown = json.loads(run(app, ["show", path, "0.weight", "--json"]).stdout)
+    assert [(v["elements"], v["verified"]) for v in shown["values"]] == [(6, False)]
+    assert run(app, ["diff", path, path]).exit_code == 0
+    for command, words in [
+        (["verify", path], "it has no checksums"),
+        (["rename", path, str(tmp_path / "out"), "0.weight=w"], "convert"),
+        (["reencode", path, str(tmp_path / "out")], "convert"),
+    ]:
+        result = run(app, command)
+        assert (result.exit_code, words in result.stderr) == (1, True), result.output
+
+
+# S33
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5 file"),
+        (b"GGUF" + bytes(600), "GGUF file"),
+        (b"\x93NUMPY\x01\x00" + bytes(100), "numpy.save "),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, start, words):
+    path = tmp_path / "file"
+    path.write_bytes(start)
+    model = cp.Checkpoint(v=cp.Variable(0))
+    for call in (cp.load_checkpoint, cp.list_variables, model.restore, model.plan):
+        with pytest.raises(cp.CheckpointUnsupportedError, match=words):
+            call(path)
+
+
+def test_archives_of_another_kind_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones(3))
+    with pytest.raises(cp.CheckpointUnsupportedError, match=r"numpy\.savez"):
+        cp.list_variables(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    with pytest.raises(cp.CheckpointUnsupportedError, match=r"keras\.saving\.load_model"):
+        cp.list_variables(tmp_path / "m.keras")
+    torch.save(net(), tmp_path / "whole.pt")
+    with pytest.raises(cp.CheckpointUnsupportedError, match=r"Sequential\); torch.save"):
+        cp.list_variables(tmp_path / "whole.pt")
+
+
+# -- names= --------------------------------------------------------------------------------------
+
+
+# S39
+def test_names_for_objects_that_are_no_modules(tmp_path):
+    path = tmp_path / "m.safetensors"
+    write_safetensors(str(path), {"a": np.arange(3.0), "b": np.ones(2)})
+
+    def build():
+        own = cp.Checkpointable()
+        own.x, own.y = cp.Variable(np.zeros(3)), cp.Variable(np.zeros(2), name="b")
+        return cp.Checkpoint(own=own)
+
+    for names in ({"own/x": "a"}, {"own/x": "a", "own/y": "b"}.get):
+        checkpoint = build()
+        status = checkpoint.restore(path, names=names)
+        status.run_restore_ops()
+        status.assert_consumed()
+        assert checkpoint.own.x.numpy().tolist() == [0, 1, 2]
+        assert checkpoint.own.y.numpy().tolist() == [1, 1]
+    with pytest.raises(ValueError, match="no value at own/z"):
+        build().restore(path, names={"own/z": "a"}).run_restore_ops()
+    nameless = cp.Checkpointable()
+    nameless.x = cp.Variable(np.zeros(3))
+    with pytest.raises(ValueError, match="nothing in it has a global name; names="):
+        cp.CheckpointableSaver(nameless).restore(path).run_restore_ops()
+
+
+# S38, S39
+def test_names_for_what_is_beside_the_module(tmp_path):
+    whole = net()
+    path = tmp_path / "m.safetensors"
+    state = whole.state_dict()
+    safetensors.torch.save_file({**state, "global_step": torch.tensor(7)}, path)
+
+    def build():
+        return cp.Checkpoint(model=net(), step=cp.Variable(0), other=cp.Variable(1))
+
+    checkpoint = build()
+    status = checkpoint.restore(path, names={"step": "global_step"})
+    status.run_restore_ops()
+    status.assert_consumed()
+    assert equal(checkpoint.model, whole)
+    assert (int(checkpoint.step), int(checkpoint.other)) == (7, 1)
+
+    checkpoint = build()
+    status = checkpoint.restore(path, names={"step": "epoch"})
+    status.run_restore_ops()
+    with pytest.raises(AssertionError, match=r"step \(name 'epoch'\)"):
+        status.assert_consumed()
+    with pytest.raises(ValueError, match="no value at model/9"):
+        checkpoint.restore(path, names={"model/9": "epoch"}).run_restore_ops()
+
+    def name(program_path: str) -> str:
+        if program_path == "step":
+            return "global_step"
+        return program_path.removeprefix("model/").replace("/", ".")
+
+    checkpoint = build()
+    status = checkpoint.restore(path, names=name)
+    status.run_restore_ops()
+    status.assert_consumed()
+    assert int(checkpoint.step) == 7
+
+
+# S38, S39
+def test_a_function_that_names_everything_needs_no_prefix(tmp_path):
+    one, other = net(), net()
+    path = tmp_path / "m.safetensors"
+    tensors = {f"one.{k}": v for k, v in one.state_dict().items()}
+    safetensors.torch.save_file(
+        tensors | {f"other.{k}": v for k, v in other.state_dict().items()}, path
+    )
+    checkpoint = cp.Checkpoint(one=net(), other=net())
+    status = checkpoint.restore(path, names=lambda program_path: program_path.replace("/", "."))
+    status.run_restore_ops()
+    status.assert_consumed()
+    assert equal(checkpoint.one, one)
+    assert equal(checkpoint.other, other)

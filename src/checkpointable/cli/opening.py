@@ -9,6 +9,7 @@ import typer
 from checkpointable.bundle import BundleReader, itemsize
 from checkpointable.cli.text import dtype_name
 from checkpointable.errors import CheckpointError
+from checkpointable.foreign import ArrayReader
 from checkpointable.management import checkpoint_prefix
 from checkpointable.reading import load_checkpoint
 from checkpointable.state_file import read_state
@@ -19,7 +20,9 @@ __all__ = ["JsonOption", "PathArgument", "Stored", "named_prefix", "open_checkpo
 PathArgument = Annotated[
     str,
     typer.Argument(
-        metavar="PATH", help="A prefix, an .index file, or a directory (its latest checkpoint)."
+        metavar="PATH",
+        help="A prefix, an .index file, a directory (its latest checkpoint), or a file of tensors "
+        "(.safetensors, torch.save).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/command-line.md).")]
@@ -73,6 +76,9 @@ def named_prefix(path: str) -> str:
 
 def stored(reader: BundleReader, key: str) -> Stored:
     """What the index says of the value `key`."""
+    unreadable = reader.unreadable(key) if isinstance(reader, ArrayReader) else None
+    if unreadable is not None:
+        return Stored(key, unreadable.dtype.lower(), unreadable.shape, unreadable.size)
     entry = reader.entry(key)
     size = entry.size
     if entry.slices:

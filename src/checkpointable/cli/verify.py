@@ -13,7 +13,8 @@ from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.errors import CheckpointCorruptError
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.foreign import open_foreign
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
@@ -46,6 +47,13 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
     if all_:
         _run_all(path, json)
         return
+    tensors = open_foreign(path)
+    if tensors is not None:
+        tensors.close()
+        raise CheckpointUnsupportedError(
+            "this is a file of tensors: it has no checksums, so nothing can be verified",
+            path=path,
+        )
     prefix = named_prefix(path)
     values = size = 0
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 
     from checkpointable.bundle.reader import Verify
 
-__all__ = ["ArrayReader"]
+__all__ = ["ArrayReader", "Unreadable"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Unreadable(NamedTuple):
+    """A tensor that a checkpoint has no place for: it can be listed, and no more.
+
+    Attributes:
+      dtype: what the file calls its dtype.
+      shape, size: its dimensions, its bytes.
+      why: what is wrong with it.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    why: str
 
 
 class ArrayReader(BundleReader):
@@ -33,14 +48,19 @@ class ArrayReader(BundleReader):
 
     Args:
       path: where they come from.
-      arrays: the arrays, nobody's to change; or, for one that cannot be read, why.
+      arrays: the arrays, nobody's to change; or what is known of one that cannot be read.
       close: lets go of what they lie in.
+
+    Attributes:
+      in_place: `get_tensor` gives read-only arrays where they lie, not copies.
     """
+
+    in_place = False
 
     def __init__(
         self,
         path: str,
-        arrays: Mapping[str, Array | str],
+        arrays: Mapping[str, Array | Unreadable],
         close: Callable[[], object] | None = None,
     ) -> None:
         self.prefix = path
@@ -61,10 +81,15 @@ class ArrayReader(BundleReader):
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def unreadable(self, key: str) -> Unreadable | None:
+        """What is known of a tensor that cannot be read; None of any other."""
+        found = self._arrays.get(key)
+        return found if isinstance(found, Unreadable) else None
+
     def _array(self, key: str) -> Array:
         found = self._arrays.get(key)
-        if isinstance(found, str):
-            raise CheckpointUnsupportedError(found, path=self.prefix, key=key)
+        if isinstance(found, Unreadable):
+            raise CheckpointUnsupportedError(found.why, path=self.prefix, key=key)
         if found is None:
             near = difflib.get_close_matches(key, self._arrays, 3) if len(self) <= 1000 else []
             hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
@@ -83,7 +108,10 @@ class ArrayReader(BundleReader):
         return self._array(key).dtype
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`."""
+        """As `BundleReader.shape`; also of one that cannot be read."""
+        unreadable = self.unreadable(key)
+        if unreadable is not None:
+            return unreadable.shape
         shape: tuple[int, ...] = self._array(key).shape
         return shape
 
@@ -98,7 +126,9 @@ class ArrayReader(BundleReader):
         )
 
     def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
-        """A tensor in an array of its own."""
+        """A tensor in an array of its own, or where it lies."""
+        if self.in_place:
+            return self.view(key)
         return np.array(self._array(key), order="C")
 
     def get_bytes(self, key: str) -> bytes:

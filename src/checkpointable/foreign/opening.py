@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 
-from checkpointable.errors import CheckpointCorruptError
+from checkpointable.bundle.format import index_path
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign.arrays import ArrayReader
+from checkpointable.foreign.kinds import START_SIZE, other_kind
 from checkpointable.foreign.safetensors import open_safetensors
 from checkpointable.storage import default_storage
 
@@ -20,25 +22,33 @@ _PICKLE = b"\x80"
 def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
     """The reader of a file of tensors that others wrote; None if there is none at `path`.
 
-    A `.safetensors.index.json`, as large models have it, stands for all of its files.
+    A `.safetensors.index.json`, as large models have it, stands for all of its files. A
+    checkpoint of the same name comes first.
 
     Raises:
-      CheckpointCorruptError, CheckpointUnsupportedError: it is one, but cannot be read.
+      CheckpointCorruptError, CheckpointUnsupportedError: it is one, but cannot be read; or a
+        file of another kind that is known by its first bytes.
     """
     name: str | bytes = os.fspath(path)
     storage = default_storage()
     if isinstance(name, bytes) or not storage.exists(name) or storage.is_directory(name):
+        return None
+    if storage.exists(index_path(name)):
         return None
     if name.endswith(_INDEX):
         return _open_sharded(name)
     if name.endswith(".safetensors"):
         return open_safetensors(name)
     with storage.open(name) as file:
-        start = file.read(0, min(4, file.size))
-    if start == _ZIP or (start[:1] == _PICKLE and not name.endswith(".index")):
+        start = bytes(file.read(0, min(START_SIZE, file.size)))
+    other = other_kind(start)
+    if other is not None:
+        raise CheckpointUnsupportedError(f"this is {other}", path=name)
+    is_zip = start.startswith(_ZIP)
+    if is_zip or (start[:1] == _PICKLE and not name.endswith(".index")):
         from checkpointable.foreign.torch_file import open_torch_file
 
-        return open_torch_file(name, is_zip=start == _ZIP)
+        return open_torch_file(name, is_zip=is_zip)
     return None
 
 

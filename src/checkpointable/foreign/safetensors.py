@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
-from checkpointable.foreign.arrays import ArrayReader
+from checkpointable.foreign.arrays import ArrayReader, Unreadable
 from checkpointable.graph.value import as_dtype
 from checkpointable.storage import default_storage, replace_file
 
@@ -64,10 +64,11 @@ def open_safetensors(path: str) -> ArrayReader:
             raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
         mapped = file.map()
     entries, start = read_header(mapped, size, path)
-    arrays: dict[str, Array | str] = {}
+    arrays: dict[str, Array | Unreadable] = {}
     for name, (kind, shape, begin, end) in entries.items():
         if kind not in _DTYPES:
-            arrays[name] = f"its dtype {kind} has no place in a checkpoint"
+            why = f"its dtype {kind} has no place in a checkpoint"
+            arrays[name] = Unreadable(kind, shape, end - begin, why)
             continue
         dtype = as_dtype(_DTYPES[kind])
         if math.prod(shape) * dtype.itemsize != end - begin:

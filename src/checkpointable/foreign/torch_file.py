@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
-from checkpointable.foreign.arrays import ArrayReader
+from checkpointable.foreign.arrays import ArrayReader, Unreadable
 
 __all__ = ["open_torch_file"]
 
@@ -35,9 +36,11 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointUnsupportedError(
-            "it holds more than tensors, numbers and texts, which only pickle could load: "
-            f"{str(error).splitlines()[0]}",
+            "it holds more than tensors, numbers and texts, which only pickle could load"
+            f"{f' ({found[1]})' if found else ''}; torch.save(model.state_dict(), …) writes a file "
+            "that can be read",
             path=path,
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -47,7 +50,9 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
         try:
             storable(tensor)
         except CheckpointUnsupportedError as error:
-            arrays[name] = error.what
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            size = tensor.numel() * tensor.element_size()
+            arrays[name] = Unreadable(dtype, tuple(tensor.shape), size, error.what)
             continue
         kind = counterpart(tensor.dtype)
         assert kind is not None

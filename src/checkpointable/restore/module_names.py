@@ -9,7 +9,13 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.paths import join, split
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
-from checkpointable.restore.name_based import NamedValue, Names
+from checkpointable.restore.name_based import (
+    NamedValue,
+    Names,
+    check_paths,
+    named_values,
+    values_of,
+)
 
 __all__ = ["module_values"]
 
@@ -26,17 +32,54 @@ def module_values(
     A value with several names (tied weights) goes by the first that is `present`.
 
     Args:
-      names: as in `restore`, from the paths of the whole program.
+      names: as in `restore`, from the paths of the whole program: what is outside the module,
+        and has a name by this, is restored too. Where there is no module, all else goes by its
+        own global name.
       prefix: path of the module; None: the only outermost one there is.
 
     Raises:
-      ValueError: there is no such module, or several and no prefix.
+      ValueError: there is no such module, or several and no prefix; `names` has a path that
+        the program has not.
     """
     found = walk(root, adapter_of, attached)
     if prefix is None:
-        prefix = _only_module(found)
-    module = _at(root, attached, prefix)
-    below = walk(module, adapter_of)
+        modules = _outermost_modules(found)
+        if not modules:
+            return _values_without_module(root, attached, names)
+        # Where a function names everything there is nothing to be relative to.
+        if len(modules) > 1 and not callable(names):
+            raise ValueError(
+                "the program has several modules "
+                f"({', '.join(path or 'the root' for path in modules)}): prefix= says which one "
+                "the names are relative to"
+            )
+        prefix = modules[0] if len(modules) == 1 else None
+    values = [] if prefix is None else _inside(root, attached, names, prefix, present)
+    if names is not None:
+        everything = values_of(root, attached, names, own_names=False)
+        check_paths(names, [*values, *everything])
+        # By record: an object may be reached by another path first than that through its module.
+        inside = {(id(value.record), value.attribute) for value in values}
+        # A function may well say something of every path: beside a module that is no demand.
+        is_demand = prefix is None or not callable(names)
+        values += [
+            value
+            for value in everything
+            if (value.name in present or (is_demand and value.name))
+            and (id(value.record), value.attribute) not in inside
+        ]
+    return values
+
+
+def _inside(
+    root: Any,
+    attached: Sequence[tuple[str, Any]],
+    names: Names | None,
+    prefix: str,
+    present: Container[object],
+) -> list[NamedValue]:
+    """The values of the module at `prefix`."""
+    below = walk(_at(root, attached, prefix), adapter_of)
     aliases = _aliases(below)
     values: list[NamedValue] = []
     for node_id, obj in enumerate(below.objects):
@@ -56,7 +99,20 @@ def module_values(
     return values
 
 
-def _only_module(found: ObjectWalk) -> str:
+def _values_without_module(
+    root: Any, attached: Sequence[tuple[str, Any]], names: Names | None
+) -> list[NamedValue]:
+    values = named_values(root, attached, names)
+    if not any(value.name for value in values):
+        raise ValueError(
+            "the program has no module whose state_dict names could be looked up, and nothing in "
+            "it has a global name; names= says under which names to look"
+        )
+    return values
+
+
+def _outermost_modules(found: ObjectWalk) -> list[str]:
+    """Their paths."""
     outermost: dict[int, str] = {}
     inner = {
         child.node_id
@@ -68,18 +124,7 @@ def _only_module(found: ObjectWalk) -> str:
         if adapter.names_dependencies and node_id not in inner:
             # A module and its wrapper are one.
             outermost.setdefault(id(adapter.record(found.objects[node_id])), found.path(node_id))
-    paths = list(outermost.values())
-    if len(paths) == 1:
-        return paths[0]
-    if not paths:
-        raise ValueError(
-            "the program has no module whose state_dict names could be looked up; names= says "
-            "under which names to look"
-        )
-    raise ValueError(
-        f"the program has several modules ({', '.join(path or 'the root' for path in paths)}): "
-        "prefix= says which one the names are relative to"
-    )
+    return list(outermost.values())
 
 
 def _at(root: Any, attached: Sequence[tuple[str, Any]], path: str) -> Any:

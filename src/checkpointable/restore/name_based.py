@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import ObjectRecord
 
-__all__ = ["NameBasedRestore", "NamedValue", "Names", "named_values"]
+__all__ = [
+    "NameBasedRestore",
+    "NamedValue",
+    "Names",
+    "check_paths",
+    "named_values",
+    "values_of",
+]
 
 Names = Mapping[str, str] | Callable[[str], "str | None"]
 
@@ -42,6 +49,23 @@ def named_values(
     Raises:
       ValueError: `names` has a path that the program has not.
     """
+    values = values_of(root, attached, names)
+    check_paths(names, values)
+    return values
+
+
+def values_of(
+    root: Any,
+    attached: Sequence[tuple[str, Any]],
+    names: Names | None,
+    *,
+    own_names: bool = True,
+) -> list[NamedValue]:
+    """As `named_values`, and `names` may have paths that the program has not.
+
+    Args:
+      own_names: what `names` does not name has its own name, if it has one.
+    """
     found = walk(root, adapter_of, attached)
     values: list[NamedValue] = []
     for node_id, obj in enumerate(found.objects):
@@ -51,11 +75,17 @@ def named_values(
             continue
         path = found.path(node_id)
         # A global name names one value: of an object with several, none has one.
-        name = _name(path, found.full_name(node_id), names) if len(own) == 1 else ""
+        own_name = found.full_name(node_id) if own_names else ""
+        name = _name(path, own_name, names) if len(own) == 1 else ""
         record = adapter.record(obj)
         for attribute, made in own.items():
             value = made if isinstance(made, Value) else made(name)
             values.append(NamedValue(path, attribute, name, record, value))
+    return values
+
+
+def check_paths(names: Names | None, values: list[NamedValue]) -> None:
+    """Raises ValueError if `names` has a path that none of the values has."""
     if isinstance(names, Mapping):
         unknown = sorted(set(names) - {value.path for value in values})
         if unknown:
@@ -63,7 +93,6 @@ def named_values(
                 f"names: the program has no value at {', '.join(unknown[:10])}; paths are "
                 "written as in status.report(), segments separated by '/'"
             )
-    return values
 
 
 def _name(path: str, own: str, names: Names | None) -> str:

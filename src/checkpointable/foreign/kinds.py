@@ -1,0 +1,42 @@
+"""Files that are no checkpoint and no file of tensors, but that people may well give us."""
+
+from __future__ import annotations
+
+__all__ = ["START_SIZE", "other_kind"]
+
+START_SIZE = 512
+"""As much of a file's beginning tells its kind."""
+
+_ZIP = b"PK\x03\x04"
+# Where the first member's name stands in a zip file, after its length and that of more.
+_NAME_LENGTH, _NAME = 26, 30
+
+_BY_START = {
+    b"\x89HDF\r\n\x1a\n": (
+        "an HDF5 file (weights of Keras, say): Keras loads it, and cp.Checkpoint saves what it "
+        "has loaded"
+    ),
+    b"\x93NUMPY": "an array that numpy.save wrote: numpy.load reads it, cp.Variable keeps it",
+    b"GGUF": "a GGUF file: what made it converts it to .safetensors, which can be read here",
+}
+_ARCHIVES = {
+    "metadata.json": (
+        "an archive of Keras: keras.saving.load_model reads it, and cp.Checkpoint saves what it "
+        "has loaded"
+    ),
+    ".npy": "an archive of numpy.savez: numpy.load reads its arrays, cp.Variable keeps each",
+}
+
+
+def other_kind(start: bytes) -> str | None:
+    """What a file is, and what reads it, by its first `START_SIZE` bytes; None if not known."""
+    for magic, what in _BY_START.items():
+        if start.startswith(magic):
+            return what
+    if start.startswith(_ZIP) and len(start) > _NAME:
+        length = int.from_bytes(start[_NAME_LENGTH : _NAME_LENGTH + 2], "little")
+        name = start[_NAME : _NAME + length].decode(errors="replace")
+        for ending, what in _ARCHIVES.items():
+            if name.endswith(ending):
+                return what
+    return None
