@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpointable.bundle import BundleReader, write_bundle
+from checkpointable.bundle import BundleReader, data, write_bundle
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.storage import LocalStorage
 from tests.bundle.helpers import records, same, save
@@ -325,25 +325,35 @@ def test_processes_that_save_to_one_prefix_do_not_mix_their_files(tmp_path):
 class _Racing(LocalStorage):
     """Another save of the prefix comes between the opening of its files."""
 
-    def __init__(self, prefix, before):
+    def __init__(self, prefix, before, most=2):
         self._prefix = prefix
         self._before = before
+        self._most = most
         self.saves = 0
 
     def open(self, path):
-        if path.endswith(self._before) and self.saves < 2:
+        if path.endswith(self._before) and self.saves < self._most:
             for _ in range(2):  # after two, the names are those of before
                 self.saves += 1
                 save(self._prefix, values(self.saves + 1))
         return super().open(path)
 
 
-def test_a_reader_that_a_save_overtakes_reads_the_index_again(tmp_path):
+@pytest.mark.parametrize("most", [2, 40])
+def test_a_reader_that_a_save_overtakes_reads_the_index_again(tmp_path, most):
     prefix = save(tmp_path / "ck", values(1))
-    storage = _Racing(prefix, ONE)
+    storage = _Racing(prefix, ONE, most)
     with BundleReader(prefix, storage) as reader:
         assert reader.verify() == []
-        assert reader.shape("v0") == (3,)
+        assert reader.shape("v0") == (most + 1,)
+    assert storage.saves == most
+
+
+def test_a_reader_that_is_overtaken_without_end_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_ATTEMPTS", 5)
+    prefix = save(tmp_path / "ck", values(1))
+    with pytest.raises(CheckpointIOError, match="replaced it 5 times"):
+        BundleReader(prefix, _Racing(prefix, ONE, 100))
 
 
 def test_a_reader_keeps_what_it_opened(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from checkpointable.bundle.index import Index, load_index
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
+    CheckpointIOError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
@@ -20,8 +22,8 @@ from checkpointable.storage import ReadableFile, Storage
 __all__ = ["Files", "open_files"]
 
 # Each further attempt needs another save of the same prefix in the time it takes to open
-# two files.
-_ATTEMPTS = 4
+# two files: as many in a row are a program that does nothing else.
+_ATTEMPTS = 1000
 
 
 class Files:
@@ -99,9 +101,8 @@ def missing(path: str) -> CheckpointCorruptError:
 def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files:
     """Opens and verifies the index of `prefix`, and opens its data files.
 
-    A save of the same prefix may replace both in the meantime. That is seen by a data file
-    that is gone, or by the index being another one after the data files are open; then all
-    is read again.
+    A save of the same prefix may replace both in the meantime. That is seen by the index
+    being another one after the data files are open (or are gone); then all is read again.
 
     Args:
       damaged: go on without data files that are missing or too short.
@@ -111,8 +112,7 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
       CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError
     """
     path = index_path(prefix)
-    for attempt in range(_ATTEMPTS):
-        last = attempt + 1 == _ATTEMPTS
+    for _ in range(_ATTEMPTS):
         try:
             index_file = storage.open(path)
         except CheckpointNotFoundError:
@@ -123,7 +123,7 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
             files = Files(prefix, index, index_file.size)
             try:
                 absent = _open_data(files, storage)
-                if not last and storage.identity(path) != index_file.identity:
+                if storage.identity(path) != index_file.identity:
                     files.close()
                     continue
                 if absent and not damaged:
@@ -135,7 +135,12 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
                 files.close()
                 raise
             return files
-    raise AssertionError("the last attempt returns or raises")
+    raise CheckpointIOError(
+        f"saves replaced it {_ATTEMPTS} times in a row while it was being opened: open it when "
+        "they are done, or save under numbers",
+        path=prefix,
+        errno=errno.EBUSY,
+    )
 
 
 def _open_data(files: Files, storage: Storage) -> list[str]:
