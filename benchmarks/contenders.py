@@ -152,4 +152,8 @@ def libraries(arrays: Arrays) -> dict[str, Library]:
         found["torch.save"] = torch.TorchSave(module)
         found["torch.save, mmap"] = torch.TorchSaveMapped(module)
         found["DCP"] = torch.Distributed(module)
+    if find_spec("orbax"):
+        from .orbax_contender import Orbax
+
+        found["Orbax"] = Orbax(arrays)
     return found

@@ -10,15 +10,16 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
+from .imports import NUMPY
 from .scale import Step
 from .timing import Result, Spread
 
 
 def machine() -> dict[str, Any]:
     packages = ("checkpointable", "numpy", "tensorflow-cpu", "safetensors", "torch")
+    packages += ("jax", "orbax-checkpoint")
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
@@ -68,15 +69,21 @@ def scale(steps: Iterable[Step]) -> Table:
 
 
 def imports(result: Result) -> Table:
-    pairs = zip(result.seconds["checkpointable"], result.seconds["numpy"], strict=True)
-    added = Spread.of([float(np.subtract(*pair)) for pair in pairs])
     table = Table(title="Import, in new processes")
     table.add_column("module")
     table.add_column("ms", justify="right")
     for name in result.seconds:
         table.add_row(name, _milliseconds(result.spread(name)))
-    table.add_row("added to numpy's", _milliseconds(added))
+    for name in result.seconds:
+        if name != NUMPY:
+            table.add_row(f"{name}, added to numpy's", _milliseconds(added(result, name)))
     return table
+
+
+def added(result: Result, name: str) -> Spread:
+    """What an import takes beyond NumPy's, round by round."""
+    pairs = zip(result.seconds[name], result.seconds[NUMPY], strict=True)
+    return Spread.of([own - numpy for own, numpy in pairs])
 
 
 def as_json(results: Iterable[Result]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of each contender by round, `ours` among them."""
+    """Seconds of each contender by round, `ours` among them; of slow ones the first rounds."""
 
     work: str
     seconds: Mapping[str, list[float]]
@@ -38,9 +38,13 @@ class Result:
     def spread(self, name: str) -> Spread:
         return Spread.of(self.seconds[name])
 
-    def ratio(self, peer: str) -> Spread:
-        """How many times as fast as `peer` we are (its time by ours), round by round."""
-        pairs = zip(self.seconds[peer], self.seconds[self.ours], strict=True)
+    def ratio(self, peer: str, own: str | None = None) -> Spread:
+        """How many times as fast as `peer` we are (its time by ours), round by round.
+
+        Args:
+          own: another contender than `ours` in its place.
+        """
+        pairs = zip(self.seconds[peer], self.seconds[own or self.ours], strict=False)
         return Spread.of([theirs / ours for theirs, ours in pairs])
 
 
@@ -52,11 +56,17 @@ class Contender:
     run: Callable[[], object]
 
 
+# One that takes longer, in seconds, runs in the first rounds alone.
+_SLOW, _SLOW_ROUNDS = 5.0, 3
+
+
 def in_turn(work: str, contenders: Mapping[str, Contender], rounds: int, ours: str) -> Result:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
-    for _ in range(rounds):
+    for number in range(rounds):
         for name in order:
+            if number >= _SLOW_ROUNDS and min(seconds[name]) > _SLOW:
+                continue
             contenders[name].prepare()
             gc.collect()
             if hasattr(os, "sync"):

@@ -124,6 +124,15 @@ def test_importing_the_package_imports_no_framework_and_nothing_slow():
     assert not SLOW & _loaded_by("import checkpointable")
 
 
+def test_a_public_name_is_loaded_when_it_is_first_asked_for():
+    assert not {"checkpointable.saver", "checkpointable.bundle"} & _loaded_by(
+        "import checkpointable"
+    )
+    loaded = _loaded_by("import checkpointable as cp; cp.CheckpointableSaver")
+    assert "checkpointable.saver" in loaded
+    assert not {"checkpointable.comparison", "checkpointable.manager"} & loaded
+
+
 def test_the_public_names_need_no_framework():
     loaded = _loaded_by("from checkpointable import *")
     assert not {"tensorflow", "torch", "jax", "keras", "safetensors"} & loaded

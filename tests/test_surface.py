@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,27 @@ API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 def test_the_surface_is_what_was_decided():
     assert sorted(cp.__all__) == sorted({*NAMES, "__version__"})
     assert re.fullmatch(r"\d+\.\d+\.\d+", cp.__version__)
+
+
+def test_what_a_type_checker_sees_is_what_is_loaded():
+    block = next(
+        node
+        for node in ast.parse(Path(cp.__file__).read_bytes()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) == len(block.body)
+    for node in imports:
+        for alias in node.names:
+            assert alias.asname == alias.name
+            assert getattr(import_module(node.module), alias.name) is getattr(cp, alias.name)
+    assert {alias.name for node in imports for alias in node.names} == {*NAMES, "torch"}
+    assert {*NAMES, "torch"} <= set(dir(cp))
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="'checkpointable' has no attribute 'Chekpoint'"):
+        cp.Chekpoint  # noqa: B018 - the attribute is what is asked for
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

@@ -6,54 +6,52 @@ matched graph against graph when it is restored. Start with `Checkpoint`.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-import checkpointable.adapters.frameworks as _frameworks  # noqa: F401 - frameworks' adapters
-import checkpointable.adapters.own as _own  # noqa: F401 - the library's own objects
-from checkpointable.background import SaveHandle as SaveHandle
-from checkpointable.checkpoint import Checkpoint as Checkpoint
-from checkpointable.comparison import compare_checkpoints as compare_checkpoints
-from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
-from checkpointable.errors import CheckpointError as CheckpointError
-from checkpointable.errors import CheckpointIOError as CheckpointIOError
-from checkpointable.errors import CheckpointMismatchError as CheckpointMismatchError
-from checkpointable.errors import CheckpointNotFoundError as CheckpointNotFoundError
-from checkpointable.errors import CheckpointPermissionError as CheckpointPermissionError
-from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
-from checkpointable.graph.value import Value as Value
-from checkpointable.management import get_checkpoint_state as get_checkpoint_state
-from checkpointable.management import latest_checkpoint as latest_checkpoint
-from checkpointable.management import update_checkpoint_state as update_checkpoint_state
-from checkpointable.manager import CheckpointManager as CheckpointManager
-from checkpointable.name_based_saver import Saver as Saver
-from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
-from checkpointable.reading import list_variables as list_variables
-from checkpointable.reading import load_checkpoint as load_checkpoint
-from checkpointable.reading import object_metadata as object_metadata
-from checkpointable.reencoding import reencode_checkpoint as reencode_checkpoint
-from checkpointable.renaming import rename_checkpoint as rename_checkpoint
-from checkpointable.report import Outcome as Outcome
-from checkpointable.report import Report as Report
-from checkpointable.report import ReportEntry as ReportEntry
-from checkpointable.saver import CheckpointableSaver as CheckpointableSaver
-from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
-from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
-from checkpointable.status import NameBasedSaverStatus as NameBasedSaverStatus
-from checkpointable.tracking.base import Checkpointable as Checkpointable
-from checkpointable.tracking.base import NoDependency as NoDependency
-from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
-from checkpointable.tracking.containers import Dict as Dict
-from checkpointable.tracking.containers import List as List
-from checkpointable.tracking.json_state import JSONState as JSONState
-from checkpointable.tracking.optimizer import Optimizer as Optimizer
-from checkpointable.tracking.python_state import PythonState as PythonState
-from checkpointable.tracking.random_state import NumpyRandomState as NumpyRandomState
-from checkpointable.tracking.random_state import RandomState as RandomState
-from checkpointable.tracking.variable import Variable as Variable
-from checkpointable.tracking.variable import add_variable as add_variable
-
-if TYPE_CHECKING:  # loaded by `__getattr__`
+if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable import torch as torch
+    from checkpointable.background import SaveHandle as SaveHandle
+    from checkpointable.checkpoint import Checkpoint as Checkpoint
+    from checkpointable.comparison import compare_checkpoints as compare_checkpoints
+    from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
+    from checkpointable.errors import CheckpointError as CheckpointError
+    from checkpointable.errors import CheckpointIOError as CheckpointIOError
+    from checkpointable.errors import CheckpointMismatchError as CheckpointMismatchError
+    from checkpointable.errors import CheckpointNotFoundError as CheckpointNotFoundError
+    from checkpointable.errors import CheckpointPermissionError as CheckpointPermissionError
+    from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
+    from checkpointable.graph.value import Value as Value
+    from checkpointable.management import get_checkpoint_state as get_checkpoint_state
+    from checkpointable.management import latest_checkpoint as latest_checkpoint
+    from checkpointable.management import update_checkpoint_state as update_checkpoint_state
+    from checkpointable.manager import CheckpointManager as CheckpointManager
+    from checkpointable.name_based_saver import Saver as Saver
+    from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
+    from checkpointable.reading import list_variables as list_variables
+    from checkpointable.reading import load_checkpoint as load_checkpoint
+    from checkpointable.reading import object_metadata as object_metadata
+    from checkpointable.reencoding import reencode_checkpoint as reencode_checkpoint
+    from checkpointable.renaming import rename_checkpoint as rename_checkpoint
+    from checkpointable.report import Outcome as Outcome
+    from checkpointable.report import Report as Report
+    from checkpointable.report import ReportEntry as ReportEntry
+    from checkpointable.saver import CheckpointableSaver as CheckpointableSaver
+    from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
+    from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
+    from checkpointable.status import NameBasedSaverStatus as NameBasedSaverStatus
+    from checkpointable.tracking.base import Checkpointable as Checkpointable
+    from checkpointable.tracking.base import NoDependency as NoDependency
+    from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
+    from checkpointable.tracking.containers import Dict as Dict
+    from checkpointable.tracking.containers import List as List
+    from checkpointable.tracking.json_state import JSONState as JSONState
+    from checkpointable.tracking.optimizer import Optimizer as Optimizer
+    from checkpointable.tracking.python_state import PythonState as PythonState
+    from checkpointable.tracking.random_state import NumpyRandomState as NumpyRandomState
+    from checkpointable.tracking.random_state import RandomState as RandomState
+    from checkpointable.tracking.variable import Variable as Variable
+    from checkpointable.tracking.variable import add_variable as add_variable
 
 __version__ = "0.1.0"
 
@@ -102,11 +100,53 @@ __all__ = [
     "update_checkpoint_state",
 ]
 
+# Where each of them is. A program that saves needs little of what reports, compares or renames,
+# and a program that only imports the package needs none of it yet.
+_MODULES = {
+    "background": ("SaveHandle",),
+    "checkpoint": ("Checkpoint",),
+    "comparison": ("compare_checkpoints",),
+    "errors": (
+        "CheckpointCorruptError",
+        "CheckpointError",
+        "CheckpointIOError",
+        "CheckpointMismatchError",
+        "CheckpointNotFoundError",
+        "CheckpointPermissionError",
+        "CheckpointUnsupportedError",
+    ),
+    "graph.value": ("Value",),
+    "management": ("get_checkpoint_state", "latest_checkpoint", "update_checkpoint_state"),
+    "manager": ("CheckpointManager",),
+    "name_based_saver": ("Saver",),
+    "polling": ("checkpoints_iterator",),
+    "reading": ("list_variables", "load_checkpoint", "object_metadata"),
+    "reencoding": ("reencode_checkpoint",),
+    "renaming": ("rename_checkpoint",),
+    "report": ("Outcome", "Report", "ReportEntry"),
+    "saver": ("CheckpointableSaver",),
+    "status": ("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
+    "tracking.base": ("Checkpointable", "NoDependency", "NotCheckpointable"),
+    "tracking.containers": ("Dict", "List"),
+    "tracking.json_state": ("JSONState",),
+    "tracking.optimizer": ("Optimizer",),
+    "tracking.python_state": ("PythonState",),
+    "tracking.random_state": ("NumpyRandomState", "RandomState"),
+    "tracking.variable": ("Variable", "add_variable"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
 
 def __getattr__(name: str) -> object:
-    # What is for the users of one framework, loaded when it is first asked for.
-    if name == "torch":
-        from importlib import import_module
+    module = _MODULE_OF.get(name)
+    if module is None:
+        if name == "torch":  # what is for the users of one framework
+            return import_module("checkpointable.torch")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"checkpointable.{module}"), name)
+    globals()[name] = value  # the next time it is found without this function
+    return value
 
-        return import_module("checkpointable.torch")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF, "torch"})

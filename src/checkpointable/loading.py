@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -101,6 +100,8 @@ def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> 
 
 
 def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
+    import hashlib  # slow to load
+
     data = read_graph(reader)
     with collector_paused():
         graph = rename_graph(decode_graph(data, reader.prefix), renames or {})

@@ -6,7 +6,6 @@ written, the values stay the bytes that they are.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections import defaultdict
@@ -217,6 +216,8 @@ def _rename_names(names: Iterable[str], renames: Mapping[str, str]) -> dict[str,
             found[name] = new
     for source in renames:
         if source not in used:
+            import difflib  # for messages alone
+
             near = difflib.get_close_matches(source, _starts(all_names), 3, 0.5)
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise ValueError(f"rename {source!r} matches nothing in the checkpoint{hint}")

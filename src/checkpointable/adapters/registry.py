@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +14,11 @@ __all__ = ["adapter_of", "register_adapter"]
 
 Finder = Callable[[type], "Adapter | None"]
 
+# What the library brings itself, loaded when the first object comes up.
+_BUILT_IN = ("checkpointable.adapters.own", "checkpointable.adapters.frameworks")
+
 _finders: list[Finder] = []
+_loading = threading.RLock()
 _by_type: dict[type, Adapter | None] = {}
 # A program that makes classes without end must not keep them all alive here.
 _MOST_CACHED_TYPES = 10_000
@@ -26,8 +32,15 @@ def register_adapter(finder: Finder) -> None:
         Asked once per type, the last registered first. It must not import a framework: a type
         of that framework can only come up when it is loaded already.
     """
+    _load_built_in()  # they are asked last
     _finders.append(finder)
     _by_type.clear()
+
+
+def _load_built_in() -> None:
+    with _loading:  # whose holder comes here again from the modules themselves
+        for module in _BUILT_IN:
+            import_module(module)
 
 
 def adapter_of(obj: Any) -> Adapter | None:
@@ -40,6 +53,7 @@ def adapter_of(obj: Any) -> Adapter | None:
 
 
 def _find(cls: type) -> Adapter | None:
+    _load_built_in()
     found = None
     for finder in reversed(_finders):
         found = finder(cls)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterator
@@ -135,6 +134,8 @@ class Contents:
         if row >= 0:
             return row
         # Looking for similar keys takes 20 us a key.
+        import difflib  # for messages alone
+
         near = difflib.get_close_matches(key, self._index.rows, 3) if len(self) <= 1000 else []
         hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
         raise CheckpointNotFoundError(

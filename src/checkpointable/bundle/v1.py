@@ -6,7 +6,6 @@ goes by in a state file too. Each is a string table of its own, with parts of va
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -203,6 +202,8 @@ class V1Reader(BundleReader):
         value = self._values.get(key)
         if value is not None:
             return value
+        import difflib  # for messages alone
+
         near = difflib.get_close_matches(key, self._values, 3) if len(self) <= 1000 else []
         hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
         raise CheckpointNotFoundError(

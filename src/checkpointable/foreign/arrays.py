@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,6 +90,8 @@ class ArrayReader(BundleReader):
         if isinstance(found, Unreadable):
             raise CheckpointUnsupportedError(found.why, path=self.prefix, key=key)
         if found is None:
+            import difflib  # for messages alone
+
             near = difflib.get_close_matches(key, self._arrays, 3) if len(self) <= 1000 else []
             hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
             raise CheckpointNotFoundError(

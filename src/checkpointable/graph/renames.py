@@ -12,7 +12,6 @@ included: those hang on nodes, not on paths.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -219,6 +218,8 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
 def _matches_nothing(graph: ObjectGraph, source: str) -> str:
     paths = NodePaths(graph)
     known = [paths[node_id] for node_id in range(min(len(graph.nodes), 10_000))]
+    import difflib  # for messages alone
+
     near = difflib.get_close_matches(source, known, 3, 0.5)
     hint = f"; near it: {', '.join(near)}" if near else ""
     return f"rename {source!r} matches nothing in the checkpoint{hint}"

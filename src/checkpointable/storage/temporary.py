@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ def check_durability(durability: str) -> str:
 def temporary_path(path: str) -> str:
     """A fresh temporary name beside `path`."""
     directory, name = os.path.split(path)
-    ending = f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    ending = f".tmp-{os.getpid()}-{os.urandom(4).hex()}"
     room = _NAME_BYTES_MAX - len(ending) - 1
     # Cut only where a name is near the limit; such a one is not cleaned up after a crash.
     while len(os.fsencode(name)) > room:
