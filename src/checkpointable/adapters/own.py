@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import register_adapter
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, Watcher
+from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer
 from checkpointable.tracking.state import STATE_NAME, state_of
-from checkpointable.tracking.variable import Variable
+from checkpointable.tracking.variable import Variable, VariableValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["find_own"]
 
 _PLAIN_DEPENDENCIES = Checkpointable.__dict__["_checkpoint_dependencies"]
+_PLAIN_LOOKUP = Checkpointable._lookup_dependency
 _NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
 
 
@@ -62,20 +64,38 @@ class _CheckpointableAdapter(Adapter):
     def child(self, obj: Any, local_name: str) -> Any | None:
         return obj._lookup_dependency(local_name)
 
+    def lookup(self, obj: Any) -> Callable[[str], Any | None]:
+        if type(obj)._lookup_dependency is _PLAIN_LOOKUP:
+            return state_of(obj).dependencies.get
+        found: Callable[[str], Any | None] = obj._lookup_dependency
+        return found
+
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         if not self._has_values:
             return {}
         values: Mapping[str, Value | ValueFactory] = obj._gather_saveables_for_checkpoint()
         return values
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return state_of(obj)
+    record = staticmethod(state_of)
 
     def slots(self, obj: Any) -> Slots | None:
         return _OptimizerSlots(obj) if self._has_slots else None
 
     def full_name(self, obj: Any) -> str:
         return (obj.name or "") if isinstance(obj, Variable) else ""
+
+
+class _VariableAdapter(_CheckpointableAdapter):
+    """Variables, which most objects are, with their own hooks: in fewer steps."""
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return {VARIABLE_VALUE: VariableValue(obj._array)}
+
+    def value_names(self, obj: Any) -> Iterable[str]:
+        return (VARIABLE_VALUE,)
+
+    def full_name(self, obj: Any) -> str:
+        return obj.name or ""
 
 
 class _OptimizerSlots(Slots):
@@ -129,6 +149,8 @@ _container_adapter = _ContainerAdapter()
 
 def find_own(cls: type) -> Adapter | None:
     """The adapter of a class of the library's own, None for any other."""
+    if cls is Variable:
+        return _VariableAdapter(cls)
     if issubclass(cls, Checkpointable):
         return _CheckpointableAdapter(cls)
     if issubclass(cls, TrackedContainer):

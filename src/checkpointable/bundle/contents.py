@@ -111,13 +111,13 @@ class Contents:
         return self._index.shape_of(self._row(key))
 
     def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """`dtype` and `shape` of a value, in one look-up.
+        """`dtype` and `shape` of a value, in one look-up; for who asks for those of many.
 
         Raises: as these.
         """
-        row = self._row(key)
-        dtype = self._dtypes.get(self._index.columns.dtype.item(row))
-        return self.dtype(key) if dtype is None else dtype, self._index.shape_of(row)
+        code, shape = self._index.kinds[self._row(key)]
+        dtype = self._dtypes.get(code)
+        return self.dtype(key) if dtype is None else dtype, shape
 
     def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
         """Every entry of the index, for `write_index`; parts (keys as bytes) included."""

@@ -7,6 +7,7 @@ are looked for, sorted or compared at once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -76,6 +77,31 @@ class Index:
         if shape is None:
             shape = self._shapes[stored] = decode_shape(stored, 0, len(stored))[0]
         return shape
+
+    @functools.cached_property
+    def kinds(self) -> list[tuple[int, tuple[int, ...]]]:
+        """(dtype's number, shape) of every row: for who is about to ask for most of them."""
+        columns, buffer = self.columns, self._buffer
+        known: dict[tuple[int, bytes], tuple[int, tuple[int, ...]]] = {}
+        kinds = []
+        for row, (code, start, end) in enumerate(
+            zip(
+                columns.dtype.tolist(),
+                columns.shape_start.tolist(),
+                columns.shape_end.tolist(),
+                strict=True,
+            )
+        ):
+            if start < 0:
+                kinds.append((code, self.shape_of(row)))
+                continue
+            # Most rows have the dtype and the shape of others, and share these.
+            place = (code, buffer[start:end])
+            kind = known.get(place)
+            if kind is None:
+                kind = known[place] = (code, self.shape_of(row))
+            kinds.append(kind)
+        return kinds
 
     def part_rows(self, key: str, entry: Entry) -> list[int]:
         """The rows of a partitioned value's parts, in the order of `entry.slices`."""

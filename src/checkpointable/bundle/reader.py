@@ -91,14 +91,18 @@ class BundleReader(SingleValues):
         targets: list[tuple[str, int, npt.NDArray[Any]]] = []
         strings: list[tuple[str, int, npt.NDArray[Any]]] = []
         index = self._index
+        pairs = list(pairs)
+        # For many at once; few may be some of a hundred thousand.
+        kinds = index.kinds if len(pairs) > len(index) // 8 else None
         codes, shape_of, dtypes = index.columns.dtype, index.shape_of, self._dtypes
         for key, array in pairs:
             row = self._row(key)
-            dtype = dtypes.get(codes.item(row)) or self.dtype(key)
+            code, shape = kinds[row] if kinds else (codes.item(row), shape_of(row))
+            dtype = dtypes.get(code) or self.dtype(key)
             if (
                 type(array) is not np.ndarray
                 or array.dtype != dtype
-                or array.shape != shape_of(row)
+                or array.shape != shape
                 or not array.flags.writeable
             ):
                 self._check_array(key, row, array, dtype)

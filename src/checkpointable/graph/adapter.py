@@ -8,15 +8,18 @@ leave on it (its `ObjectRecord`).
 from __future__ import annotations
 
 import abc
+import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from checkpointable.graph.value import Value
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
 
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory
 
 __all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "Watcher", "resolve_pending"]
 
@@ -192,9 +195,18 @@ class Adapter(abc.ABC):
                 return found
         return None
 
+    def lookup(self, obj: Any) -> Callable[[str], Any | None]:
+        """`child` of one object, for many names."""
+        return functools.partial(self.child, obj)
+
     @abc.abstractmethod
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         """Its own values by attribute name, children's not included."""
+
+    def value_names(self, obj: Any) -> Iterable[str]:
+        """The names of the values that it has: those that `values` gives, less absent ones."""
+        values = self.values(obj).items()
+        return [name for name, made in values if not (isinstance(made, Value) and made.absent)]
 
     @abc.abstractmethod
     def record(self, obj: Any) -> ObjectRecord:

@@ -18,6 +18,16 @@ _VARIABLE = b"\x0a\x0eVARIABLE_VALUE"
 _VARIABLE_SIZE = len(_VARIABLE)
 _HAS_VALUES = b"\x2a\x02\x08\x01"
 
+# How a variable's node without a global name begins, up to its key, by the size of the node;
+# no node begins with what stands for a size that such a node cannot have.
+_HEAD_SIZE = 6 + _VARIABLE_SIZE
+_HEADS = [
+    b"\x0a%c\x12%c%b\x1a%c" % (size, size - 6, _VARIABLE, size - 24)
+    if 24 < size < 0x80
+    else b"\x00"
+    for size in range(256)
+]
+
 # Past the classes' own, slower way of being made: one for every edge and value.
 _new = tuple.__new__
 
@@ -31,8 +41,18 @@ def decode_usual(data: bytes) -> list[Node] | None:
     nodes: list[Node] = []
     position, end = 0, len(data)
     highest = 0
+    heads, begins = _HEADS, data.startswith
     try:
         while position < end:
+            size = data[position + 1]
+            if begins(heads[size], position):
+                stop = position + 2 + size
+                if begins(_HAS_VALUES, stop - 4):
+                    key = data[position + _HEAD_SIZE : stop - 4].decode()
+                    attribute = _new(Attribute, ("VARIABLE_VALUE", "", key))
+                    nodes.append(Node((), (attribute,), (), None, True))
+                    position = stop
+                    continue
             if data[position] != 0x0A:
                 return None
             size, position = _size(data, position + 1)
@@ -109,8 +129,13 @@ def _node(data: bytes, position: int, stop: int) -> tuple[Node, int]:
             if data[position] != 0x08:
                 raise _UnusualError
             node_id, position = _size(data, position + 1)
-            highest = max(highest, node_id)
-            children.append(_new(Child, (node_id, _last_text(data, 0x12, position, end))))
+            if node_id > highest:  # noqa: PLR1730 - max takes longer, and this runs once an edge
+                highest = node_id
+            if data[position] == 0x12 and 0 < data[position + 1] == end - position - 2 < 0x80:
+                name = data[position + 2 : end].decode()
+            else:
+                name = _last_text(data, 0x12, position, end)
+            children.append(_new(Child, (node_id, name)))
         elif tag == 0x12:
             attributes.append(_attribute(data, position, end))
         elif tag == 0x1A:

@@ -189,18 +189,32 @@ class _Matcher:
         node = self.graph.nodes[node_id]
         if node.attributes:
             self._match_values(node_id, obj, adapter)
-        for child_id, local_name in node.children:
-            local = adapter.child(obj, local_name)
+        if node.children:
+            self._match_children(node_id, obj, adapter, extra)
+        if self._has_slots:
+            self._match_slots(node_id)
+
+    def _match_children(
+        self, node_id: int, obj: Any, adapter: Adapter, extra: dict[str, Any]
+    ) -> None:
+        lookup = adapter.lookup(obj)
+        bound, objects, enqueue = self.found.bound, self.found.objects, self.queue.append
+        is_bound = self.restore.is_bound
+        for child_id, local_name in self.graph.nodes[node_id].children:
+            local = lookup(local_name)
             if local is None and extra:
                 local = extra.get(local_name)
             local_adapter = None if local is None else adapter_of(local)
             if local_adapter is not None:
-                self._bind(child_id, local, local_adapter, local_name, node_id)
+                if child_id in bound or is_bound(child_id):
+                    self._bind(child_id, local, local_adapter, local_name, node_id)
+                else:  # as that would, in fewer steps
+                    bound[child_id] = local_adapter.record(local)
+                    objects[child_id] = (local, local_adapter)
+                    enqueue(child_id)
             elif self.graph.nodes[child_id].may_have_values:
                 record = self.found.bound[node_id]
                 self.found.missing.append((record, local_name, child_id, node_id))
-        if self._has_slots:
-            self._match_slots(node_id)
 
     def bind(self, node_id: int, obj: Any, local_name: str, parent: int) -> None:
         """Makes `obj` that node, unless it is already, or another object is (S23)."""
@@ -251,7 +265,7 @@ class _Matcher:
             made = values.get(name)
             if made is None:
                 continue
-            uid, source = record.sources.get(name, (0, 0))
+            uid, source = record.sources.get(name, _NOWHERE)
             place = (id(record), name)
             holder = self._holders.get(place, source if uid == restore.uid else None)
             if holder == node_id or (holder is None and uid > restore.uid):
@@ -277,7 +291,10 @@ class _Matcher:
         assignment = tuple.__new__(Assignment, (node_id, attribute, key, record, value))
         self.found.assignments.append(assignment)
         reader = self.restore.reader
-        stored, shape = stored_kind(reader, key)
+        try:
+            stored, shape = reader.kind(key)
+        except CheckpointUnsupportedError:
+            stored, shape = stored_dtype(reader, key), reader.shape(key)
         if stored == value.dtype and value.shape == shape:
             return  # the path of what fits is not asked for
         problem = find_mismatch(reader, self.restore.paths[node_id], key, value.dtype, value.shape)
@@ -399,6 +416,7 @@ class _Matcher:
 
 
 _GONE = ObjectRecord()
+_NOWHERE = (0, 0)
 
 
 def stored_dtype(reader: Reader, key: str) -> np.dtype[Any]:
@@ -409,14 +427,6 @@ def stored_dtype(reader: Reader, key: str) -> np.dtype[Any]:
         if reader.entry(key).dtype == DataType.DT_VARIANT:
             return VARIANT
         raise
-
-
-def stored_kind(reader: Reader, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """dtype, as `stored_dtype`, and shape of a stored value."""
-    try:
-        return reader.kind(key)
-    except CheckpointUnsupportedError:
-        return stored_dtype(reader, key), reader.shape(key)
 
 
 def find_mismatch(

@@ -10,7 +10,6 @@ from checkpointable.adapters.watch import look_again
 from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
-from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.build import TAKEN, State, is_taken
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from checkpointable.restore import Conflict, Restore
 
 __all__ = ["CheckpointLoadStatus"]
+
+_NOWHERE = (0, 0)
 
 
 class CheckpointLoadStatus(LoadStatus):
@@ -126,9 +127,10 @@ class CheckpointLoadStatus(LoadStatus):
         """
         problems = self._unmatched_objects()
         restore = self._restore
+        # Only values of the checkpoint are ever consumed.
         unused = [
             place
-            for place in restore.values
+            for place in (() if len(restore.consumed) == restore.value_count else restore.values)
             if place not in restore.consumed
             and not (self._allowed and self._is_allowed(restore.paths[place[0]]))
         ]
@@ -230,18 +232,19 @@ class CheckpointLoadStatus(LoadStatus):
     def _objects_without_value(self, what: str, found: ObjectWalk) -> list[str]:
         """A message on objects with a value that neither this nor a later restore has set."""
         missing: list[tuple[int, str]] = []
-        for node_id, obj in enumerate(found.objects):
-            adapter = found.adapters[node_id]
-            sources = adapter.record(obj).sources
+        uid = self._restore.uid
+        for node_id, (obj, adapter) in enumerate(zip(found.objects, found.adapters, strict=True)):
             try:
-                values = adapter.values(obj)
+                names = adapter.value_names(obj)
             except NotImplementedError:  # NotCheckpointable: saving it is the error
                 continue
+            if not names:
+                continue
+            sources = adapter.record(obj).sources
             missing += [
                 (node_id, attribute)
-                for attribute, made in values.items()
-                if not (isinstance(made, Value) and made.absent)
-                and sources.get(attribute, (0, 0))[0] < self._restore.uid
+                for attribute in names
+                if sources.get(attribute, _NOWHERE)[0] < uid
                 and not (self._allowed and self._is_allowed(found.path(node_id)))
             ]
 

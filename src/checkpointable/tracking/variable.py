@@ -16,7 +16,7 @@ from checkpointable.tracking.state import state_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Variable", "add_variable", "create_tracked_variable"]
+__all__ = ["Variable", "VariableValue", "add_variable", "create_tracked_variable"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -122,10 +122,10 @@ class Variable(Checkpointable):
         return f"<Variable{name} shape={self.shape} dtype={self.dtype.name}>"
 
     def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value]:
-        return {VARIABLE_VALUE: _VariableValue(self._array)}
+        return {VARIABLE_VALUE: VariableValue(self._array)}
 
 
-class _VariableValue(Value):
+class VariableValue(Value):
     """The value of a variable: its own memory, or its strings."""
 
     __slots__ = ("_array",)
@@ -133,9 +133,9 @@ class _VariableValue(Value):
     def __init__(self, array: Array) -> None:
         # Not the base's initializer, which normalizes what is normal here: one is made for
         # every variable at every save.
-        self.dtype = array.dtype
+        self.dtype = dtype = array.dtype
         self.shape = array.shape
-        self.memory = None if array.dtype == STRING else array
+        self.memory = None if dtype.hasobject else array
         self._array = array
 
     def read(self) -> Array:
