@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from checkpointable.background import LastSave, SaveHandle, start
-from checkpointable.bundle import BundleWriter, Record, Staging, StagingMemory, plan_layout
+from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
 from checkpointable.saving import Durability, Progress
 
 __all__ = ["AsyncSaves"]
@@ -57,7 +57,7 @@ class AsyncSaves:
     def save(
         self,
         prefix: str,
-        records: Sequence[Record],
+        plan: Plan,
         *,
         durability: Durability,
         progress: Progress | None,
@@ -65,7 +65,7 @@ class AsyncSaves:
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> SaveHandle:
-        """Writes `records` as the checkpoint `prefix`, in the background where that can be.
+        """Writes what `plan` says as the checkpoint `prefix`, in the background where that can be.
 
         Returns once the values may change.
 
@@ -77,7 +77,6 @@ class AsyncSaves:
             raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
         # The program may go to another directory meanwhile.
         path = os.path.abspath(prefix)
-        plan = plan_layout(records)
         self._memory = memory = _shared_memory()
         handle = SaveHandle(prefix)
 

@@ -18,7 +18,7 @@ from checkpointable.saving import (
     Path,
     Progress,
     numbered_prefix,
-    records_of_objects,
+    plan_of_objects,
     write_objects,
 )
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
@@ -270,7 +270,7 @@ class Checkpoint(Checkpointable):
         if not blocking:
             return self._saves.save(
                 prefix,
-                records_of_objects(self._target, self._extra(), session),
+                plan_of_objects(self._target, self._extra(), session),
                 durability=durability,
                 progress=progress,
                 max_staging_bytes=max_staging_bytes,

@@ -17,10 +17,10 @@ _pauses = 0
 def collector_paused() -> Iterator[None]:
     """The collector of cycles does not run by itself in this block (`gc.collect()` still does).
 
-    It runs whenever so many objects were made, and looks through all that the program has: a
-    fifth of the time of a save of many small values, more the larger the program. For short
-    blocks alone, without the program's own code or any input and output in them where that can
-    be. It stays off where it was.
+    It runs whenever so many objects were made, and looks through all of them again and again: a
+    fifth of the time of a save or restore of many small values. Not for what a program does over
+    and over and that takes long (writing): what other threads leave behind waits for the end of
+    the block. It stays off where it was.
     """
     global _pauses  # noqa: PLW0603 - the collector is the process's
     with _lock:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["plan_objects", "read_graph", "restore_objects"]
 
 
+@collector_paused()
 def restore_objects(
     root: Any,
     save_path: Path | None,
@@ -103,14 +104,14 @@ def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Veri
     import hashlib  # slow to load
 
     data = read_graph(reader)
-    with collector_paused():
-        graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
+    graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
     # Renames make another graph of the same bytes.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()
     return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
 
 
+@collector_paused()
 def plan_objects(
     root: Any,
     save_path: Path,

@@ -15,7 +15,7 @@ from checkpointable.saving import (
     Path,
     Progress,
     numbered_prefix,
-    records_of_objects,
+    plan_of_objects,
     write_objects,
 )
 
@@ -154,7 +154,7 @@ class CheckpointableSaver:
         if not blocking:
             return self._saves.save(
                 prefix,
-                records_of_objects(self._root, session=session),
+                plan_of_objects(self._root, session=session),
                 durability=durability,
                 progress=progress,
                 max_staging_bytes=max_staging_bytes,

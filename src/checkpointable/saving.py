@@ -10,7 +10,7 @@ import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
-from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
+from checkpointable.bundle import BundleWriter, DataType, Plan, Record, datatype_of, plan_layout
 from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import encode_graph
@@ -30,6 +30,7 @@ __all__ = [
     "Path",
     "Progress",
     "numbered_prefix",
+    "plan_of_objects",
     "records_of_objects",
     "records_of_values",
     "write_objects",
@@ -94,20 +95,27 @@ def write_objects(
     progress: Progress | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
-    records = records_of_objects(root, attached, session)
-    write_bundle(prefix, records, durability=durability, progress=progress)
+    plan = plan_of_objects(root, attached, session)
+    with BundleWriter(prefix, plan, durability) as writer:
+        writer.write(progress=progress)
+        writer.publish()
+
+
+@collector_paused()
+def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Plan:
+    """What is to be written of the objects below `root`, their graph included, and where."""
+    return plan_layout(records_of_objects(root, attached, session))
 
 
 def records_of_objects(root: Any, attached: Attached = (), session: Any = None) -> list[Record]:
     """What is to be written of the objects below `root`, their graph included."""
     look_again()
-    with collector_paused():
-        found = walk(root, adapter_of, attached)
-        graph = ObjectGraph()
-        values = _values(found, graph)
-        graph.mark_nodes_with_values()
-        encoded = encode_graph(graph)
-        del found, graph
+    found = walk(root, adapter_of, attached)
+    graph = ObjectGraph()
+    values = _values(found, graph)
+    graph.mark_nodes_with_values()
+    encoded = encode_graph(graph)
+    del found, graph
     records = records_of_values(values, session)
     records.append(
         Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))

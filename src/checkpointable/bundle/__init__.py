@@ -10,6 +10,7 @@ from checkpointable.bundle.dtypes import itemsize as itemsize
 from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
 from checkpointable.bundle.entry import Entry as Entry
 from checkpointable.bundle.entry import Header as Header
+from checkpointable.bundle.plan import Plan as Plan
 from checkpointable.bundle.plan import Record as Record
 from checkpointable.bundle.plan import plan_layout as plan_layout
 from checkpointable.bundle.reader import BundleReader as BundleReader
@@ -29,6 +30,7 @@ __all__ = [
     "DataType",
     "Entry",
     "Header",
+    "Plan",
     "Record",
     "Staging",
     "StagingMemory",

@@ -261,6 +261,7 @@ class CheckpointLoadStatus(LoadStatus):
 
         return [listing(what, missing, label_of)] if missing else []
 
+    @collector_paused()
     def _unmatched_objects(self) -> list[str]:
         found = self._walk()
         what = "object(s) have no value in the checkpoint"
