@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import checkpointable as cp
-from checkpointable import comparison
 from checkpointable.bundle import BundleReader, DataType, Header, Record, write_bundle, write_index
-from checkpointable.comparison import Verdict, compare_checkpoints, difference
+from checkpointable.comparison import Verdict, compare_checkpoints, elements
+from checkpointable.comparison.elements import difference
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
@@ -97,7 +97,7 @@ def test_every_verdict(compared):
 )
 @pytest.mark.parametrize("chunk", [1 << 20, 1])
 def test_differences_of_every_kind(a, b, count, largest, chunk, monkeypatch):
-    monkeypatch.setattr(comparison, "_CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(elements, "_CHUNK_ELEMENTS", chunk)
     for one, other in ((a, b), (b, a)):
         found, most = difference(np.asarray(one), np.asarray(other))
         assert found == count

@@ -1,0 +1,53 @@
+"""The likely counterparts of values that are only in one of two checkpoints."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from checkpointable.comparison.result import Comparison, Difference, Verdict
+from checkpointable.report.counterparts import (
+    SLOT_MARK,
+    find_counterparts,
+    suggest_renames,
+    unmatched,
+)
+
+__all__ = ["add_candidates"]
+
+
+def add_candidates(result: Comparison) -> None:
+    """Sets the candidates of the differences, and the renames that follow from them."""
+    alone: defaultdict[str, list[Difference]] = defaultdict(list)
+    for entry in result.differences:
+        if entry.verdict in (Verdict.ONLY_IN_FIRST, Verdict.MISMATCH):
+            alone["first"].append(entry)
+        if entry.verdict in (Verdict.ONLY_IN_SECOND, Verdict.MISMATCH):
+            alone["second"].append(entry)
+    found = find_counterparts(
+        [unmatched(e.path, e.attribute, e.second) for e in alone["second"]],
+        [unmatched(e.path, e.attribute, e.first) for e in alone["first"]],
+    )
+    sides: list[tuple[list[Difference], Mapping[str, Any]]] = [
+        (alone["second"], found.of_program),
+        (alone["first"], found.of_checkpoint),
+    ]
+    for entries, guesses in sides:
+        for entry in entries:
+            guess = guesses.get(entry.path)
+            if guess is not None and guess.sure:
+                entry.candidate = guess.paths[0]
+    pairs = [
+        (guess.paths[0], path)
+        for path, guess in found.of_program.items()
+        if guess.sure and SLOT_MARK not in path and guess.paths[0] != path
+    ]
+    settled = [e.path for e in result.differences if e.verdict in (Verdict.EQUAL, Verdict.CHANGED)]
+    taken = set[str]()
+    for entry in result.differences:
+        path = entry.path if entry.first is not None else ""
+        while path and path not in taken:
+            taken.add(path)
+            path = path.rpartition("/")[0]
+    result.renames = suggest_renames(pairs, settled, taken)

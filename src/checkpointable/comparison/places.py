@@ -1,0 +1,138 @@
+"""Which value of one checkpoint stands against which of another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from checkpointable.bundle import BundleReader
+from checkpointable.graph.encoding import decode_graph
+from checkpointable.graph.object_graph import NodePaths, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
+from checkpointable.loading import read_graph
+
+__all__ = ["Place", "places_of"]
+
+
+class Place(NamedTuple):
+    """A value of either checkpoint, or of both."""
+
+    path: str
+    attribute: str
+    first: str | None  # the keys
+    second: str | None
+
+
+def places_of(one: BundleReader, other: BundleReader) -> list[Place]:
+    """Every value, by object path or, without graphs, by name; sorted."""
+    graphs = [
+        decode_graph(read_graph(reader), reader.prefix) if GRAPH_KEY in reader else None
+        for reader in (one, other)
+    ]
+    if graphs[0] is not None and graphs[1] is not None:
+        found = _places_of_graphs(graphs[0], graphs[1])
+        found += _of_no_object(one, graphs[0], other, graphs[1])
+    else:
+        is_named = graphs[0] is graphs[1]  # both None
+        ours, theirs = (
+            _by_path(reader, graph, escaped=not is_named)
+            for reader, graph in zip((one, other), graphs, strict=True)
+        )
+        found = [Place(*place, ours.get(place), theirs.get(place)) for place in {**ours, **theirs}]
+    return sorted(
+        place
+        for place in found
+        if (place.first is None or place.first in one)
+        and (place.second is None or place.second in other)
+    )
+
+
+def _by_path(
+    reader: BundleReader, graph: ObjectGraph | None, *, escaped: bool
+) -> dict[tuple[str, str], str]:
+    if graph is None:
+        names = {key: "/".join(map(escape, key.split("/"))) for key in reader.keys()}
+        return {(names[key] if escaped else key, VARIABLE_VALUE): key for key in names}
+    paths = NodePaths(graph)
+    return {
+        (paths[node_id], attribute.name): attribute.checkpoint_key
+        for node_id, node in enumerate(graph.nodes)
+        for attribute in node.attributes
+    }
+
+
+def _places_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[Place]:
+    a_paths, b_paths = NodePaths(a), NodePaths(b)
+    found: list[Place] = []
+    in_a, in_b = set[int](), set[int]()
+    for i, j in _matched(a, b):
+        # Of an object that is two objects on the other side, each stands under its own path.
+        path = b_paths[j] if i in in_a else a_paths[i]
+        in_a.add(i)
+        in_b.add(j)
+        keys = {v.name: v.checkpoint_key for v in b.nodes[j].attributes}
+        own = {v.name: v.checkpoint_key for v in a.nodes[i].attributes}
+        found += [Place(path, name, own.get(name), keys.get(name)) for name in {**own, **keys}]
+    found += [
+        Place(a_paths[i], value.name, value.checkpoint_key, None)
+        for i, node in enumerate(a.nodes)
+        if i not in in_a
+        for value in node.attributes
+    ]
+    found += [
+        Place(b_paths[j], value.name, None, value.checkpoint_key)
+        for j, node in enumerate(b.nodes)
+        if j not in in_b
+        for value in node.attributes
+    ]
+    return found
+
+
+def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
+    """The nodes that a restore would match; one may be matched with several."""
+    pairs = [(0, 0)] if a.nodes and b.nodes else []
+    seen_a, seen_b = {0}, {0}
+    partner = {0: 0}
+
+    def add(i: int, j: int) -> None:
+        if i not in seen_a or j not in seen_b:
+            seen_a.add(i)
+            seen_b.add(j)
+            partner.setdefault(i, j)
+            pairs.append((i, j))
+
+    def walk(position: int) -> None:
+        while position < len(pairs):
+            i, j = pairs[position]
+            names = {child.local_name: child.node_id for child in b.nodes[j].children}
+            for child in a.nodes[i].children:
+                if child.local_name in names:
+                    add(child.node_id, names[child.local_name])
+            position += 1
+
+    walk(0)
+    reached = len(pairs)
+    for i, j in pairs[:reached]:
+        slots = {
+            (slot.original_variable_node_id, slot.slot_name): slot.slot_variable_node_id
+            for slot in b.nodes[j].slot_variables
+        }
+        for slot in a.nodes[i].slot_variables:
+            variable = partner.get(slot.original_variable_node_id)
+            if variable is not None and (variable, slot.slot_name) in slots:
+                add(slot.slot_variable_node_id, slots[variable, slot.slot_name])
+    walk(reached)
+    return pairs
+
+
+def _of_no_object(
+    one: BundleReader, a: ObjectGraph, other: BundleReader, b: ObjectGraph
+) -> list[Place]:
+    """Values that no object has: those of TensorFlow's registered savers, say."""
+    left = []
+    for reader, graph in ((one, a), (other, b)):
+        known = {value.checkpoint_key for node in graph.nodes for value in node.attributes}
+        left.append([key for key in reader.keys() if key not in known and key != GRAPH_KEY])
+    return [
+        Place(key, "", key if key in left[0] else None, key if key in left[1] else None)
+        for key in dict.fromkeys(left[0] + left[1])
+    ]
