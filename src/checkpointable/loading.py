@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["plan_objects", "read_graph", "restore_objects"]
 
 
-@collector_paused()
 def restore_objects(
     root: Any,
     save_path: Path | None,
@@ -56,40 +55,41 @@ def restore_objects(
       attached: further dependencies of the root that it does not track itself.
       optional: paths that a name-based checkpoint may lack.
     """
-    look_again()
-    if save_path is None:
-        return InitializationOnlyStatus(root, attached)
-    foreign = open_foreign(save_path)
-    if foreign is not None:
-        _refuse_renames(foreign, renames)
+    with collector_paused():
+        look_again()
+        if save_path is None:
+            return InitializationOnlyStatus(root, attached)
+        foreign = open_foreign(save_path)
+        if foreign is not None:
+            _refuse_renames(foreign, renames)
 
-        def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
-            return module_values(root, attached, names, prefix, foreign)
+            def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
+                return module_values(root, attached, names, prefix, foreign)
 
-        return NameBasedSaverStatus(
-            NameBasedRestore(foreign, names, verify, find), root, attached, optional
-        )
-    if prefix is not None:
-        raise ValueError(
-            "prefix= says what the names of a file of tensors are relative to, and this is a "
-            f"checkpoint: {os.fspath(save_path)}"
-        )
-    reader = open_checkpoint(checkpoint_prefix(save_path))
-    try:
-        if GRAPH_KEY not in reader:
-            _refuse_renames(reader, renames)
-            by_name = NameBasedRestore(reader, names, verify)
-            return NameBasedSaverStatus(by_name, root, attached, optional)
-        restore = _start(reader, renames, verify)
-    except BaseException:
-        reader.close()
-        raise
-    try:
-        restore.attach(0, root, attached, progress)
-    except BaseException:
-        restore.expect_partial()  # the error says more than the warning would
-        raise
-    return CheckpointLoadStatus(restore, root, attached)
+            return NameBasedSaverStatus(
+                NameBasedRestore(foreign, names, verify, find), root, attached, optional
+            )
+        if prefix is not None:
+            raise ValueError(
+                "prefix= says what the names of a file of tensors are relative to, and this is a "
+                f"checkpoint: {os.fspath(save_path)}"
+            )
+        reader = open_checkpoint(checkpoint_prefix(save_path))
+        try:
+            if GRAPH_KEY not in reader:
+                _refuse_renames(reader, renames)
+                by_name = NameBasedRestore(reader, names, verify)
+                return NameBasedSaverStatus(by_name, root, attached, optional)
+            restore = _start(reader, renames, verify)
+        except BaseException:
+            reader.close()
+            raise
+        try:
+            restore.attach(0, root, attached, progress)
+        except BaseException:
+            restore.expect_partial()  # the error says more than the warning would
+            raise
+        return CheckpointLoadStatus(restore, root, attached)
 
 
 def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> None:
@@ -111,7 +111,6 @@ def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Veri
     return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
 
 
-@collector_paused()
 def plan_objects(
     root: Any,
     save_path: Path,
@@ -121,7 +120,7 @@ def plan_objects(
 ) -> Report:
     """What every `plan` does."""
     look_again()
-    with open_stored(save_path) as reader:
+    with collector_paused(), open_stored(save_path) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint, or file of tensors, has no object graph to match with: "

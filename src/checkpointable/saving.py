@@ -101,10 +101,10 @@ def write_objects(
         writer.publish()
 
 
-@collector_paused()
 def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Plan:
     """What is to be written of the objects below `root`, their graph included, and where."""
-    return plan_layout(records_of_objects(root, attached, session))
+    with collector_paused():
+        return plan_layout(records_of_objects(root, attached, session))
 
 
 def records_of_objects(root: Any, attached: Attached = (), session: Any = None) -> list[Record]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from checkpointable.bundle.data import open_files
 from checkpointable.bundle.dtypes import numpy_dtype
 from checkpointable.bundle.entry import Entry, Header
-from checkpointable.errors import CheckpointNotFoundError, CheckpointUnsupportedError
+from checkpointable.bundle.near import no_such_value
+from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, default_storage
 
 if TYPE_CHECKING:
@@ -133,14 +134,7 @@ class Contents:
         row = self._index.find(key) if self._rows is None else self._rows.get(key, -1)
         if row >= 0:
             return row
-        # Looking for similar keys takes 20 us a key.
-        import difflib  # for messages alone
-
-        near = difflib.get_close_matches(key, self._index.rows, 3) if len(self) <= 1000 else []
-        hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
-        raise CheckpointNotFoundError(
-            f"the checkpoint has no value of this key{hint}", path=self.prefix, key=key
-        )
+        raise no_such_value(self.prefix, key, self._index.rows)
 
     # -- closing ---------------------------------------------------------------------------
 

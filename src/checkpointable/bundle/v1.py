@@ -6,36 +6,27 @@ goes by in a state file too. Each is a string table of its own, with parts of va
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.coding import Malformed
-from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
-from checkpointable.bundle.entry import Entry, Header
-from checkpointable.bundle.format import VERSION
-from checkpointable.bundle.reader import BundleReader
-from checkpointable.bundle.slices import resolve, slice_key, tiles
+from checkpointable.bundle.slices import slice_key, tiles
 from checkpointable.bundle.slicing import Index, Selection
-from checkpointable.bundle.v1_files import v1_files
-from checkpointable.bundle.v1_table import Stretch, Table
-from checkpointable.bundle.v1_values import SavedMeta, decode_meta, decode_part, is_stored
+from checkpointable.bundle.v1_contents import V1Contents, V1Part
+from checkpointable.bundle.v1_table import Stretch
+from checkpointable.bundle.v1_values import decode_part, is_stored
 from checkpointable.bundle.verify import Damage
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointMismatchError,
-    CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import ReadableFile, Storage, default_storage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from checkpointable.bundle.entry import Extents
     from checkpointable.bundle.reader import Verify
 
 __all__ = ["V1Reader"]
@@ -44,37 +35,7 @@ __all__ = ["V1Reader"]
 _DAMAGES_MAX = 10_000
 
 
-class _Part(NamedTuple):
-    """Where a part of a value is.
-
-    Attributes:
-      shard: in which file.
-      extents: as stored.
-      resolved: with whole dimensions spelled out.
-    """
-
-    shard: int
-    extents: Extents
-    resolved: Extents
-
-    @property
-    def elements(self) -> int:
-        """How many it has."""
-        count = 1
-        for _, length in self.resolved:
-            count *= length
-        return count
-
-
-class _Value(NamedTuple):
-    """What the files together say of a value."""
-
-    dtype: DataType
-    shape: tuple[int, ...]
-    parts: list[_Part]
-
-
-class V1Reader(BundleReader):
+class V1Reader(V1Contents):
     """A V1 checkpoint, opened: read as a bundle is, by key; it cannot be written.
 
     Opening reads and verifies the list of values; a value's bytes are verified whenever they are
@@ -90,132 +51,6 @@ class V1Reader(BundleReader):
       CheckpointCorruptError: it is damaged, or one of several is missing.
       CheckpointUnsupportedError: a newer version of the format.
     """
-
-    def __init__(self, prefix: str | os.PathLike[str], storage: Storage | None = None) -> None:
-        self.prefix = os.fspath(prefix)
-        storage = storage or default_storage()
-        paths = v1_files(self.prefix, storage)
-        if not paths:
-            raise CheckpointNotFoundError("there is no such file", path=self.prefix)
-        self._opened: list[ReadableFile] = []
-        self._values: dict[str, _Value] = {}
-        try:
-            for path in paths:
-                self._opened.append(storage.open(path))
-            self._tables = [Table(file) for file in self._opened]
-            for shard in range(len(paths)):
-                self._read_meta(shard)
-        except BaseException:
-            self.close()
-            raise
-        self._values = dict(sorted(self._values.items()))
-        self.header = Header(num_shards=len(paths))
-
-    def _read_meta(self, shard: int) -> None:
-        table = self._tables[shard]
-        stretch = table.find(b"")
-        if stretch is None:
-            raise table.corrupt("the file does not begin with a list of its values", 0)
-        budget = Budget(table.path, table.size)
-        data, start, end = stretch.data, stretch.start, stretch.end
-        try:
-            metas, (_, min_consumer, bad) = decode_meta(data, start, end, budget)
-        except Malformed as error:
-            raise table.corrupt(error.what, stretch.where(error.position)) from None
-        if min_consumer > VERSION or VERSION in bad:
-            raise CheckpointUnsupportedError(
-                f"a reader must know version {min_consumer} of the format; this one knows "
-                f"{VERSION}",
-                path=table.path,
-            )
-        names = set()
-        for meta in metas:
-            if meta.name in names:
-                raise table.corrupt(f"the value {meta.name!r:.200} is listed twice", 0)
-            names.add(meta.name)
-            self._add(shard, meta)
-
-    def _add(self, shard: int, meta: SavedMeta) -> None:
-        def corrupt(what: str) -> CheckpointCorruptError:
-            return CheckpointCorruptError(what, path=self._tables[shard].path, key=meta.name)
-
-        value = self._values.setdefault(meta.name, _Value(meta.dtype, meta.shape, []))
-        if (value.dtype, value.shape) != (meta.dtype, meta.shape):
-            raise corrupt(
-                f"here it is {meta.dtype.name} of shape {meta.shape}, in another file of the "
-                f"checkpoint {value.dtype.name} of shape {value.shape}"
-            )
-        for extents in meta.slices:
-            resolved = resolve(extents, meta.shape)
-            if resolved is None:
-                raise corrupt(f"its part {extents} does not fit the shape {meta.shape}")
-            value.parts.append(_Part(shard, extents, resolved))
-
-    # -- what is there ---------------------------------------------------------------------
-
-    def keys(self) -> list[str]:
-        """The names of all values, sorted."""
-        return list(self._values)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def entry(self, key: str) -> Entry:
-        """What the files say of a value; it has no checksum and no place of its own.
-
-        `size` is that of its elements, 0 for strings.
-
-        Raises:
-          CheckpointNotFoundError: there is no value of this name; names similar ones.
-        """
-        value = self._value(key)
-        entry = Entry(value.dtype, value.shape, value.parts[0].shard, 0, 0, 0)
-        size = entry.num_elements * itemsize(value.dtype)
-        return Entry(value.dtype, value.shape, value.parts[0].shard, 0, size, 0)
-
-    def dtype(self, key: str) -> np.dtype[Any]:
-        """As `BundleReader.dtype`."""
-        try:
-            return numpy_dtype(self._value(key).dtype)
-        except CheckpointUnsupportedError as error:
-            raise CheckpointUnsupportedError(error.what, path=self.prefix, key=key) from None
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`."""
-        return self._value(key).shape
-
-    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """As `BundleReader.kind`."""
-        return self.dtype(key), self.shape(key)
-
-    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
-        """Raises CheckpointUnsupportedError: a V1 checkpoint has no index of its own."""
-        raise self._unsupported("it has no index that could be written again; re-encode it")
-
-    def _value(self, key: str) -> _Value:
-        value = self._values.get(key)
-        if value is not None:
-            return value
-        import difflib  # for messages alone
-
-        near = difflib.get_close_matches(key, self._values, 3) if len(self) <= 1000 else []
-        hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
-        raise CheckpointNotFoundError(
-            f"the checkpoint has no value of this key{hint}", path=self.prefix, key=key
-        )
-
-    def _unsupported(self, what: str, key: str | None = None) -> CheckpointUnsupportedError:
-        return CheckpointUnsupportedError(
-            f"this is a checkpoint of TensorFlow before 0.12 (V1): {what}",
-            path=self.prefix,
-            key=key,
-        )
 
     # -- values ----------------------------------------------------------------------------
 
@@ -330,7 +165,7 @@ class V1Reader(BundleReader):
             key=key,
         )
 
-    def _read_part(self, key: str, part: _Part) -> npt.NDArray[Any]:
+    def _read_part(self, key: str, part: V1Part) -> npt.NDArray[Any]:
         value = self._value(key)
         if not is_stored(value.dtype):
             raise self._unsupported(f"it cannot hold values of dtype {value.dtype.name}", key)
@@ -346,7 +181,7 @@ class V1Reader(BundleReader):
             )
         return self._decode(key, part, stretch)
 
-    def _decode(self, key: str, part: _Part, stretch: Stretch) -> npt.NDArray[Any]:
+    def _decode(self, key: str, part: V1Part, stretch: Stretch) -> npt.NDArray[Any]:
         value = self._value(key)
         data, start, end = stretch.data, stretch.start, stretch.end
         try:
@@ -410,7 +245,7 @@ class V1Reader(BundleReader):
             what = f"its part {part.extents} is not in the file, or in a damaged block"
             yield 0, key, [Damage(table.path, key, 0, what)]
 
-    def _damage_of(self, key: str, part: _Part, stretch: Stretch) -> list[Damage]:
+    def _damage_of(self, key: str, part: V1Part, stretch: Stretch) -> list[Damage]:
         if not is_stored(self._value(key).dtype):
             return []  # whole, as far as can be told
         try:
@@ -418,8 +253,3 @@ class V1Reader(BundleReader):
         except CheckpointCorruptError as error:
             return [Damage(self._tables[part.shard].path, key, error.offset or 0, error.what)]
         return []
-
-    def close(self) -> None:
-        """Lets go of the files. Idempotent."""
-        for file in self._opened:
-            file.close()

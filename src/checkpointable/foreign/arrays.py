@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
+from checkpointable.bundle.near import no_such_value
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.slicing import Index, Selection
 from checkpointable.errors import (
     CheckpointMismatchError,
-    CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
 
@@ -90,13 +90,7 @@ class ArrayReader(BundleReader):
         if isinstance(found, Unreadable):
             raise CheckpointUnsupportedError(found.why, path=self.prefix, key=key)
         if found is None:
-            import difflib  # for messages alone
-
-            near = difflib.get_close_matches(key, self._arrays, 3) if len(self) <= 1000 else []
-            hint = f"; similar ones are {', '.join(map(repr, near))}" if near else ""
-            raise CheckpointNotFoundError(
-                f"the file has no tensor of this name{hint}", path=self.prefix, key=key
-            )
+            raise no_such_value(self.prefix, key, self._arrays)
         return found
 
     def entry(self, key: str) -> Entry:

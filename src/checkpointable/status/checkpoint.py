@@ -261,11 +261,11 @@ class CheckpointLoadStatus(LoadStatus):
 
         return [listing(what, missing, label_of)] if missing else []
 
-    @collector_paused()
     def _unmatched_objects(self) -> list[str]:
-        found = self._walk()
-        what = "object(s) have no value in the checkpoint"
-        problems = self._objects_without_value(what, found)
+        with collector_paused():
+            found = self._walk()
+            what = "object(s) have no value in the checkpoint"
+            problems = self._objects_without_value(what, found)
         conflicts = [
             f"{conflict.claimed_by or 'the root'} ({conflict.what})"
             for conflict in self._conflicts(found)
