@@ -60,7 +60,7 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     docs = options.docs or (None if options.quick else Path("docs"))
     if docs is not None:
-        page.write(docs, about, rounds, [*results, imported], steps)
+        page.write(docs, about, rounds, results, imported, steps)
 
 
 def _results(quick: bool, rounds: int, scratch: Path, console: Console) -> Iterator[Result]:

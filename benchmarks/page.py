@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from . import goals
 from .scale import Step
 from .timing import Result, Spread
 
@@ -24,19 +25,29 @@ is taken. We verify every checksum before the first variable changes but where i
 otherwise; safetensors, `torch.save` and DCP have none.
 """
 
+LIMITS = """\
+What falls short, and why, is in [limits of speed](performance-limits.md).
+"""
+
 _WIDTH, _BAR, _LABEL = 640, 18, 190
 _OURS, _OTHERS = "#2f6f4f", "#b8b8b8"
 
 
 def write(
-    directory: Path, about: dict[str, Any], rounds: int, results: list[Result], steps: list[Step]
+    directory: Path,
+    about: dict[str, Any],
+    rounds: int,
+    results: list[Result],
+    imported: Result,
+    steps: list[Step],
 ) -> None:
     """Writes `directory`/performance.md, and the plots beside it."""
     pictures = directory / "performance"
     pictures.mkdir(parents=True, exist_ok=True)
     packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
     parts = [HEAD.format(**{**about, "packages": packages, "rounds": rounds})]
-    for number, result in enumerate(results):
+    parts += ["## What was aimed at\n", goals.table(results, imported), LIMITS]
+    for number, result in enumerate([*results, imported]):
         picture = pictures / f"{number:02}.svg"
         picture.write_text(plot(result), encoding="utf-8")
         parts.append(f"## {result.work[0].upper()}{result.work[1:]}\n")
