@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle import BundleReader, Record, write_bundle
+from checkpointable.bundle.reader import checked_verify
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Part, Value, stored_values
@@ -106,7 +107,9 @@ class Saver:
           CheckpointMismatchError: a variable has nothing under its name, or a value does not
             fit it; nothing was changed.
           CheckpointNotFoundError, CheckpointCorruptError: nothing was changed.
+          ValueError: another `verify`.
         """
+        verify = checked_verify(verify)
         uid = next_uid()
         with open_stored(save_path) as reader:
             named = self._values()

@@ -202,7 +202,8 @@ class CheckpointableSaver:
         Raises:
           CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError,
           CheckpointMismatchError: no variable was changed.
-          ValueError: a rename that matches nothing, or that makes two things collide.
+          ValueError: a rename that matches nothing, or that makes two things collide; another
+            `verify`.
         """
         return restore_objects(
             self._root,

@@ -75,6 +75,23 @@ def test_values_are_assigned_in_place_before_restore_returns(tmp_path):
 
 
 # S20
+@pytest.mark.parametrize("verify", ["steam", "", None, 1, 2.0])
+def test_a_misspelt_verify_is_refused_and_does_not_mean_unverified(tmp_path, verify):  # S25
+    root = cp.Checkpoint(v=cp.Variable([1.0, 2.0]))
+    path = root.write(tmp_path / "ck")
+    by_name = cp.Saver([cp.Variable(0.0, name="n")])
+    named = by_name.save(tmp_path / "named")
+    root.v.assign([3.0, 4.0])
+    for refused in (
+        lambda: root.read(path, verify=verify),
+        lambda: root.read(named, verify=verify),
+        lambda: by_name.restore(named, verify=verify),
+    ):
+        with pytest.raises(ValueError, match=r"verify is .*; it must be True"):
+            refused()
+    assert root.v.numpy().tolist() == [3.0, 4.0]
+
+
 @pytest.mark.parametrize("verify", [True, "stream", False])
 def test_every_way_of_verifying_restores_the_same(tmp_path, verify):
     root = Module(

@@ -18,7 +18,22 @@ if TYPE_CHECKING:
 
     Verify: TypeAlias = bool | Literal["stream"]
 
-__all__ = ["BundleReader"]
+__all__ = ["BundleReader", "checked_verify"]
+
+
+def checked_verify(verify: Any) -> Verify:
+    """An argument `verify`, checked: what is misspelt must not mean that nothing is verified.
+
+    Raises:
+      ValueError: it is neither True, False nor "stream".
+    """
+    if isinstance(verify, str) and verify == "stream":
+        return "stream"
+    if isinstance(verify, bool | np.bool_):
+        return bool(verify)
+    raise ValueError(
+        f'verify is {verify!r}; it must be True, "stream" (while it is assigned) or False'
+    )
 
 
 class BundleReader(SingleValues):
@@ -87,7 +102,9 @@ class BundleReader(SingleValues):
           CheckpointMismatchError: an array's shape or dtype differs, or it is read-only.
           CheckpointCorruptError: a value is damaged.
           CheckpointUnsupportedError: NumPy has no type for a value.
+          ValueError: `verify` is something else.
         """
+        verify = checked_verify(verify)
         targets: list[tuple[str, int, npt.NDArray[Any]]] = []
         strings: list[tuple[str, int, npt.NDArray[Any]]] = []
         index = self._index

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.bundle.reader import checked_verify
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
 from checkpointable.restore.executors import by_executor
@@ -132,7 +133,7 @@ class NameBasedRestore:
         self.matched = 0
         self._names = names
         self._find = find or named_values
-        self._verify = verify
+        self._verify = checked_verify(verify)
         self._uid = next_uid()
 
     def run(self, root: Any, attached: Sequence[tuple[str, Any]], session: Any) -> None:

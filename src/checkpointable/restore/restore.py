@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.bundle.reader import checked_verify
 from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
@@ -91,7 +92,7 @@ class Restore:
         self.value_count = sum(len(node.attributes) for node in graph.nodes)
         self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
         self._mark_slotted_nodes()
-        self._verify = verify
+        self._verify = checked_verify(verify)
         self._waived: set[tuple[int, str]] = set()
         self._expect_partial = _Flag()
         self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
