@@ -19,7 +19,8 @@ BELOW = {
     "errors": set(),
     "_protobuf": {"errors"},
     "storage": {"errors"},
-    "bundle": {"errors", "_protobuf", "storage"},
+    "manifest": {"errors", "storage"},
+    "bundle": {"errors", "_protobuf", "storage", "manifest"},
     "graph": {"errors", "_protobuf"},
     "adapters.registry": {"errors", "graph"},
     "tracking": {"errors", "graph", "adapters.registry"},
@@ -29,6 +30,7 @@ BELOW = {
 SLOW = {
     *("tensorflow", "torch", "jax", "jaxlib", "keras", "safetensors"),
     *("crc32c", "google.protobuf", "ml_dtypes", "cramjam", "typer", "rich", "hypothesis"),
+    "cryptography",
 }
 
 

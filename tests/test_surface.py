@@ -29,6 +29,8 @@ NAMES = {
     # checkpoints without objects
     *("load_checkpoint", "list_variables", "object_metadata"),
     *("compare_checkpoints", "rename_checkpoint", "reencode_checkpoint"),
+    # manifests
+    *("write_manifest", "verify_manifest", "CheckpointSignatureError"),
     # errors
     *("CheckpointError", "CheckpointNotFoundError", "CheckpointCorruptError"),
     *("CheckpointUnsupportedError", "CheckpointMismatchError"),

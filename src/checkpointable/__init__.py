@@ -20,12 +20,15 @@ if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable.errors import CheckpointMismatchError as CheckpointMismatchError
     from checkpointable.errors import CheckpointNotFoundError as CheckpointNotFoundError
     from checkpointable.errors import CheckpointPermissionError as CheckpointPermissionError
+    from checkpointable.errors import CheckpointSignatureError as CheckpointSignatureError
     from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
     from checkpointable.graph.value import Value as Value
     from checkpointable.management import get_checkpoint_state as get_checkpoint_state
     from checkpointable.management import latest_checkpoint as latest_checkpoint
     from checkpointable.management import update_checkpoint_state as update_checkpoint_state
     from checkpointable.manager import CheckpointManager as CheckpointManager
+    from checkpointable.manifests import verify_manifest as verify_manifest
+    from checkpointable.manifests import write_manifest as write_manifest
     from checkpointable.name_based_saver import Saver as Saver
     from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
     from checkpointable.reading import list_variables as list_variables
@@ -65,6 +68,7 @@ __all__ = [
     "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointPermissionError",
+    "CheckpointSignatureError",
     "CheckpointUnsupportedError",
     "Checkpointable",
     "CheckpointableSaver",
@@ -98,6 +102,8 @@ __all__ = [
     "reencode_checkpoint",
     "rename_checkpoint",
     "update_checkpoint_state",
+    "verify_manifest",
+    "write_manifest",
 ]
 
 # Where each of them is. A program that saves needs little of what reports, compares or renames,
@@ -113,11 +119,13 @@ _MODULES = {
         "CheckpointMismatchError",
         "CheckpointNotFoundError",
         "CheckpointPermissionError",
+        "CheckpointSignatureError",
         "CheckpointUnsupportedError",
     ),
     "graph.value": ("Value",),
     "management": ("get_checkpoint_state", "latest_checkpoint", "update_checkpoint_state"),
     "manager": ("CheckpointManager",),
+    "manifests": ("verify_manifest", "write_manifest"),
     "name_based_saver": ("Saver",),
     "polling": ("checkpoints_iterator",),
     "reading": ("list_variables", "load_checkpoint", "object_metadata"),

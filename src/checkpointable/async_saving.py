@@ -10,6 +10,7 @@ from typing import Any
 
 from checkpointable.background import LastSave, SaveHandle, start
 from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
+from checkpointable.manifest import Signer
 from checkpointable.saving import Durability, Progress
 
 __all__ = ["AsyncSaves"]
@@ -62,6 +63,7 @@ class AsyncSaves:
         durability: Durability,
         progress: Progress | None,
         max_staging_bytes: int | None,
+        signer: Signer | None = None,
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> SaveHandle:
@@ -70,6 +72,7 @@ class AsyncSaves:
         Returns once the values may change.
 
         Args:
+          signer: of the manifest; None: there is none.
           finish: called, with the checkpoint's absolute path, when it is there.
           failed: called when the save has failed in the background.
         """
@@ -89,7 +92,7 @@ class AsyncSaves:
             memory.acquire()
             undo.callback(memory.release)
             staging = Staging(plan, max_staging_bytes)
-            writer = undo.enter_context(BundleWriter(path, plan, durability))
+            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
             if staging.direct:
                 writer.write(staging.direct, progress=advance)
             staging.copy(memory)

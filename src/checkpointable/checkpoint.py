@@ -13,6 +13,7 @@ from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.value import Value
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
+from checkpointable.manifest import Key, Signer, signer_of
 from checkpointable.saving import (
     Durability,
     Path,
@@ -137,6 +138,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: Literal[True] = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str: ...
 
     @overload
@@ -149,6 +151,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: bool,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle: ...
 
     def save(
@@ -160,6 +163,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: bool = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle:
         """Writes `<file_prefix>-<number>`, the directory's latest checkpoint (S14, S15).
 
@@ -174,6 +178,7 @@ class Checkpoint(Checkpointable):
                 f"Checkpoint.save numbers checkpoints itself, by its save_counter; got {session!r} "
                 "as the session. CheckpointableSaver.save takes a number"
             )
+        signer = signer_of(manifest)
         self._saves.settle()
 
         def make_latest(path: str) -> None:
@@ -189,6 +194,7 @@ class Checkpoint(Checkpointable):
                 progress=progress,
                 blocking=blocking,
                 max_staging_bytes=max_staging_bytes,
+                signer=signer,
                 finish=make_latest,
             )
         except BaseException:
@@ -208,6 +214,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: Literal[True] = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str: ...
 
     @overload
@@ -220,6 +227,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: bool,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle: ...
 
     def write(
@@ -231,6 +239,7 @@ class Checkpoint(Checkpointable):
         progress: Progress | None = None,
         blocking: bool = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle:
         """Writes the checkpoint `file_prefix`: no number, no state file (S15).
 
@@ -247,6 +256,7 @@ class Checkpoint(Checkpointable):
             progress=progress,
             blocking=blocking,
             max_staging_bytes=max_staging_bytes,
+            signer=signer_of(manifest),
         )
 
     def _write(
@@ -258,12 +268,14 @@ class Checkpoint(Checkpointable):
         progress: Progress | None,
         blocking: bool,
         max_staging_bytes: int | None,
+        signer: Signer | None = None,
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> str | SaveHandle:
         """Writes the checkpoint `prefix`.
 
         Args:
+          signer: of the manifest; None: there is none.
           finish: of a save that is not blocking: called with its path when it is there.
           failed: called when such a save has failed.
         """
@@ -274,6 +286,7 @@ class Checkpoint(Checkpointable):
                 durability=durability,
                 progress=progress,
                 max_staging_bytes=max_staging_bytes,
+                signer=signer,
                 finish=finish,
                 failed=failed,
             )
@@ -284,6 +297,7 @@ class Checkpoint(Checkpointable):
             session=session,
             durability=durability,
             progress=progress,
+            signer=signer,
         )
         return prefix
 
@@ -296,6 +310,7 @@ class Checkpoint(Checkpointable):
         prefix: str | None = None,
         verify: Verify = True,
         progress: Progress | None = None,
+        key: Key | None = None,
     ) -> LoadStatus:
         """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
         # Made before, so that its value is checked with all others before any is assigned (S25).
@@ -307,6 +322,7 @@ class Checkpoint(Checkpointable):
             prefix=prefix,
             verify=verify,
             progress=progress,
+            key=key,
         )
 
     def read(
@@ -318,6 +334,7 @@ class Checkpoint(Checkpointable):
         prefix: str | None = None,
         verify: Verify = True,
         progress: Progress | None = None,
+        key: Key | None = None,
     ) -> LoadStatus:
         """Restores what `write` wrote: neither makes nor demands a counter (S15).
 
@@ -333,6 +350,7 @@ class Checkpoint(Checkpointable):
             optional=(_COUNTER,),  # files that are not ours do not count our saves
             verify=verify,
             progress=progress,
+            key=key,
         )
 
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:

@@ -6,6 +6,7 @@ import os
 
 from checkpointable.bundle.format import index_path, parse_data_name, split_prefix
 from checkpointable.errors import CheckpointNotFoundError
+from checkpointable.manifest import is_manifest_name
 from checkpointable.storage import Storage, check_durability, default_storage
 
 __all__ = ["delete_checkpoint"]
@@ -14,7 +15,7 @@ __all__ = ["delete_checkpoint"]
 def delete_checkpoint(
     prefix: str | os.PathLike[str], storage: Storage | None = None, durability: str = "fsync"
 ) -> None:
-    """Deletes the files of one checkpoint: its index first, then its data.
+    """Deletes the files of one checkpoint: its index first, then its data and manifests.
 
     Without its index a prefix is no checkpoint, so what a crash leaves is never taken for one.
     The state file is the caller's: it must not name this checkpoint any more.
@@ -33,8 +34,12 @@ def delete_checkpoint(
         storage.delete(index_path(path))
     except CheckpointNotFoundError:
         pass  # a deletion that was cut short before goes on
-    data = [name for name in storage.list(directory) if parse_data_name(name, base) is not None]
-    if data and check_durability(durability) == "fsync":
+    rest = [
+        name
+        for name in storage.list(directory)
+        if parse_data_name(name, base) is not None or is_manifest_name(name, base)
+    ]
+    if rest and check_durability(durability) == "fsync":
         storage.sync_directory(directory)
-    for name in data:
+    for name in rest:
         storage.delete(os.path.join(directory, name))

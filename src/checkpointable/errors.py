@@ -6,6 +6,7 @@ CheckpointError
 ├── CheckpointCorruptError      (ValueError)           the bytes are not what was written
 ├── CheckpointUnsupportedError  (NotImplementedError)  whole, but of a kind that cannot be read
 ├── CheckpointMismatchError     (ValueError)           whole, but does not fit the program
+├── CheckpointSignatureError    (ValueError)           nothing says that the key's owner wrote it
 └── CheckpointIOError           (OSError)              the operating system refused
     └── CheckpointPermissionError  (PermissionError)   … for lack of a permission
 ```
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointMismatchError",
     "CheckpointNotFoundError",
     "CheckpointPermissionError",
+    "CheckpointSignatureError",
     "CheckpointUnsupportedError",
 ]
 
@@ -97,6 +99,15 @@ class CheckpointUnsupportedError(CheckpointError, NotImplementedError):
 
 class CheckpointMismatchError(CheckpointError, ValueError):
     """The checkpoint is whole but its values do not fit the program's objects."""
+
+
+class CheckpointSignatureError(CheckpointError, ValueError):
+    """A key was given, and nothing says that its owner wrote the checkpoint.
+
+    There is no manifest, or it has no signature, that of another key, one that does not hold, or
+    is that of a checkpoint of another name. (Not a `FileNotFoundError`: a checkpoint whose
+    manifest is missing is no first start.)
+    """
 
 
 class CheckpointIOError(CheckpointError, OSError):

@@ -18,7 +18,8 @@ from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.walk import walk
 from checkpointable.management import checkpoint_prefix
-from checkpointable.opening import open_stored
+from checkpointable.manifest import Key
+from checkpointable.opening import open_stored, refuse_foreign, verifier_of_option
 from checkpointable.report.build import State, build_report
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.module_names import module_values
@@ -48,6 +49,7 @@ def restore_objects(
     optional: tuple[str, ...] = (),
     verify: Verify = True,
     progress: Progress | None = None,
+    key: Key | None = None,
 ) -> LoadStatus:
     """What every `restore` and `read` does.
 
@@ -57,8 +59,11 @@ def restore_objects(
     """
     with collector_paused():
         look_again()
+        verifier = verifier_of_option(key, verify)
         if save_path is None:
             return InitializationOnlyStatus(root, attached)
+        if verifier is not None:
+            refuse_foreign(save_path)
         foreign = open_foreign(save_path)
         if foreign is not None:
             _refuse_renames(foreign, renames)
@@ -74,7 +79,7 @@ def restore_objects(
                 "prefix= says what the names of a file of tensors are relative to, and this is a "
                 f"checkpoint: {os.fspath(save_path)}"
             )
-        reader = open_checkpoint(checkpoint_prefix(save_path))
+        reader = open_checkpoint(checkpoint_prefix(save_path), verifier=verifier)
         try:
             if GRAPH_KEY not in reader:
                 _refuse_renames(reader, renames)

@@ -29,6 +29,7 @@ from checkpointable.management import (
     named_latest,
     update_checkpoint_state,
 )
+from checkpointable.manifest import Key, signer_of, verifier_of
 from checkpointable.preemption import Preemption
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix
@@ -76,10 +77,13 @@ class CheckpointManager:
       best: `(metric, "min" or "max", k)`: beside the newest, keep the k best by this metric,
         which is given to `save`. Of equal ones the older is better.
       last_checkpoint_step: the step of the last save, if the first one is to be compared too.
+      manifest: of every save: True, or the key that signs it, as in `Checkpoint.save`.
+      key: of every restore: the checkpoint must have been signed with it, as in
+        `Checkpoint.restore`; `restore_latest_valid` passes over those that were not.
 
     Raises:
       ValueError: `max_to_keep` is not positive, `checkpoint_interval` is given without
-        `step_counter`, or `best` is not of this form.
+        `step_counter`, `best` is not of this form, or a key is none.
       TypeError: `checkpoint` is neither of the two.
       CheckpointPermissionError: the directory cannot be read.
     """
@@ -97,6 +101,8 @@ class CheckpointManager:
         best: Best | None = None,
         *,
         last_checkpoint_step: int | None = None,
+        manifest: bool | Key = False,
+        key: Key | None = None,
     ) -> None:
         if not isinstance(checkpoint, Checkpoint | CheckpointableSaver):
             raise TypeError(
@@ -107,6 +113,8 @@ class CheckpointManager:
             raise ValueError(f"max_to_keep is a positive number or None, not {max_to_keep}")
         if checkpoint_interval is not None and step_counter is None:
             raise ValueError("checkpoint_interval needs a step_counter")
+        self._signer = signer_of(manifest)
+        self._key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
         self._directory = os.fspath(directory)
         self._name = checkpoint_name
@@ -279,6 +287,7 @@ class CheckpointManager:
                 progress=progress,
                 blocking=blocking,
                 max_staging_bytes=max_staging_bytes,
+                signer=self._signer,
                 finish=finish,
                 failed=failed,
             )
@@ -418,10 +427,11 @@ class CheckpointManager:
           The path of what was restored, or None. For its status use `checkpoint.restore(path)`.
 
         Raises:
-          CheckpointCorruptError, CheckpointMismatchError: nothing was changed.
+          CheckpointCorruptError, CheckpointMismatchError, CheckpointSignatureError: nothing was
+            changed.
         """
         if self._latest is not None:
-            self._checkpoint.restore(self._latest)
+            self._checkpoint.restore(self._latest, key=self._key)
             self._note_step()
             return self._latest
         if self._init_fn is not None:
@@ -432,7 +442,8 @@ class CheckpointManager:
         """Restores the newest checkpoint that is whole to the last checksum.
 
         Goes back from the newest, reads each completely before anything is changed, and logs
-        what it skips and why. Afterwards `latest_checkpoint` is the one restored.
+        what it skips and why. With the manager's `key`, one that it did not sign is skipped
+        too. Afterwards `latest_checkpoint` is the one restored.
 
         Returns:
           Its status; where there is no checkpoint, that of `restore(None)` (S32).
@@ -447,7 +458,7 @@ class CheckpointManager:
             problem = _damage(path)
             if problem is None:
                 try:
-                    status = self._checkpoint.restore(path)
+                    status = self._checkpoint.restore(path, key=self._key)
                 except (CheckpointMismatchError, CheckpointPermissionError):
                     raise
                 except CheckpointError as error:

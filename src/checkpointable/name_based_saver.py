@@ -14,7 +14,8 @@ from checkpointable.deletion import delete_checkpoint
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
-from checkpointable.opening import open_stored
+from checkpointable.manifest import Key, signer_of
+from checkpointable.opening import open_stored, verifier_of_option
 from checkpointable.restore.executors import by_executor
 from checkpointable.restore.match import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
@@ -84,6 +85,7 @@ class Saver:
         *,
         durability: Durability = "fsync",
         progress: Progress | None = None,
+        manifest: bool | Key = False,
     ) -> str:
         """Writes a checkpoint and makes it the directory's latest.
 
@@ -92,26 +94,37 @@ class Saver:
         Returns:
           The checkpoint's full path, to be given to `restore`.
         """
+        signer = signer_of(manifest)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         named = self._values()
         values = [(str(index), own.value) for index, own in enumerate(named)]
         records = _records(named, records_of_values(values, session))
-        write_bundle(prefix, records, durability=durability, progress=progress)
+        write_bundle(prefix, records, durability=durability, progress=progress, signer=signer)
         self._note(prefix, durability)
         return prefix
 
-    def restore(self, save_path: Path, session: Any = None, *, verify: Verify = True) -> None:
+    def restore(
+        self,
+        save_path: Path,
+        session: Any = None,
+        *,
+        verify: Verify = True,
+        key: Key | None = None,
+    ) -> None:
         """Restores every variable; object-based checkpoints are not for this.
+
+        Args: as in `CheckpointableSaver.restore`.
 
         Raises:
           CheckpointMismatchError: a variable has nothing under its name, or a value does not
             fit it; nothing was changed.
-          CheckpointNotFoundError, CheckpointCorruptError: nothing was changed.
+          CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: nothing was
+            changed.
           ValueError: another `verify`.
         """
         verify = checked_verify(verify)
         uid = next_uid()
-        with open_stored(save_path) as reader:
+        with open_stored(save_path, verifier=verifier_of_option(key, verify)) as reader:
             named = self._values()
             parts = PartReader(reader)
             pairs = _check(reader, parts, named)

@@ -10,7 +10,8 @@ from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
-from checkpointable.opening import open_stored
+from checkpointable.manifest import Key
+from checkpointable.opening import open_stored, verifier_of_option
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph
@@ -20,7 +21,9 @@ __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 Path = str | os.PathLike[str]
 
 
-def load_checkpoint(ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False) -> BundleReader:
+def load_checkpoint(
+    ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, key: Key | None = None
+) -> BundleReader:
     """Opens a checkpoint for reading by key.
 
         with cp.load_checkpoint("runs/a") as reader:
@@ -36,12 +39,16 @@ def load_checkpoint(ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False
         before it is used, nothing is copied, and nothing is verified unless `check` is called.
         "c": arrays that may be changed, which does not change the files. What cannot be used
         where it lies (strings, partitioned values, another byte order) is read as ever.
+      key: the checkpoint must have a manifest that this key signed, and whatever is read is
+        compared with it first, as in `restore`. (With `mmap` the arrays are on memory of our own
+        then.)
 
     Raises:
-      ValueError: `mmap` is none of these.
+      ValueError: `mmap` is none of these; `key` is no key.
+      CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint.
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
     """
-    return open_stored(ckpt_dir_or_file, mmap=mmap)
+    return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(key))
 
 
 def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:

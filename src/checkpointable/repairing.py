@@ -15,6 +15,7 @@ from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
 from checkpointable.management import list_checkpoints
+from checkpointable.manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.state_file import CheckpointState, read_state, write_state
 from checkpointable.storage import default_storage, temporary_of
 
@@ -31,6 +32,8 @@ class Inspected(NamedTuple):
       values, size: how many values it has, and their bytes.
       damages: what is not as it was written.
       refused: why it could not be read, which says nothing of its bytes; None if it could.
+      manifest: what its manifest says of its bytes; None if it has none. Whether it is whole
+        does not depend on that: the manifest may be what is damaged.
     """
 
     prefix: str
@@ -38,6 +41,7 @@ class Inspected(NamedTuple):
     size: int
     damages: list[Damage]
     refused: str | None
+    manifest: Judged | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -163,12 +167,18 @@ def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) ->
         return Inspected(prefix, values, size, [damage], None)
     except CheckpointError as error:
         return Inspected(prefix, values, size, [], str(error))
-    return Inspected(prefix, values, size, damages, None)
+    try:
+        manifest = look_at_manifest(prefix, progress)
+    except CheckpointError as error:
+        manifest = Judged(None, [], error)
+    return Inspected(prefix, values, size, damages, None, manifest)
 
 
 def _strays(directory: str, names: list[str]) -> list[str]:
     bases = {name.removesuffix(".index") for name in names if name.endswith(".index")}
-    return [os.path.join(directory, name) for name in names if _is_stray(name, bases)]
+    manifests = set(stray_manifests(directory, names))
+    strays = [name for name in names if name in manifests or _is_stray(name, bases)]
+    return [os.path.join(directory, name) for name in strays]
 
 
 def _is_stray(name: str, bases: set[str]) -> bool:

@@ -10,6 +10,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.async_saving import AsyncSaves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
+from checkpointable.manifest import Key, Signer, signer_of
 from checkpointable.saving import (
     Durability,
     Path,
@@ -62,6 +63,7 @@ class CheckpointableSaver:
         progress: Progress | None = None,
         blocking: Literal[True] = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str: ...
 
     @overload
@@ -75,6 +77,7 @@ class CheckpointableSaver:
         progress: Progress | None = None,
         blocking: bool,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle: ...
 
     def save(
@@ -87,6 +90,7 @@ class CheckpointableSaver:
         progress: Progress | None = None,
         blocking: bool = True,
         max_staging_bytes: int | None = None,
+        manifest: bool | Key = False,
     ) -> str | SaveHandle:
         """Writes a checkpoint and makes it the directory's latest (S14).
 
@@ -105,6 +109,10 @@ class CheckpointableSaver:
             has seen it; the interpreter waits when it exits.
           max_staging_bytes: what these copies may take; what does not fit is written before
             this returns. None: no limit.
+          manifest: a key: the checkpoint appears with a manifest (docs/format.md), SHA-256 over
+            its files, signed with it: a secret of 32 bytes or more (HMAC-SHA256), or an Ed25519
+            private key: of `cryptography`, in PEM, or the path of a PEM file. True: a manifest
+            without a signature. False: none.
 
         Returns:
           The checkpoint's full path, to be given to `restore`; a `SaveHandle` if not `blocking`.
@@ -114,6 +122,7 @@ class CheckpointableSaver:
             names its path.
           CheckpointIOError: the system refused; the checkpoints that were there still are.
         """
+        signer = signer_of(manifest)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         self._saves.settle()
 
@@ -127,6 +136,7 @@ class CheckpointableSaver:
             progress=progress,
             blocking=blocking,
             max_staging_bytes=max_staging_bytes,
+            signer=signer,
             finish=make_latest,
         )
         if isinstance(saved, str):
@@ -142,12 +152,14 @@ class CheckpointableSaver:
         progress: Progress | None,
         blocking: bool,
         max_staging_bytes: int | None,
+        signer: Signer | None = None,
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> str | SaveHandle:
         """Writes the checkpoint `prefix`.
 
         Args:
+          signer: of the manifest; None: there is none.
           finish: of a save that is not blocking: called with its path when it is there.
           failed: called when such a save has failed.
         """
@@ -158,10 +170,18 @@ class CheckpointableSaver:
                 durability=durability,
                 progress=progress,
                 max_staging_bytes=max_staging_bytes,
+                signer=signer,
                 finish=finish,
                 failed=failed,
             )
-        write_objects(self._root, prefix, session=session, durability=durability, progress=progress)
+        write_objects(
+            self._root,
+            prefix,
+            session=session,
+            durability=durability,
+            progress=progress,
+            signer=signer,
+        )
         return prefix
 
     def restore(
@@ -173,6 +193,7 @@ class CheckpointableSaver:
         prefix: str | None = None,
         verify: Verify = True,
         progress: Progress | None = None,
+        key: Key | None = None,
     ) -> LoadStatus:
         """Restores the objects below the root, those that exist now and those still to come.
 
@@ -193,6 +214,9 @@ class CheckpointableSaver:
             none is.
           progress: called with (bytes done, bytes in all, key) as it goes, for what exists now
             (and not for a checkpoint without an object graph, which is restored later).
+          key: the checkpoint must have a manifest that this key signed (an Ed25519 public key
+            will do). What is assigned, now and later, is compared with it, in memory that nobody
+            else can change; what exists now, before the first variable changes (S41).
 
         Returns:
           A status, which says exactly what was and was not restored: a `CheckpointLoadStatus`,
@@ -202,8 +226,10 @@ class CheckpointableSaver:
         Raises:
           CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError,
           CheckpointMismatchError: no variable was changed.
-          ValueError: a rename that matches nothing, or that makes two things collide; another
-            `verify`.
+          CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint; no
+            variable was changed.
+          ValueError: a rename that matches nothing, or that makes two things collide; a `key`
+            that is none, or together with another `verify` than True.
         """
         return restore_objects(
             self._root,
@@ -213,6 +239,7 @@ class CheckpointableSaver:
             prefix=prefix,
             verify=verify,
             progress=progress,
+            key=key,
         )
 
     def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:

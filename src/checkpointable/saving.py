@@ -20,6 +20,7 @@ from checkpointable.graph.paths import GRAPH_KEY, join, value_key
 from checkpointable.graph.value import STRING, VARIANT, Value, as_string_array, fits, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
+from checkpointable.manifest import Signer
 from checkpointable.restore.executors import by_executor
 from checkpointable.tracking.overlooked import overlooked
 from checkpointable.tracking.variable import Variable
@@ -93,10 +94,11 @@ def write_objects(
     session: Any = None,
     durability: Durability = "fsync",
     progress: Progress | None = None,
+    signer: Signer | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
     plan = plan_of_objects(root, attached, session)
-    with BundleWriter(prefix, plan, durability) as writer:
+    with BundleWriter(prefix, plan, durability, signer=signer) as writer:
         writer.write(progress=progress)
         writer.publish()
 

@@ -95,15 +95,16 @@ def test_recording(tmp_path):
     assert {"open", "read", "map", "identity", "list"} <= {kind for kind, _ in reads.steps}
 
 
+@pytest.mark.parametrize("manifest", [False, bytes(32)], ids=["", "signed"])
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("fault", Fault)
-def test_every_fault_at_every_operation_of_a_save(fault, lasting):
+def test_every_fault_at_every_operation_of_a_save(fault, lasting, manifest):
     """The error says what, where and the system's number; the checkpoint before it stays."""
     for number in itertools.count():
         disk = MemoryStorage()
         disk.make_directories("/runs")
         with use_storage(disk):
-            program(1).save("/runs/ck")
+            program(1).save("/runs/ck", manifest=manifest)
         names = disk.list("/runs")
         storage = FaultyStorage(number, fault, disk, lasting=lasting)
         checkpoint = program(2)
@@ -112,7 +113,7 @@ def test_every_fault_at_every_operation_of_a_save(fault, lasting):
             try:
                 checkpoint.restore(cp.latest_checkpoint("/runs"))
                 checkpoint.v.assign(np.full(700, 2, np.int32))
-                checkpoint.save("/runs/ck")
+                checkpoint.save("/runs/ck", manifest=manifest)
             except CheckpointIOError as error:
                 failed = error
         if failed is None:
@@ -123,8 +124,12 @@ def test_every_fault_at_every_operation_of_a_save(fault, lasting):
         assert isinstance(failed, CheckpointPermissionError) == (fault is Fault.EACCES)
         with use_storage(disk):
             assert value_of("/runs/ck-1") == 1
+            if manifest:
+                cp.verify_manifest("/runs/ck-1", manifest)
             if "ck-2.index" in disk.list("/runs"):
                 assert value_of("/runs/ck-2") == 2
+                if manifest:
+                    cp.verify_manifest("/runs/ck-2", manifest)
             elif not lasting:  # a disk that refuses everything keeps what is on it
                 assert disk.list("/runs") == names
             assert cp.latest_checkpoint("/runs") in {"/runs/ck-1", "/runs/ck-2"}
@@ -288,6 +293,7 @@ def test_combinations_of_what_is_lost():
 
 def test_the_example_of_the_page(capsys):
     page = Path(__file__).parents[2] / "docs" / "reliability.md"
-    (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    section = page.read_text("utf-8").partition("\n## Testing your own\n")[2]
+    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     exec(compile(example, "docs", "exec"), {})
     assert "no space left" in capsys.readouterr().out

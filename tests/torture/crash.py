@@ -11,6 +11,7 @@ import numpy as np
 
 import checkpointable as cp
 from checkpointable.management import is_whole, list_checkpoints
+from checkpointable.manifests import stray_manifests
 from checkpointable.reencoding import reencode_checkpoint
 from checkpointable.renaming import rename_checkpoint
 from checkpointable.storage import temporary_of, use_storage
@@ -18,6 +19,7 @@ from checkpointable.testing import MemoryStorage, crashes
 
 DIRECTORY = "/runs/a"
 NEW = 9  # what the program under test saves; what was there before is lower
+KEY = bytes(range(32))
 
 
 class Figures(NamedTuple):
@@ -44,6 +46,8 @@ class Case:
       next: a further save, after which nothing is left that no checkpoint names.
       orphans: data that a crash may leave for good (docs/reliability.md says whose).
       damage: a loss of power may damage what is there; it must be found then.
+      manifests: "always": each checkpoint that is there has a manifest that `KEY` signed and that
+        holds; "maybe": each that has one; "never": none has one.
     """
 
     prepare: Callable[[], object]
@@ -55,6 +59,7 @@ class Case:
     next: Callable[[], object] | None = None
     orphans: bool = False
     damage: bool = False
+    manifests: str = "never"
 
 
 def program(value=0):
@@ -110,31 +115,82 @@ def next_save():
     )
 
 
-def overwrite(rounds):
-    def write(value):
-        return cp.CheckpointableSaver(program(value)).save(f"{DIRECTORY}/ck")
+def overwrite(rounds, manifests="never"):
+    """Over one or two shards.
+
+    Args:
+      manifests: as in `Case`; "maybe": the one that is there is signed, the new one is not, and
+        the reverse with two rounds.
+    """
+
+    def write(value, signed):
+        saver = cp.CheckpointableSaver(program(value))
+        return saver.save(f"{DIRECTORY}/ck", manifest=KEY if signed else False)
 
     def prepare():
         for value in range(1, rounds + 1):
-            write(value)
+            write(value, signed_before)
+
+    signed_before = manifests == "always" or (manifests == "maybe" and rounds == 1)
+    signed = manifests == "always" or (manifests == "maybe" and rounds == 2)
 
     return Case(
         prepare=prepare,
-        act=lambda: write(NEW),
+        act=lambda: write(NEW, signed),
         allowed={"ck": {rounds, NEW}},
         always={"ck"},
         latest={rounds, NEW},
         at_end={"ck": NEW},
-        next=lambda: write(8),
+        next=lambda: write(8, signed),
+        manifests=manifests,
     )
 
 
-def manager_save():
+def signed_first_save():
+    checkpoint = first_save()
+    checkpoint.act = lambda: program(NEW).save(f"{DIRECTORY}/ckpt", manifest=KEY)
+    checkpoint.next = lambda: program(8).save(f"{DIRECTORY}/ckpt", manifest=KEY)
+    checkpoint.manifests = "always"
+    return checkpoint
+
+
+def signed_async_save():
+    def write(value):
+        saver = cp.CheckpointableSaver(program(value))
+        saver.save(f"{DIRECTORY}/ck", manifest=KEY, blocking=False).result()
+
+    case = overwrite(1, "always")
+    case.act, case.next = lambda: write(NEW), lambda: write(8)
+    return case
+
+
+def write_manifest():
+    """For a checkpoint that has none, and then one by another key in the place of the first."""
+
+    def act():
+        cp.write_manifest(f"{DIRECTORY}/ck", bytes(32))
+        cp.write_manifest(f"{DIRECTORY}/ck", KEY)
+
+    return Case(
+        prepare=lambda: program(NEW).write(f"{DIRECTORY}/ck"),
+        act=act,
+        allowed={"ck": {NEW}},
+        always={"ck"},
+        latest={NEW},
+        at_end={"ck": NEW},
+        next=act,
+        manifests="maybe",
+    )
+
+
+def manager_save(manifests="never"):
     """With one that is kept for its metric, one deleted, and one whose deletion goes on."""
     losses = [3, 1, 2, 5]
+    manifest, key = (KEY, KEY) if manifests == "always" else (False, None)
 
     def manager():
-        return cp.CheckpointManager(program(), DIRECTORY, 2, best=("loss", "min", 1))
+        best = ("loss", "min", 1)
+        return cp.CheckpointManager(program(), DIRECTORY, 2, best=best, manifest=manifest, key=key)
 
     def go_on(value, loss):
         own = manager()
@@ -154,6 +210,7 @@ def manager_save():
         latest={4, NEW},
         at_end={"ckpt-2": 2, "ckpt-4": 4, "ckpt-5": NEW},
         next=lambda: go_on(8, 6),
+        manifests=manifests,
     )
 
 
@@ -176,11 +233,13 @@ def saver_max_to_keep():
     )
 
 
-def rename(overwritten):
+def rename(overwritten, signed=False):
+    manifest = KEY if signed else False
+
     def prepare():
-        program(NEW).write(f"{DIRECTORY}/ck")
+        program(NEW).write(f"{DIRECTORY}/ck", manifest=manifest)
         if overwritten:
-            program(1).write(f"{DIRECTORY}/to")
+            program(1).write(f"{DIRECTORY}/to", manifest=manifest)
 
     def act():
         rename_checkpoint(f"{DIRECTORY}/ck", f"{DIRECTORY}/to", {"v": "w"}, overwrite=overwritten)
@@ -196,6 +255,7 @@ def rename(overwritten):
         latest={1, NEW},
         at_end={"ck": NEW, "to": NEW},
         next=again,
+        manifests="maybe" if signed else "never",
     )
 
 
@@ -263,6 +323,15 @@ CASES = {
     "rename_checkpoint over another": lambda: rename(overwritten=True),
     "reencode_checkpoint": reencode,
     "flush": flushed,
+    "signed, first save": signed_first_save,
+    "signed, overwrite, one shard": lambda: overwrite(1, "always"),
+    "signed, overwrite, two shards": lambda: overwrite(2, "always"),
+    "not signed over signed": lambda: overwrite(1, "maybe"),
+    "signed over not signed": lambda: overwrite(2, "maybe"),
+    "signed, asynchronous": signed_async_save,
+    "signed, manager, with deletion": lambda: manager_save("always"),
+    "write_manifest": write_manifest,
+    "rename_checkpoint over a signed one": lambda: rename(overwritten=True, signed=True),
 }
 LARGE = {"several chunks": several_chunks}  # in `make torture` only
 
@@ -328,6 +397,7 @@ def check(case, crash):
     values = {name: held(path, crash.disk) for name, path in found.items()}
     for name, value in values.items():
         assert value in case.allowed[name], (name, value)
+        check_manifest(case, found[name], crash.finished)
     assert case.always <= values.keys(), values
     latest = cp.latest_checkpoint(DIRECTORY)
     if latest is None:
@@ -342,6 +412,21 @@ def check(case, crash):
             assert values[latest.rpartition("/")[2]] == max(case.at_end.values())
 
 
+def check_manifest(case, path, finished):
+    """A checkpoint has its manifest or none, and never one that says it was tampered with."""
+    refusal = ""
+    try:
+        cp.verify_manifest(path, KEY)
+    except cp.CheckpointSignatureError as error:
+        refusal = error.what
+    if "another key" in refusal:
+        assert not finished
+        cp.verify_manifest(path, bytes(32))
+    elif refusal:
+        assert refusal.startswith("no manifest belongs to this checkpoint"), refusal
+    assert case.manifests != ("always" if refusal else "never"), refusal
+
+
 def check_going_on(case, disk):
     """The next save finds its way, and takes away what the crash has left."""
     case.next()
@@ -353,6 +438,7 @@ def check_going_on(case, disk):
         indexes = {name.removesuffix(".index") for name in names if name.endswith(".index")}
         data = {name.partition(".data-")[0] for name in names if ".data-" in name}
         assert data == indexes, names
+        assert stray_manifests(DIRECTORY, names) == [], names
 
 
 def reduced(name):

@@ -3,10 +3,12 @@
 1. The data is written under a temporary name and made durable.
    (A data file that exists already may serve as it is, under a second name: step 2.)
 2. It gets its final name, under a number of shards that the present index does not use, so
-   the present checkpoint keeps its data; the directory is made durable.
+   the present checkpoint keeps its data. So does a manifest, if there is to be one: its name
+   follows from the new index, so the present checkpoint keeps its own. The directory is made
+   durable.
 3. The index is written under a temporary name, made durable, and renamed: the one step at
    which the old checkpoint becomes the new one. The directory is made durable.
-4. The old data is removed.
+4. The old data is removed, and the old manifest.
 
 Steps 2 to 4 happen under the lock of the directory, so that two processes which save to one
 prefix do so one after the other. A crash leaves the old or the new checkpoint, and beside it
@@ -32,6 +34,7 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
+from checkpointable.manifest import is_manifest_name, manifest_path
 from checkpointable.storage import (
     ReadableFile,
     Storage,
@@ -127,12 +130,17 @@ class Publication:
         """Lets a data file that exists be the next shard, before the one of `create_data`."""
         self._linked.append(source)
 
-    def publish(self, make_index: Callable[[int], bytes]) -> None:
+    def publish(
+        self,
+        make_index: Callable[[int], bytes],
+        make_manifest: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
         """Makes the data and an index for it the checkpoint of the prefix.
 
         Args:
           make_index: gives the index's contents for a number of shards: those of `link_data`,
             that of `create_data`, and perhaps an empty one.
+          make_manifest: gives a manifest's contents for an index's and that number.
         """
         data = self._data
         assert data is not None or self._linked, "create_data or link_data comes first"
@@ -146,15 +154,18 @@ class Publication:
             if num_shards != guess:  # another process saved in between
                 contents = make_index(num_shards)
             try:
-                self._switch(data, contents, num_shards)
+                manifest = None if make_manifest is None else make_manifest(contents, num_shards)
+                self._switch(data, contents, num_shards, manifest)
             except BaseException:
                 self._take_back(num_shards)
                 raise
-            self._remove_old_data(num_shards)
+            self._remove_old_files(num_shards, contents if manifest is not None else None)
         if data is not None:
             data.close()
 
-    def _switch(self, data: WritableFile | None, contents: bytes, num_shards: int) -> None:
+    def _switch(
+        self, data: WritableFile | None, contents: bytes, num_shards: int, manifest: bytes | None
+    ) -> None:
         storage = self._storage
         for shard, source in enumerate(self._linked):
             path = data_path(self._prefix, shard, num_shards)
@@ -172,6 +183,8 @@ class Publication:
             empty.close()
         if data is not None:
             self._rename_data(data, len(self._linked), num_shards)
+        if manifest is not None:
+            self._place_manifest(manifest, manifest_path(self._prefix, contents))
         if self._sync:
             storage.sync_directory(self._directory)
         path = index_path(self._prefix)
@@ -188,6 +201,19 @@ class Publication:
         path = data_path(self._prefix, shard, num_shards)
         self._renamed.append(path)
         self._storage.rename(file.path, path)
+
+    def _place_manifest(self, manifest: bytes, path: str) -> None:
+        file = create_temporary(self._storage, f"{self._prefix}.manifest", len(manifest))
+        try:
+            file.write_at(manifest, 0)
+            if self._sync:
+                file.sync()
+            self._renamed.append(path)
+            self._storage.rename(file.path, path)
+        except BaseException:
+            file.abort()
+            raise
+        file.close()
 
     def _take_back(self, num_shards: int) -> None:
         """Removes data under final names, unless the index names it after all.
@@ -229,12 +255,20 @@ class Publication:
         except (CheckpointCorruptError, CheckpointUnsupportedError):
             return None  # it names no checkpoint that could be kept
 
-    def _remove_old_data(self, num_shards: int) -> None:
-        """Removes data files that the index does not name; one that resists stays."""
+    def _remove_old_files(self, num_shards: int, index_with_manifest: bytes | None) -> None:
+        """Removes data files and manifests that are not the index's; one that resists stays.
+
+        Args:
+          index_with_manifest: the index's contents, if it has a manifest.
+        """
+        own = None
+        if index_with_manifest is not None:
+            own = os.path.basename(manifest_path(self._prefix, index_with_manifest))
         try:
             for name in self._storage.list(self._directory):
                 parsed = parse_data_name(name, self._base)
-                if parsed is not None and parsed[1] != num_shards:
+                old_data = parsed is not None and parsed[1] != num_shards
+                if old_data or (name != own and is_manifest_name(name, self._base)):
                     self._storage.delete(os.path.join(self._directory, name))
         except CheckpointError:
             return
@@ -246,5 +280,9 @@ class Publication:
         """
         stem = re.sub(r"-[0-9]+$", "", self._base, flags=re.ASCII)
         return bool(
-            re.fullmatch(re.escape(stem) + r"(-[0-9]+)?\.(index|data)", final, flags=re.ASCII)
+            re.fullmatch(
+                re.escape(stem) + r"(-[0-9]+)?\.(index|data|manifest(-[0-9a-f]{16})?)",
+                final,
+                flags=re.ASCII,
+            )
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from checkpointable.manifest import Verifier
+
     Mapped: TypeAlias = bool | Literal["c"]
 
 __all__ = ["Contents", "check_mapped"]
@@ -50,16 +52,18 @@ class Contents:
         *,
         damaged: bool = False,
         mmap: Mapped = False,
+        verifier: Verifier | None = None,
     ) -> None:
         check_mapped(mmap)
         self.prefix = os.fspath(prefix)
         self._storage = storage or default_storage()
-        self._files = open_files(self.prefix, self._storage, damaged=damaged)
+        self._files = open_files(self.prefix, self._storage, damaged=damaged, verifier=verifier)
         self._index = self._files.index
         self.header = self._index.header
         self._swap = self.header.big_endian != (sys.byteorder == "big")
         self._mmap = mmap
-        self._structure_checked = False
+        # What a manifest says of the files' sizes and gaps says more.
+        self._structure_checked = self._files.manifest is not None
         self._dtypes: dict[int, np.dtype[Any]] = {}
         self._rows: dict[str, int] | None = None  # once all keys are there as text
 

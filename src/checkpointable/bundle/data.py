@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from checkpointable.bundle.authentic import AuthenticFile
 from checkpointable.bundle.format import data_path, index_path, parse_data_name, split_prefix
 from checkpointable.bundle.index import Index, load_index
+from checkpointable.bundle.signed import hashes_of_data, load_manifest
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -17,7 +20,11 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
+from checkpointable.manifest import Manifest, Verifier
 from checkpointable.storage import ReadableFile, Storage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Files", "open_files"]
 
@@ -32,15 +39,20 @@ class Files:
     Attributes:
       index: what the index says.
       index_size: of its file, in bytes.
+      index_identity: which file that is.
       data: shard -> file, for every shard that has bytes of a value, or bytes that the header
         knows of; fewer where `open_files` was told to go on without.
       paths: shard -> path, of the same shards.
+      manifest: by which the data files are read (`AuthenticFile`); None where no key was given.
     """
 
-    def __init__(self, prefix: str, index: Index, index_size: int) -> None:
+    manifest: Manifest | None = None
+
+    def __init__(self, prefix: str, index: Index, index_file: ReadableFile) -> None:
         self.prefix = prefix
         self.index = index
-        self.index_size = index_size
+        self.index_size = index_file.size
+        self.index_identity = index_file.identity
         self.data: dict[int, ReadableFile] = {}
         columns = index.columns
         used = set(np.unique(columns.shard[columns.size > 0]).tolist())
@@ -67,7 +79,40 @@ class Files:
                 path=file.path,
                 offset=min(offset, file.size),
             )
+        if isinstance(file, AuthenticFile):
+            view = file.view(offset, size)
+            return memoryview(bytearray(view)) if private else view
         return (file.map_private() if private else file.map())[offset : offset + size]
+
+    def load(self, rows: npt.NDArray[np.int64], threads: int | None = None) -> None:
+        """Compares what rows need with the manifest, if there is one, before it is used."""
+        if self.manifest is None:
+            return
+        columns = self.index.columns
+        for shard, file in self.data.items():
+            own = rows[(columns.shard[rows] == shard) & (columns.size[rows] > 0)]
+            start = columns.offset[own]
+            stop = start + columns.size[own]
+            if isinstance(file, AuthenticFile) and len(own):
+                file.load(start, stop, threads)
+
+    def use_manifest(self, manifest: Manifest, *, damaged: bool) -> None:
+        """Reads the data files by the hashes that a manifest has of them.
+
+        Args:
+          damaged: a file of another size is taken, for its damage to be listed.
+
+        Raises:
+          CheckpointCorruptError: the manifest has other files, or of other sizes.
+        """
+        hashes = hashes_of_data(manifest, self.paths.values(), self.prefix)
+        for shard, own in zip(self.paths, hashes, strict=True):
+            if shard in self.data:
+                file = AuthenticFile(self.data[shard], own, manifest.chunk_size)
+                self.data[shard] = file
+                if not damaged:
+                    file.check_size()
+        self.manifest = manifest
 
     def unused(self, storage: Storage) -> list[str]:
         """Paths of the bundle's data files that exist and hold no value."""
@@ -98,7 +143,13 @@ def missing(path: str) -> CheckpointCorruptError:
     )
 
 
-def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files:
+def open_files(
+    prefix: str,
+    storage: Storage,
+    *,
+    damaged: bool = False,
+    verifier: Verifier | None = None,
+) -> Files:
     """Opens and verifies the index of `prefix`, and opens its data files.
 
     A save of the same prefix may replace both in the meantime. That is seen by the index
@@ -106,10 +157,13 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
 
     Args:
       damaged: go on without data files that are missing or too short.
+      verifier: judges the checkpoint's manifest before anything else of it is looked at, and
+        the data is read by what the manifest says of it; None: nobody asks for one.
 
     Raises:
       CheckpointNotFoundError: there is no such checkpoint; names those beside it.
       CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError
+      CheckpointSignatureError: there is no manifest, or none that `verifier` vouches for.
     """
     path = index_path(prefix)
     for _ in range(_ATTEMPTS):
@@ -119,8 +173,17 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
             raise _not_found(prefix, storage) from None
         # Kept open until the data is: its inode cannot become another file's meanwhile.
         with index_file:
-            index = load_index(index_file.read(0, index_file.size), path)
-            files = Files(prefix, index, index_file.size)
+            contents = index_file.read(0, index_file.size)
+            manifest = None
+            try:
+                if verifier is not None:
+                    manifest = load_manifest(prefix, contents, storage, verifier)
+            except CheckpointError:
+                if storage.identity(path) != index_file.identity:
+                    continue  # a save has taken the manifest away together with the index
+                raise
+            index = load_index(contents, path)
+            files = Files(prefix, index, index_file)
             try:
                 absent = _open_data(files, storage)
                 if storage.identity(path) != index_file.identity:
@@ -131,6 +194,8 @@ def open_files(prefix: str, storage: Storage, *, damaged: bool = False) -> Files
                 if not damaged:
                     sizes = {shard: file.size for shard, file in files.data.items()}
                     index.check_data_sizes(sizes, files.paths)
+                if manifest is not None:
+                    files.use_manifest(manifest, damaged=damaged)
             except BaseException:
                 files.close()
                 raise

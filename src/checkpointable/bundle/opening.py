@@ -10,11 +10,12 @@ from checkpointable.bundle.format import index_path
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.v1 import V1Reader
 from checkpointable.bundle.v1_files import v1_files
-from checkpointable.errors import CheckpointError
+from checkpointable.errors import CheckpointError, CheckpointUnsupportedError
 from checkpointable.storage import Storage, default_storage
 
 if TYPE_CHECKING:
     from checkpointable.bundle.contents import Mapped
+    from checkpointable.manifest import Verifier
 
 __all__ = ["checkpoint_exists", "open_checkpoint"]
 
@@ -25,6 +26,7 @@ def open_checkpoint(
     *,
     damaged: bool = False,
     mmap: Mapped = False,
+    verifier: Verifier | None = None,
 ) -> BundleReader:
     """The reader of the checkpoint under `prefix`: a bundle, or, without an index, a V1 file.
 
@@ -38,8 +40,14 @@ def open_checkpoint(
     path = os.fspath(prefix)
     if not storage.exists(index_path(path)) and v1_files(path, storage):
         check_mapped(mmap)
+        if verifier is not None:
+            raise CheckpointUnsupportedError(
+                "a checkpoint of TensorFlow before 0.12 (V1) has no manifest: no key says who "
+                "wrote it. `checkpointable reencode` makes one that can have",
+                path=path,
+            )
         return V1Reader(path, storage)  # which never has an array in its file
-    return BundleReader(path, storage, damaged=damaged, mmap=mmap)
+    return BundleReader(path, storage, damaged=damaged, mmap=mmap, verifier=verifier)
 
 
 def checkpoint_exists(prefix: str, storage: Storage) -> bool:

@@ -51,6 +51,7 @@ class BundleReader(SingleValues):
       mmap: True: `get_tensor` gives read-only arrays on the mapped files, without a copy and
         unverified, where there can be such; "c": arrays that may be changed, each of which
         then gets its own copy of the changed pages, and the files do not (copy on write).
+      verifier: judges the checkpoint's manifest; nothing is read that it does not vouch for.
 
     Attributes:
       prefix: as given.
@@ -60,6 +61,7 @@ class BundleReader(SingleValues):
       CheckpointNotFoundError: there is no such checkpoint; names those beside it.
       CheckpointCorruptError: the index is damaged, or a data file is missing or too short.
       CheckpointUnsupportedError: a newer version of the format, or a single file (V1).
+      CheckpointSignatureError: no manifest that `verifier` vouches for.
       CheckpointIOError, CheckpointPermissionError: the operating system refused.
     """
 

@@ -174,6 +174,7 @@ class SingleValues(Contents):
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
         order = in_file_order(self._files, rows)
+        self._files.load(order, threads)
         for stored, what, offset in check_values(self._files, order, threads=threads):
             raise CheckpointCorruptError(
                 what,

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from checkpointable.bundle.commit import Publication
 from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_header
+from checkpointable.bundle.format import data_path, index_path, split_prefix
+from checkpointable.bundle.hashing import HashedFile
 from checkpointable.bundle.index_writer import encode_plan
 from checkpointable.bundle.plan import Record, plan_layout
 from checkpointable.bundle.table_writer import TableBuilder
 from checkpointable.bundle.values import write_values
+from checkpointable.manifest import FileHashes, Manifest, Signer, encode_manifest, signed_manifest
+from checkpointable.manifest.format import UNSIGNED, chunk_size_for
+from checkpointable.manifest.tree import leaf_hashes
 from checkpointable.storage import (
     Storage,
     WritableFile,
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
     from checkpointable.bundle.plan import Plan
     from checkpointable.bundle.values import Progress
 
-__all__ = ["BundleWriter", "encode_index", "write_bundle", "write_index"]
+__all__ = ["BundleWriter", "encode_index", "make_manifest", "write_bundle", "write_index"]
+
+# What a manifest names as its writer: this format's own version, so that the same values give
+# the same bytes with every release that writes it (S13).
+_WRITER = "checkpointable"
 
 
 def write_bundle(
@@ -37,6 +46,7 @@ def write_bundle(
     storage: Storage | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    signer: Signer | None = None,
 ) -> None:
     """Writes values as the checkpoint `prefix`, replacing the one that is there, if any.
 
@@ -54,6 +64,7 @@ def write_bundle(
       threads: how many threads write; as many as there are processors (at most 8) if None.
       progress: called with (bytes done, bytes in all, key) as values are written, by the
         thread that called this.
+      signer: signs a manifest, which appears with the checkpoint; None: there is none.
 
     Raises:
       ValueError: an empty key, the same key twice, a prefix that ends with a separator.
@@ -61,7 +72,7 @@ def write_bundle(
       CheckpointMismatchError: a value is not what its record declares.
       CheckpointIOError, CheckpointPermissionError: the operating system refused.
     """
-    with BundleWriter(prefix, plan_layout(records), durability, storage) as writer:
+    with BundleWriter(prefix, plan_layout(records), durability, storage, signer) as writer:
         writer.write(threads=threads, progress=progress)
         writer.publish()
 
@@ -81,12 +92,16 @@ class BundleWriter:
         plan: Plan,
         durability: str = "fsync",
         storage: Storage | None = None,
+        signer: Signer | None = None,
     ) -> None:
         check_durability(durability)
         path = os.fspath(prefix)
         if not os.path.basename(path):
             raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
         self._plan = plan
+        self._prefix = path
+        self._signer = signer
+        self._chunk_size = chunk_size_for(plan.size)
         self._publication = Publication(storage or default_storage(), path, durability)
         self._file: WritableFile | None = None
         self._written = 0
@@ -101,6 +116,8 @@ class BundleWriter:
         """Writes the values that are not written yet, up to number `stop` of the plan."""
         if self._file is None:
             self._file = self._publication.create_data(self._plan.size)
+            if self._signer is not None:
+                self._file = HashedFile(self._file, self._plan, self._chunk_size)
         start, self._written = self._written, len(self._plan.values) if stop is None else stop
         write_values(
             self._file,
@@ -114,7 +131,18 @@ class BundleWriter:
     def publish(self) -> None:
         """Makes what was written, all by now, the checkpoint of the prefix."""
         plan = self._plan
-        self._publication.publish(lambda number: encode_plan(Header(num_shards=number), plan))
+        self._publication.publish(
+            lambda number: encode_plan(Header(num_shards=number), plan),
+            None if self._signer is None else self._make_manifest,
+        )
+
+    def _make_manifest(self, index: bytes, num_shards: int) -> bytes:
+        assert self._signer is not None
+        data = []
+        if isinstance(self._file, HashedFile) and self._plan.size:
+            name = data_path(split_prefix(self._prefix)[1], 0, num_shards)
+            data.append(FileHashes(name, self._plan.size, self._file.leaves))
+        return make_manifest(self._prefix, index, data, self._chunk_size, self._signer)
 
     def __enter__(self) -> BundleWriter:
         self._publication.__enter__()
@@ -127,6 +155,21 @@ class BundleWriter:
         trace: TracebackType | None,
     ) -> None:
         self._publication.__exit__(kind, error, trace)
+
+
+def make_manifest(
+    prefix: str, index: bytes, data: Iterable[FileHashes], chunk_size: int, signer: Signer
+) -> bytes:
+    """The contents of a manifest.
+
+    Args:
+      index: the contents of the index file.
+      data: the files that values lie in, in the order of their numbers.
+    """
+    base = split_prefix(prefix)[1]
+    hashes = FileHashes(index_path(base), len(index), leaf_hashes(index, chunk_size))
+    manifest = Manifest(base, _WRITER, chunk_size, (hashes, *data), UNSIGNED, "")
+    return encode_manifest(signed_manifest(manifest, signer))
 
 
 def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:

@@ -17,6 +17,9 @@ _BY_START = {
         "has loaded"
     ),
     b"\x93NUMPY": "an array that numpy.save wrote: numpy.load reads it, cp.Variable keeps it",
+    b'{\n "statement": {\n  "kind": "checkpointable manifest"': (
+        "the manifest of a checkpoint, not the checkpoint: its name without .manifest-… is that"
+    ),
     b"GGUF": "a GGUF file: what made it converts it to .safetensors, which can be read here",
 }
 _ARCHIVES = {

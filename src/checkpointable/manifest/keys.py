@@ -1,0 +1,267 @@
+"""Keys: who signs a manifest, and who says whether a signature holds.
+
+The kind of the key decides on the algorithm, never the manifest. A secret is `bytes`
+(HMAC-SHA256); an Ed25519 key is an object of the package `cryptography`, or PEM. Bytes that are
+PEM are never taken for a secret, so that no public key becomes one.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import hmac
+import os
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.manifest.format import DOMAIN, ED25519, HMAC_SHA256, UNSIGNED
+from checkpointable.storage import default_storage
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    # A secret of 32 bytes or more; Ed25519 in PEM, as bytes or the path of a file; an
+    # `Ed25519PrivateKey` or `Ed25519PublicKey`. (`cryptography` need not be there to check types.)
+    Key: TypeAlias = bytes | bytearray | os.PathLike[str] | Any
+else:
+    Key = Any
+
+__all__ = ["Key", "Signer", "Verifier", "read_key_file", "signer_of", "verifier_of"]
+
+_SECRET_MIN = 32  # of SHA-256's own length; shorter ones weaken it (RFC 2104, section 3)
+_PEM = b"-----BEGIN "
+_KEY_FILE_MAX = 64 * 1024
+_KEY_ID_SIZE = 8
+
+
+class Verifier(abc.ABC):
+    """Says whether a signature is one of its key.
+
+    Attributes:
+      algorithm: the only one that it accepts; None: it has no key, and accepts all.
+      key_id: tells keys apart for people, and nothing of a secret.
+    """
+
+    algorithm: str | None
+    key_id: str
+
+    @abc.abstractmethod
+    def holds(self, statement: bytes, signature: bytes) -> bool:
+        """Whether the signature is one of this key over the statement."""
+
+
+class Signer(abc.ABC):
+    """Makes signatures; attributes as of `Verifier`."""
+
+    algorithm: str
+    key_id: str
+
+    @abc.abstractmethod
+    def sign(self, statement: bytes) -> bytes:
+        """The signature over the statement."""
+
+
+class _Nobody(Signer, Verifier):
+    """Without a key: manifests that find damage, and say nothing of who wrote them."""
+
+    algorithm = UNSIGNED
+    key_id = ""
+
+    def sign(self, statement: bytes) -> bytes:
+        return b""
+
+    def holds(self, statement: bytes, signature: bytes) -> bool:
+        raise AssertionError("asked by nobody")
+
+
+class _AnyKey(_Nobody):
+    algorithm = None  # type: ignore[assignment]
+
+
+class _Secret(Signer, Verifier):
+    algorithm = HMAC_SHA256
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < _SECRET_MIN:
+            raise ValueError(
+                f"the secret has {len(secret)} bytes, which is too few: take {_SECRET_MIN} or more "
+                "random ones, as secrets.token_bytes(32) gives"
+            )
+        self._secret = secret
+        self.key_id = self._code(b"key id")[:_KEY_ID_SIZE].hex()
+
+    def _code(self, message: bytes) -> bytes:
+        return hmac.digest(self._secret, DOMAIN + message, "sha256")
+
+    def sign(self, statement: bytes) -> bytes:
+        return self._code(statement)
+
+    def holds(self, statement: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(self._code(statement), signature)
+
+
+class _PublicKey(Verifier):
+    algorithm = ED25519
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self.key_id = _id_of_public_key(key)
+
+    def holds(self, statement: bytes, signature: bytes) -> bool:
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._key.verify(signature, DOMAIN + statement)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class _PrivateKey(Signer):
+    algorithm = ED25519
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self.key_id = _id_of_public_key(key.public_key())
+
+    def sign(self, statement: bytes) -> bytes:
+        signature: bytes = self._key.sign(DOMAIN + statement)
+        return signature
+
+
+def signer_of(manifest: bool | Key | None) -> Signer | None:
+    """What the option `manifest=` means: None for no manifest.
+
+    Args:
+      manifest: False or None: no manifest; True: one without a signature; else the key that
+        signs it.
+
+    Raises:
+      ValueError: a secret that is too short, a public key, a key that is none.
+      TypeError: something else.
+      CheckpointUnsupportedError: Ed25519, and `cryptography` is not installed.
+    """
+    if manifest is None or manifest is False:
+        return None
+    if manifest is True:
+        return _Nobody()
+    if isinstance(manifest, Signer):
+        return manifest
+    key = _key(manifest)
+    if isinstance(key, bytes):
+        return _Secret(key)
+    if not hasattr(key, "sign"):
+        raise ValueError("this is a public key, which verifies; signing takes the private one")
+    return _PrivateKey(key)
+
+
+def verifier_of(key: Key | None) -> Verifier:
+    """Who judges signatures by `key`; None: nobody does, and all are let through.
+
+    A private key verifies as its public one does.
+
+    Raises:
+      ValueError, TypeError, CheckpointUnsupportedError: as `signer_of`.
+    """
+    if key is None:
+        return _AnyKey()
+    if isinstance(key, Verifier):
+        return key
+    own = _key(key)
+    if isinstance(own, bytes):
+        return _Secret(own)
+    return _PublicKey(own.public_key() if hasattr(own, "sign") else own)
+
+
+def read_key_file(path: str, *, public: bool) -> Key:
+    """The key in a file: Ed25519 in PEM, or, unless `public`, the secret that it consists of.
+
+    Raises:
+      ValueError: a public key is wanted and it is none; it is one of OpenSSH's; it is too large.
+      CheckpointIOError, CheckpointNotFoundError: it cannot be read.
+    """
+    contents = _contents_of(path)
+    if contents.startswith(_PEM):
+        if public and hasattr(_key_of_pem(contents), "sign"):
+            raise ValueError(f"{path}: this is a private key; a public one is wanted")
+        return contents
+    if public:
+        raise ValueError(f"{path}: this is no Ed25519 public key in PEM")
+    # A public key that served as a secret would be a secret that everybody knows.
+    if contents.startswith(b"ssh-"):
+        raise ValueError(f"{path}: this is a public key of OpenSSH, neither PEM nor a secret")
+    return contents
+
+
+def _contents_of(path: str) -> bytes:
+    with default_storage().open(path) as file:
+        if file.size > _KEY_FILE_MAX:
+            raise ValueError(f"{path}: {file.size} bytes are too many for a key")
+        return bytes(file.read(0, file.size))
+
+
+def _key(given: Any) -> Any:
+    """A secret as bytes, or a key of `cryptography`. What was given is in no message."""
+    if isinstance(given, (bytes, bytearray)):
+        contents = bytes(given)
+        return _key_of_pem(contents) if contents.startswith(_PEM) else contents
+    if isinstance(given, os.PathLike):
+        path = os.fspath(given)
+        contents = _contents_of(path)
+        if not contents.startswith(_PEM):
+            raise ValueError(
+                f"{path}: this is no Ed25519 key in PEM; a secret is given as bytes "
+                "(path.read_bytes())"
+            )
+        return _key_of_pem(contents)
+    if type(given).__module__.partition(".")[0] == "cryptography" and _is_ed25519(given):
+        return given
+    raise TypeError(
+        f"a key is a secret (bytes), or Ed25519: a key of `cryptography`, PEM (bytes), or a path "
+        f"(pathlib.Path); not {type(given).__name__}"
+    )
+
+
+def _key_of_pem(contents: bytes) -> Any:
+    _ed25519()  # says what is missing
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        load_pem_private_key,
+        load_pem_public_key,
+    )
+
+    try:
+        if b"PRIVATE" in contents.partition(b"\n")[0]:
+            key: Any = load_pem_private_key(contents, password=None)
+        else:
+            key = load_pem_public_key(contents)
+    except TypeError:
+        raise ValueError(
+            "the private key is encrypted: load it with cryptography's load_pem_private_key, and "
+            "give what that returns"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("this PEM holds no key that can be read") from None
+    if not _is_ed25519(key):
+        raise ValueError(f"the key is of another kind ({type(key).__name__}): Ed25519 is wanted")
+    return key
+
+
+def _is_ed25519(key: Any) -> bool:
+    ed25519 = _ed25519()
+    return isinstance(key, (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey))
+
+
+def _ed25519() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError:
+        raise CheckpointUnsupportedError(
+            "Ed25519 signatures need the package cryptography, which is not installed: "
+            "pip install 'checkpointable[sign]'. (A secret, HMAC-SHA256, needs nothing.)"
+        ) from None
+    return ed25519
+
+
+def _id_of_public_key(key: Any) -> str:
+    return hashlib.sha256(key.public_bytes_raw()).digest()[:_KEY_ID_SIZE].hex()
