@@ -39,6 +39,14 @@ def test_every_field_is_explained(program, command, arguments):
     assert set(fields(shown)) <= explained
 
 
+def test_every_field_about_a_manifest_is_explained(tmp_path):
+    section = PAGE.partition("\n## manifest\n")[2].partition("\n## ")[0]
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", section))))
+    path = cp.Checkpoint(v=cp.Variable(1.0)).save(tmp_path / "ckpt")
+    assert set(fields(document("manifest", path))) <= explained
+    assert set(fields(document("verify", path)["manifest"])) <= explained
+
+
 MAPPINGS = {"counts", "renames", "counts_with_renames"}
 
 
@@ -58,7 +66,7 @@ def test_every_field_of_a_comparison_is_explained(program, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "command", ["ls", "show", "verify", "diff", "explain", "rename", "reencode"]
+    "command", ["ls", "show", "verify", "diff", "explain", "rename", "reencode", "manifest"]
 )
 def test_every_option_is_explained(command):
     options = set(re.findall(r"--[a-z-]+", output(command, "--help"))) - {"--help"}

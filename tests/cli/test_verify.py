@@ -42,6 +42,7 @@ def test_a_whole_checkpoint(program):
         "values": 9,
         "bytes": listed["bytes"],
         "damage": [],
+        "manifest": None,
     }
 
 

@@ -18,7 +18,18 @@ import typer
 from typer.core import TyperGroup
 
 from checkpointable import __version__
-from checkpointable.cli import convert, diff, explain, ls, reencode, rename, repair, show, verify
+from checkpointable.cli import (
+    convert,
+    diff,
+    explain,
+    ls,
+    manifest,
+    reencode,
+    rename,
+    repair,
+    show,
+    verify,
+)
 from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.text import printable
 from checkpointable.errors import CheckpointError
@@ -110,6 +121,7 @@ for its latest checkpoint (that of a SavedModel for its variables).
   checkpointable reencode old/model.ckpt runs/b/ckpt-1
   checkpointable convert runs/a model.safetensors
   checkpointable repair runs/a
+  checkpointable manifest runs/a/ckpt-7 --key-file key.pem
 
 Exit codes: 0 fine; 1 an error, damage or differences found; 2 wrong usage.
 """
@@ -144,5 +156,5 @@ def _options(
     pass
 
 
-for _command in (ls, show, verify, diff, explain, rename, reencode, convert, repair):
+for _command in (ls, show, verify, diff, explain, rename, reencode, convert, repair, manifest):
     app.command(_command.__name__.rpartition(".")[2], help=_command.HELP)(_command.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from checkpointable.cli.manifest_text import manifest_as_json, print_problem
 from checkpointable.cli.output import Output
 from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.repairing import Inspected, Inspection
@@ -15,7 +16,8 @@ def inspection_as_json(found: Inspection) -> dict[str, Any]:
     """The document, docs/command-line.md."""
     return {
         "directory": found.directory,
-        "ok": found.problem is None and all(c.is_whole for c in found.checkpoints),
+        "ok": found.problem is None
+        and all(c.is_whole and (c.manifest is None or c.manifest.holds) for c in found.checkpoints),
         "checkpoints": [
             {
                 "checkpoint": checkpoint.prefix,
@@ -24,6 +26,7 @@ def inspection_as_json(found: Inspection) -> dict[str, Any]:
                 "bytes": checkpoint.size,
                 "damage": [damage._asdict() for damage in checkpoint.damages],
                 "error": checkpoint.refused,
+                "manifest": manifest_as_json(checkpoint.manifest),
             }
             for checkpoint in found.checkpoints
         ],
@@ -48,6 +51,7 @@ def _print_checkpoint(out: Output, checkpoint: Inspected) -> None:
     if checkpoint.is_whole:
         size = f"{counted(checkpoint.values, 'value')}, {bytes_text(checkpoint.size)}"
         out.line(("OK", "bold green"), f": {name}: {size}")
+        print_problem(out, checkpoint.manifest)
         return
     if checkpoint.refused is not None:
         out.line(("UNREADABLE", "bold red"), f": {printable(checkpoint.refused)}")
@@ -58,3 +62,4 @@ def _print_checkpoint(out: Output, checkpoint: Inspected) -> None:
         out.line((printable(where), "bold"), f": {printable(damage.what)}")
     places = counted(len(checkpoint.damages), "place")
     out.line(("DAMAGED", "bold red"), f": {name}: {places}")
+    print_problem(out, checkpoint.manifest)

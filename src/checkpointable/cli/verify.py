@@ -9,6 +9,7 @@ import typer
 from checkpointable.bundle import BundleReader, Damage
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.cli.directory_text import inspection_as_json, print_inspection
+from checkpointable.cli.manifest_text import manifest_as_json, print_problem, signature_text
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
@@ -18,6 +19,7 @@ from checkpointable.foreign import open_foreign
 from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import read_graph
+from checkpointable.manifests import Judged, look_at_manifest
 from checkpointable.repairing import inspect_directory
 
 __all__ = ["HELP", "run"]
@@ -25,7 +27,10 @@ __all__ = ["HELP", "run"]
 HELP = """\
 Reads every byte of a checkpoint and compares all checksums.
 
-Prints "OK" with the number of values and bytes, or each damage with file, key and offset.
+Prints "OK" with the number of values and bytes, or each damage with file, key and offset. If
+there is a manifest, the files are compared with that too ("checkpointable manifest --verify" with
+a key says who signed it).
+
 A directory stands for the checkpoint that its state file names, whole or not.
 
 Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no permission);
@@ -70,19 +75,22 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
             damages += _graph_damage(reader, damages)
     except CheckpointCorruptError as error:  # the index itself: nothing else can be checked
         damages = [_as_damage(error, prefix)]
+    judged = look_at_manifest(prefix)
+    holds = judged is None or judged.holds
     if json:
         write_json(
             {
                 "checkpoint": prefix,
-                "ok": not damages,
+                "ok": not damages and holds,
                 "values": values,
                 "bytes": size,
                 "damage": [damage._asdict() for damage in damages],
+                "manifest": manifest_as_json(judged),
             }
         )
     else:
-        _print(prefix, values, size, damages)
-    if damages:
+        _print(prefix, values, size, damages, judged)
+    if damages or not holds:
         raise typer.Exit(1)
 
 
@@ -99,10 +107,16 @@ def _run_all(directory: str, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _print(prefix: str, values: int, size: int, damages: list[Damage]) -> None:
+def _print(
+    prefix: str, values: int, size: int, damages: list[Damage], judged: Judged | None
+) -> None:
     with Output() as out:
         if not damages:
             out.line(("OK", "bold green"), f": {counted(values, 'value')}, {bytes_text(size)}")
+            if judged is not None and judged.manifest is not None and judged.holds:
+                signed = signature_text(judged.manifest, verified=False)
+                out.line(("OK", "bold green"), f": the manifest: {signed}")
+            print_problem(out, judged)
             return
         for damage in damages:
             key = "" if damage.key is None else f", key {damage.key!r}"
@@ -112,6 +126,7 @@ def _print(prefix: str, values: int, size: int, damages: list[Damage]) -> None:
             ("DAMAGED", "bold red"),
             f": {printable(prefix)}: {counted(len(damages), 'place')}",
         )
+        print_problem(out, judged)
 
 
 def _graph_damage(reader: BundleReader, known: list[Damage]) -> list[Damage]:
