@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import warnings
@@ -24,6 +25,7 @@ DIRECTORY = "/runs/a"
 PREFIX = f"{DIRECTORY}/ckpt-1"
 DATA = f"{PREFIX}.data-00000-of-00001"
 LENGTHS_MAX = 3
+KEY = bytes(range(32))
 
 
 class Fuzz:
@@ -36,7 +38,9 @@ class Fuzz:
     def __init__(self):
         self.good = MemoryStorage()
         with use_storage(self.good):
-            manager = cp.CheckpointManager(self.program(1), DIRECTORY, 3, best=("loss", "min", 1))
+            manager = cp.CheckpointManager(
+                self.program(1), DIRECTORY, 3, best=("loss", "min", 1), manifest=KEY
+            )
             manager.save(metrics={"loss": 1.5})
             with BundleReader(PREFIX) as reader:
                 self.entries = {
@@ -46,6 +50,7 @@ class Fuzz:
                 self.graph = reader.get_tensor(GRAPH_KEY)
         self.state = self.good.contents()[f"{DIRECTORY}/checkpoint"]
         self.history = self.good.contents()[f"{DIRECTORY}/checkpoint.history.json"]
+        (self.manifest,) = (path for path in self.good.contents() if ".manifest-" in path)
         self.disk = self.good.copy()
 
     @staticmethod
@@ -191,6 +196,22 @@ class Fuzz:
         self.disk.put(f"{DIRECTORY}/checkpoint.history.json", contents)
         return self.read_directory
 
+    def of_manifest(self, chance):
+        """A manifest, often with the checksum of itself and the form made right."""
+        good = contents = self.good.contents()[self.manifest]
+        while contents == good:
+            contents = mutate_json(chance, good)
+            if chance.random() < 0.5:
+                try:
+                    document = json.loads(contents)
+                    document.pop("sha256", None)
+                    digest = hashlib.sha256(json.dumps(document, indent=1).encode()).hexdigest()
+                    contents = json.dumps({**document, "sha256": digest}, indent=1).encode() + b"\n"
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    pass  # not JSON any more, or no object
+        self.disk.put(self.manifest, contents)
+        return self.read_manifest
+
     def of_v1(self, chance):
         """A file of TensorFlow before 0.12: its list of values, and the parts."""
         meta, parts = _v1_messages()
@@ -306,6 +327,14 @@ class Fuzz:
             manager.save(durability="flush")
             assert cp.latest_checkpoint(DIRECTORY) == f"{DIRECTORY}/ckpt-2"
         return refusals
+
+    def read_manifest(self):
+        program = self.program()
+        assert _refused(lambda: program.read(PREFIX, key=KEY)), "nobody signed this"
+        assert float(program.optimizer.rate) == 0.0
+        assert _refused(lambda: cp.verify_manifest(PREFIX, KEY))
+        assert not _refused(lambda: program.read(PREFIX)), "the checkpoint is whole"
+        return 1 + _refused(lambda: cp.verify_manifest(PREFIX))
 
     def read_v1(self):
         path = f"{DIRECTORY}/old.ckpt"
