@@ -111,6 +111,7 @@ class Reserved(NamedTuple):
     variable: Any
     slot_name: str
     slot: Any
+    node_id: int
 
 
 @dataclass(slots=True)
@@ -126,6 +127,7 @@ class Match:
         not exist yet.
       new_slots: slot's node -> slot that is to be made.
       reserved: slots that are assigned to, and then given to their optimizer.
+      filled: keys of what has been assigned already, since nobody else has its memory.
       waiting_slots: optimizer's node -> its record, if it lacks the variable of some slot.
       conflicts, mismatches: what does not go; (node, attribute) -> mismatch.
     """
@@ -137,6 +139,7 @@ class Match:
     missing: list[tuple[ObjectRecord, str, int, int]] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
     reserved: list[Reserved] = field(default_factory=list)
+    filled: set[str] = field(default_factory=set)
     waiting_slots: dict[int, ObjectRecord] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     mismatches: dict[tuple[int, str], Mismatch] = field(default_factory=dict)
@@ -378,7 +381,7 @@ class _Matcher:
         assert adapter is not None
         self.found.bound[node_id] = adapter.record(obj)
         self.found.objects[node_id] = (obj, adapter)
-        self.found.reserved.append(Reserved(slots, variable, slot.slot_name, obj))
+        self.found.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
         self._match_each(node_id, values)
 
     def _variable_key(self, node_id: int) -> str | None:

@@ -221,7 +221,9 @@ class Restore:
             found = self.match(node_id, obj, attached, edge)
         told = None
         if progress is not None:
+            new = _new_memory(found)
             checked = self._keys(found) if self._verify is True else []
+            checked = [key for key in checked if key not in new]
             assigned = [a.key for a in found.assignments if a.value.executor is None]
             told = RestoreProgress(progress, self.reader, checked, assigned)
         self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
@@ -248,11 +250,17 @@ class Restore:
         """Raises before anything is changed (S25)."""
         if found.mismatches:
             raise mismatch_error(self.reader.prefix, list(found.mismatches.values()), advice)
+        new = _new_memory(found) if self._verify is True else {}
         if self._verify is True:
-            keys = self._keys(found)
+            keys = [key for key in self._keys(found) if key not in new]
             for step in [keys] if progress is None else progress.steps(keys, str):
                 self.reader.check(step)
         self._check_contents(found)
+        # Verified in the same pass: should it be damaged, nobody has seen it.
+        pairs = list(new.items())
+        for part in [pairs] if progress is None else progress.steps(pairs, _key):
+            self.reader.read_into(part, verify="stream")
+        found.filled.update(new)
 
     def _check_contents(self, found: Match) -> None:
         """Asks the values that are more than an array whether they would take what is there."""
@@ -291,7 +299,8 @@ class Restore:
             self.reader.close()
 
     def _assign(self, found: Match, progress: RestoreProgress | None) -> None:
-        values = [(assignment.key, assignment.value) for assignment in found.assignments]
+        filled = found.filled
+        values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
         record_values(values)
         self._recorded += [a for a in found.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
@@ -318,6 +327,16 @@ class Restore:
         record.sources[VARIABLE_VALUE] = (self.uid, node_id)
         self._bound[node_id] = weakref.ref(record)
         self.consumed.add((node_id, VARIABLE_VALUE))
+
+
+def _new_memory(found: Match) -> dict[str, Any]:
+    """Key -> memory of slots that their optimizer does not have yet."""
+    reserved = {reserved.node_id for reserved in found.reserved}
+    return {
+        key: value.memory
+        for node_id, _, key, _, value in found.assignments
+        if node_id in reserved and value.memory is not None and value.executor is None
+    }
 
 
 def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
