@@ -5,8 +5,10 @@ What JSON does not know is an object with one key that begins with "!":
 
     {"!tuple": […]}  {"!set": […]}  {"!frozenset": […]}  {"!deque": [maxlen, […]]}
     {"!dict": [[key, value], …]}  {"!OrderedDict": …}  {"!Counter": …}
+    {"!defaultdict": ["int", [[key, value], …]]}
     {"!complex": [real, imaginary]}  {"!bytes": "<base64>"}
     {"!ndarray": name}  {"!numpy": name}  {"!tensor": name}  arrays, stored under that name
+    {"!dtype": "float16"}  {"!device": "cpu"}  {"!Size": […]}  PyTorch's
 
 So everything comes back as the type that it was. Any other type is an error that says where.
 """
@@ -15,8 +17,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
+from enum import Enum
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -31,7 +34,14 @@ from checkpointable.errors import (
 from checkpointable.graph.paths import escape
 from checkpointable.graph.value import Value
 
-__all__ = ["ArrayKind", "Encoded", "decode", "encode", "register_array_kind"]
+__all__ = [
+    "ArrayKind",
+    "Encoded",
+    "decode",
+    "encode",
+    "register_array_kind",
+    "register_plain_kind",
+]
 
 _DEEPEST = 200  # levels; Python's reader of JSON recurses, and the stack has to hold it
 
@@ -67,6 +77,22 @@ def register_array_kind(cls: type, kind: ArrayKind) -> None:
     """Lets state hold arrays of this class, its subclasses included."""
     _kinds.append((cls, kind))
     _by_tag[kind.tag] = kind
+
+
+def register_plain_kind(
+    cls: type, tag: str, to_json: Callable[[Any], Any], build: Callable[[Any], Any]
+) -> None:
+    """Lets state hold objects of exactly this class, which JSON says all of.
+
+    Args:
+      tag: names it in JSON, "!" included.
+      to_json, build: make JSON of one, and one of JSON.
+    """
+    _plain[cls] = tag, to_json
+    _BUILD[tag] = lambda _, item: build(item)
+
+
+_plain: dict[type, tuple[str, Callable[[Any], Any]]] = {}
 
 
 def _numpy_value(array: Any) -> Value:
@@ -122,14 +148,19 @@ class _Encoder:
             return {"!complex": [item.real, item.imag]}
         if kind is bytes:
             return {"!bytes": base64.b64encode(item).decode()}
+        if kind is defaultdict:
+            return {"!defaultdict": [_factory_name(item, path), self.pairs(item, path)]}
         adapter_of(item)  # a framework's own kinds are registered when its adapter is loaded
+        if kind in _plain:
+            tag, to_json = _plain[kind]
+            return {tag: to_json(item)}
         for cls, array_kind in _kinds:
             if isinstance(item, cls):
                 return self._array(item, array_kind, path)
         raise ValueError(
             f"{_place(path)} is a {kind.__module__}.{kind.__qualname__}, which cannot be saved "
             "without pickle. State is made of None, bool, numbers, str, bytes, lists, tuples, "
-            "sets, dicts, Counters, arrays and tensors"
+            f"sets, dicts, Counters, arrays and tensors{_hint(item)}"
         )
 
     def _array(self, item: Any, kind: ArrayKind, path: tuple[Any, ...]) -> Any:
@@ -178,6 +209,28 @@ def _place(path: tuple[Any, ...]) -> str:
     return f"its state{''.join(steps)}"
 
 
+def _hint(item: Any) -> str:
+    """What to save instead."""
+    return f"; save its value, {item.value!r:.40}" if isinstance(item, Enum) else ""
+
+
+# What a `defaultdict` makes its values of, where that is no code of the program.
+_FACTORIES = {cls.__name__: cls for cls in (int, float, bool, str, list, dict, set, tuple)}
+
+
+def _factory_name(item: Any, path: tuple[Any, ...]) -> str | None:
+    factory = item.default_factory
+    if factory is None:
+        return None
+    name = getattr(factory, "__name__", "")
+    if _FACTORIES.get(name) is not factory:
+        raise ValueError(
+            f"{_place(path)} is a defaultdict of {factory!r:.80}, which cannot be saved without "
+            f"pickle: one of {', '.join(_FACTORIES)} can, or a dict"
+        )
+    return str(name)
+
+
 _CONTAINERS: dict[type, Callable[[_Encoder, Any, tuple[Any, ...]], Any]] = {
     list: _Encoder.items,
     dict: _Encoder.plain_dict,
@@ -211,7 +264,9 @@ def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
 
 
 # Where the kinds of a framework are registered that the program may not have used yet.
-_FRAMEWORKS = {"!tensor": "checkpointable.adapters.torch.find"}
+_FRAMEWORKS = dict.fromkeys(
+    ("!tensor", "!dtype", "!device", "!Size"), "checkpointable.adapters.torch.find"
+)
 
 
 def _load(tag: str) -> bool:
@@ -222,7 +277,7 @@ def _load(tag: str) -> bool:
         import_module(_FRAMEWORKS[tag])
     except ImportError as error:
         raise CheckpointUnsupportedError(
-            f"the state holds arrays of the kind {tag!r}, whose framework is missing: {error}"
+            f"the state holds something of the kind {tag!r}, whose framework is missing: {error}"
         ) from None
     return tag in _by_tag
 
@@ -275,6 +330,9 @@ _BUILD: dict[str, Callable[[_Decoder, Any], Any]] = {
     "!set": lambda decoder, item: set(decoder.decode(item)),
     "!frozenset": lambda decoder, item: frozenset(decoder.decode(item)),
     "!deque": lambda decoder, item: deque(decoder.decode(item[1]), item[0]),
+    "!defaultdict": lambda decoder, item: defaultdict(
+        None if item[0] is None else _FACTORIES[item[0]], decoder.pairs(item[1])
+    ),
     "!complex": lambda _, item: complex(*item),
     "!bytes": lambda _, item: base64.b64decode(item, validate=True),
 }

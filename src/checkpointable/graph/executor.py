@@ -75,6 +75,10 @@ class Executor(abc.ABC):
         """
         self.initialize(values, session)
 
+    def without_contents(self, value: Value) -> Sequence[str]:
+        """Names of what `value`, which stands for an object, has and no restore can fill."""
+        return ()
+
     @abc.abstractmethod
     def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
         """The present contents, as `Value.read` would give them.

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.executor import Executor
+from checkpointable.graph.paths import join
 from checkpointable.graph.value import Value, stored_values
 from checkpointable.graph.walk import walk
+from checkpointable.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from checkpointable.graph.adapter import ObjectRecord
 
-__all__ = ["by_executor", "initialize"]
+__all__ = ["by_executor", "initialize", "tell_without_contents"]
 
 
 def by_executor(
@@ -55,3 +57,25 @@ def initialize(
                 values += stored_values(attribute, value)
     for executor, group in by_executor(values):
         executor.initialize_in(found, [value for _, value in group], session)
+
+
+def tell_without_contents(root: Any, attached: Sequence[tuple[str, Any]]) -> None:
+    """Warns of what is below `root` and still has no contents, since no checkpoint has any."""
+    found = walk(root, adapter_of, attached)
+    paths: list[str] = []
+    for node_id, obj in enumerate(found.objects):
+        value = found.adapters[node_id].initializable(obj)
+        if value is not None and value.executor is not None:
+            names = value.executor.without_contents(value)
+            paths += [join(found.path(node_id), name) for name in names]
+    if paths:
+        more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
+        logger.warning(
+            "%s%s: on the meta device, without contents, and in no checkpoint since not "
+            "persistent; initialize_or_restore() has their modules compute them",
+            ", ".join(paths[:_MOST]),
+            more,
+        )
+
+
+_MOST = 10

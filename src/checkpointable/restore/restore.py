@@ -176,6 +176,11 @@ class Restore:
         """Leaves values out of that warning, by the paths of their nodes."""
         self._waived.update(place for place in self.values if is_waived(self.paths[place[0]]))
 
+    @property
+    def has_recorded(self) -> bool:
+        """Whether the restoring of some value was recorded."""
+        return bool(self._recorded)
+
     def run_recorded(self, session: Any) -> None:
         """Restores the values whose restoring was recorded, all that are known by now (S34)."""
         # What a later restore has set, or recorded, is not this one's any more (S24).

@@ -13,7 +13,7 @@ from checkpointable.graph.patterns import matches_any, names_object, path_patter
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.build import TAKEN, State, is_taken
-from checkpointable.restore.executors import initialize
+from checkpointable.restore.executors import initialize, tell_without_contents
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
@@ -188,13 +188,15 @@ class CheckpointLoadStatus(LoadStatus):
           session: runs the operations of a TensorFlow graph; None: the default session.
         """
         self._restore.run_recorded(session)
+        if self._restore.has_recorded:
+            tell_without_contents(self._root, self._attached)
 
     def initialize_or_restore(self, session: Any = None) -> None:
         """As `run_restore_ops`, and initializes what is not in the checkpoint (S35).
 
         Variables that a later restore is going to set are left alone.
         """
-        self.run_restore_ops(session)
+        self._restore.run_recorded(session)
         uid = self._restore.uid
         initialize(
             self._root,

@@ -6,7 +6,11 @@ import torch
 
 from checkpointable.adapters.own import find_own
 from checkpointable.adapters.registry import register_adapter
-from checkpointable.adapters.state_tree import ArrayKind, register_array_kind
+from checkpointable.adapters.state_tree import (
+    ArrayKind,
+    register_array_kind,
+    register_plain_kind,
+)
 from checkpointable.adapters.torch.groups import (
     ParamGroup,
     ParamGroupAdapter,
@@ -21,6 +25,7 @@ from checkpointable.adapters.torch.optimizers import LBFGSAdapter, OptimizerAdap
 from checkpointable.adapters.torch.schedulers import SchedulerAdapter
 from checkpointable.adapters.torch.slots import StateSlot, StateSlotAdapter
 from checkpointable.adapters.torch.tensors import TensorAdapter, value_of
+from checkpointable.adapters.torch.wrapped import OwnState, OwnStateAdapter
 from checkpointable.graph.adapter import Adapter
 from checkpointable.tracking.base import Checkpointable
 
@@ -47,6 +52,7 @@ _NODES: dict[type, Adapter] = {
     ParamGroup: ParamGroupAdapter(),
     StateSlot: StateSlotAdapter(),
     Position: PositionAdapter(),
+    OwnState: OwnStateAdapter(),
 }
 register_adapter(_NODES.get)
 
@@ -79,3 +85,15 @@ def _build(array: object, device: str | None) -> torch.Tensor:
 
 
 register_array_kind(torch.Tensor, ArrayKind("!tensor", value_of, _build, _device))
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"there is no dtype torch.{name}")
+    return found
+
+
+register_plain_kind(torch.dtype, "!dtype", lambda one: str(one).removeprefix("torch."), _dtype)
+register_plain_kind(torch.device, "!device", str, torch.device)
+register_plain_kind(torch.Size, "!Size", list, torch.Size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
@@ -20,7 +21,7 @@ from checkpointable.graph.value import Value
 if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
 
-__all__ = ["MetaValue", "allocate_like", "put_in_place"]
+__all__ = ["MetaBuffers", "MetaValue", "allocate_like", "put_in_place"]
 
 
 class MetaValue(Value):
@@ -46,6 +47,31 @@ class MetaValue(Value):
 
     def write(self, contents: Any) -> None:
         raise _no_contents(self)
+
+
+class MetaBuffers(Value):
+    """Stands for the buffers of a module that are in no checkpoint, and have no memory."""
+
+    __slots__ = ("buffers",)
+
+    absent = True
+
+    def __init__(self, buffers: dict[str, torch.Tensor]) -> None:
+        self.dtype = np.dtype(np.uint8)
+        self.shape = None
+        self.memory = None
+        self.buffers = buffers
+
+    @property
+    def executor(self) -> Executor:  # type: ignore[override]
+        """What initializes them."""
+        return _executor
+
+    def read(self) -> Any:
+        raise AssertionError("buffers that are not persistent are not saved")
+
+    def write(self, contents: Any) -> None:
+        raise AssertionError("buffers that are not persistent are not restored")
 
 
 def _no_contents(value: MetaValue) -> NoContentsError:
@@ -99,8 +125,16 @@ class _MetaExecutor(Executor):
     def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
         from checkpointable.adapters.torch.initialize import initialize_tensors
 
-        tensors = [value.tensor for value in values if isinstance(value, MetaValue)]
+        tensors: list[torch.Tensor] = []
+        for value in values:
+            if isinstance(value, MetaBuffers):
+                tensors += value.buffers.values()
+            elif isinstance(value, MetaValue):
+                tensors.append(value.tensor)
         initialize_tensors(program, tensors)
+
+    def without_contents(self, value: Value) -> Sequence[str]:
+        return list(value.buffers) if isinstance(value, MetaBuffers) else ()
 
     def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
         return [value.read() for value in values]

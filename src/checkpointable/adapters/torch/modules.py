@@ -12,6 +12,7 @@ from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.torch.extra_state import has_more_state, more_state
+from checkpointable.adapters.torch.meta import MetaBuffers
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import watcher_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord
@@ -55,6 +56,14 @@ class ModuleAdapter(Adapter):
     def record(self, obj: Any) -> ObjectRecord:
         return records.of(obj)
 
+    def initializable(self, obj: Any) -> Value | None:
+        left_out = obj._non_persistent_buffers_set
+        if not left_out:
+            return None
+        buffers = {name: obj._buffers.get(name) for name in sorted(left_out)}
+        on_meta = {name: b for name, b in buffers.items() if b is not None and b.is_meta}
+        return MetaBuffers(on_meta) if on_meta else None
+
 
 class WrapperAdapter(Adapter):
     """What wraps a module: the module inside answers for it."""
@@ -76,6 +85,10 @@ class WrapperAdapter(Adapter):
     def record(self, obj: Any) -> ObjectRecord:
         inner, adapter = _inside(obj)
         return adapter.record(inner)
+
+    def initializable(self, obj: Any) -> Value | None:
+        inner, adapter = _inside(obj)
+        return adapter.initializable(inner)
 
 
 def unwrap(module: Any) -> Any:

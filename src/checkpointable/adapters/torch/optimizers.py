@@ -1,7 +1,8 @@
 """Optimizers: their state belongs to parameters, and so do its slots (S11, S22).
 
 A parameter's state is found by the parameter itself, never by its position. State that belongs
-to the optimizer as a whole is Python state of its own.
+to the optimizer as a whole is Python state of its own. Optimizers that it wraps are its
+dependencies.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from checkpointable.adapters.torch.groups import groups_of
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.slots import OptimizerSlots
 from checkpointable.adapters.torch.watch import optimizer_watcher
+from checkpointable.adapters.torch.wrapped import inner_optimizers, own_state
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["LBFGSAdapter", "OptimizerAdapter"]
 
 _GROUPS = "param_groups"
+_OWN = "state_dict"
 
 
 class OptimizerAdapter(Adapter):
@@ -31,10 +34,16 @@ class OptimizerAdapter(Adapter):
     watcher = optimizer_watcher
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        return [(_GROUPS, groups_of(obj))]
+        found = [(_GROUPS, groups_of(obj)), *inner_optimizers(obj).items()]
+        own = own_state(obj)
+        if own is not None and own.get():
+            found.append((_OWN, own))
+        return found
 
     def child(self, obj: Any, local_name: str) -> Any | None:
-        return groups_of(obj) if local_name == _GROUPS else None
+        if local_name == _GROUPS:
+            return groups_of(obj)
+        return own_state(obj) if local_name == _OWN else inner_optimizers(obj).get(local_name)
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         values = _state_values(obj)

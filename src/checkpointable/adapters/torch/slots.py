@@ -17,6 +17,7 @@ from checkpointable.adapters.torch.tensors import value_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.logs import logger
 
 __all__ = ["OptimizerSlots", "StateSlot", "StateSlotAdapter", "parameters_of"]
 
@@ -45,25 +46,28 @@ class OptimizerSlots(Slots):
 
     def names(self) -> Iterable[str]:
         state = self._optimizer.state
+        _warn_of_strays(self._optimizer, self._groups)
         names: dict[Any, None] = {}
         for parameter in self._parameters:
             if parameter in state:
                 names.update(dict.fromkeys(state[parameter]))
-        wrong = [name for name in names if not isinstance(name, str)]
+        wrong = [name for name in names if not isinstance(name, (str, int))]
         if wrong:
             raise NotImplementedError(
-                f"the optimizer keeps state under {wrong[0]!r}, which is no name"
+                f"{type(self._optimizer).__name__} keeps state of a parameter under "
+                f"{wrong[0]!r}, which is neither a name nor a number"
             )
-        return list(names)
+        return list(dict.fromkeys(map(_name_of, names)))
 
     def get(self, variable: Any, slot_name: str) -> Any | None:
         state = self._optimizer.state
         if id(variable) not in self._groups or variable not in state:
             return None
         own = state[variable]
-        if slot_name not in own:
+        key = _key_of(slot_name)
+        if key not in own:
             return None
-        slot = own[slot_name]
+        slot = own[key]
         if isinstance(slot, torch.Tensor):
             return slot
         return _state_slots.of(self._optimizer).of(variable, slot_name)
@@ -104,7 +108,42 @@ class OptimizerSlots(Slots):
 
     def keep(self, variable: Any, slot_name: str, slot: Any) -> None:
         if isinstance(slot, torch.Tensor):
-            self._optimizer.state[variable][slot_name] = slot
+            state_of(self._optimizer, variable)[_key_of(slot_name)] = slot
+
+
+def _warn_of_strays(optimizer: Any, known: dict[int, Any]) -> None:
+    """Says, once, that an optimizer has state that belongs to none of its parameters."""
+    if len(optimizer.state) <= len(known):
+        return
+    strays = sum(isinstance(one, torch.Tensor) and id(one) not in known for one in optimizer.state)
+    told = _told_of.of(optimizer)
+    if strays and not told:
+        told.append(strays)
+        logger.warning(
+            "%s has state for %d tensor(s) that are in none of its groups: it is not saved "
+            "(its own state_dict() fails for them)",
+            type(optimizer).__name__,
+            strays,
+        )
+
+
+_told_of: Beside[list[int]] = Beside(lambda _: [])
+
+
+def state_of(optimizer: Any, parameter: Any) -> Any:
+    """The state of one parameter, empty if it has none yet."""
+    # Some third parties' is a plain dict.
+    return optimizer.state.setdefault(parameter, {})
+
+
+def _name_of(key: str | int) -> str:
+    """The slot's name: a number in brackets where the optimizer has numbers for names."""
+    return key if isinstance(key, str) else f"[{int(key)}]"
+
+
+def _key_of(name: str) -> str | int:
+    number = name[1:-1]
+    return int(number) if f"[{number}]" == name and number.isdecimal() else name
 
 
 # Scalars that PyTorch's optimizers keep: not of the parameter's dtype, but of that in which
@@ -160,15 +199,15 @@ class StateSlot:
         return StateValues(self._get, self._put, what="the optimizer's state")
 
     def _get(self) -> Any:
-        return self._state()[self._name]
+        return self._state()[_key_of(self._name)]
 
     def _put(self, state: Any, uid: int) -> None:
-        self._state()[self._name] = state
+        self._state()[_key_of(self._name)] = state
 
     def _state(self) -> Any:
         optimizer = self._optimizer()
         assert optimizer is not None  # it is what led here
-        return optimizer.state[self.parameter]
+        return state_of(optimizer, self.parameter)
 
 
 class _StateSlots:
