@@ -22,6 +22,7 @@ from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, refuse_foreign, verifier_of_option
 from checkpointable.report.build import State, build_report
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
+from checkpointable.restore.file_names import FileNames
 from checkpointable.restore.module_names import module_values
 from checkpointable.restore.name_based import NamedValue
 from checkpointable.saving import Attached, Path, Progress
@@ -67,9 +68,10 @@ def restore_objects(
         foreign = open_foreign(save_path)
         if foreign is not None:
             _refuse_renames(foreign, renames)
+            present = FileNames(foreign.keys(), foreign.sections)
 
             def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
-                return module_values(root, attached, names, prefix, foreign)
+                return module_values(root, attached, names, prefix, present)
 
             return NameBasedSaverStatus(
                 NameBasedRestore(foreign, names, verify, find), root, attached, optional

@@ -52,9 +52,13 @@ class ArrayReader(BundleReader):
 
     Attributes:
       in_place: `get_tensor` gives read-only arrays where they lie, not copies.
+      sections: names of dicts within the file, whose tensors' names begin with theirs.
+      optimizers: those that are an optimizer's state, which goes by position.
     """
 
     in_place = False
+    sections: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
 
     def __init__(
         self,

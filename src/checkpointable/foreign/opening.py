@@ -14,7 +14,8 @@ from checkpointable.storage import default_storage
 
 __all__ = ["open_foreign"]
 
-_INDEX = ".safetensors.index.json"
+_INDEXES = (".safetensors.index.json", ".bin.index.json")
+_SAFETENSORS = ".safetensors"
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 
@@ -22,8 +23,8 @@ _PICKLE = b"\x80"
 def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
     """The reader of a file of tensors that others wrote; None if there is none at `path`.
 
-    A `.safetensors.index.json`, as large models have it, stands for all of its files. A
-    checkpoint of the same name comes first.
+    A `.safetensors.index.json` or `.bin.index.json`, as large models have it, stands for all of
+    its files. A checkpoint of the same name comes first.
 
     Raises:
       CheckpointCorruptError, CheckpointUnsupportedError: it is one, but cannot be read; or a
@@ -35,9 +36,9 @@ def open_foreign(path: str | os.PathLike[str]) -> ArrayReader | None:
         return None
     if storage.exists(index_path(name)):
         return None
-    if name.endswith(_INDEX):
+    if name.endswith(_INDEXES):
         return _open_sharded(name)
-    if name.endswith(".safetensors"):
+    if name.endswith(_SAFETENSORS):
         return open_safetensors(name)
     with storage.open(name) as file:
         start = bytes(file.read(0, min(START_SIZE, file.size)))
@@ -64,7 +65,10 @@ def _open_sharded(path: str) -> ArrayReader:
     for file_name in files:
         if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
             raise CheckpointCorruptError(f"it names a file elsewhere: {file_name!r:.80}", path=path)
-        reader = open_safetensors(os.path.join(os.path.dirname(path), file_name))
+        one = os.path.join(os.path.dirname(path), file_name)
+        reader = open_safetensors(one) if one.endswith(_SAFETENSORS) else open_foreign(one)
+        if reader is None:
+            raise CheckpointCorruptError("it names a file that holds no tensors", path=one)
         arrays.update(reader._arrays)
     missing = sorted(set(names) - set(arrays))
     if missing:

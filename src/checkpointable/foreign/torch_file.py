@@ -59,7 +59,22 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
         arrays[name] = host_array(tensor, kind)
     if not arrays:
         raise CheckpointUnsupportedError("there is no state dict in it", path=path)
-    return ArrayReader(path, arrays)
+    reader = ArrayReader(path, arrays)
+    dicts = _dicts(contents)
+    reader.sections = tuple(name for name, _ in dicts if name)
+    reader.optimizers = tuple(
+        name for name, inner in dicts if {"state", "param_groups"} <= set(inner)
+    )
+    return reader
+
+
+def _dicts(contents: Any, name: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(contents, dict):
+        return []
+    found = [(name, contents)]
+    for key, inner in contents.items():
+        found += _dicts(inner, f"{name}.{key}" if name else str(key))
+    return found
 
 
 def _tensors(contents: Any, name: str = "") -> list[tuple[str, Any]]:

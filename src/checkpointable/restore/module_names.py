@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.paths import join, split
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.restore.file_names import FileNames
 from checkpointable.restore.name_based import (
     NamedValue,
     Names,
@@ -25,11 +26,13 @@ def module_values(
     attached: Sequence[tuple[str, Any]],
     names: Names | None,
     prefix: str | None,
-    present: Container[object],
+    present: FileNames,
 ) -> list[NamedValue]:
     """Every value of one module, by the names that its `state_dict` has for it.
 
-    A value with several names (tied weights) goes by the first that is `present`.
+    A value with several names (tied weights) goes by the first that is `present`. Wrappers
+    around the module that was saved are looked through, and so is the dict that holds its state
+    dict within the file.
 
     Args:
       names: as in `restore`, from the paths of the whole program: what is outside the module,
@@ -76,11 +79,12 @@ def _inside(
     attached: Sequence[tuple[str, Any]],
     names: Names | None,
     prefix: str,
-    present: Container[object],
+    present: FileNames,
 ) -> list[NamedValue]:
     """The values of the module at `prefix`."""
     below = walk(_at(root, attached, prefix), adapter_of)
     aliases = _aliases(below)
+    section = present.section([own for own in aliases if own], ".".join(split(prefix)))
     values: list[NamedValue] = []
     for node_id, obj in enumerate(below.objects):
         adapter = below.adapters[node_id]
@@ -88,7 +92,7 @@ def _inside(
         inner = below.path(node_id)
         path = "/".join(part for part in (prefix, inner) if part)
         own_names = aliases[node_id] if len(own) == 1 else []
-        name = next((alias for alias in own_names if alias in present), (own_names or [""])[0])
+        name = present.find(own_names, section) or (own_names or [""])[0]
         if names is not None:
             given = names.get(path, name) if isinstance(names, Mapping) else names(path)
             name = given or ""

@@ -118,6 +118,7 @@ class NameBasedRestore:
       ran: whether it has been run.
       missing: paths that had nothing under their name when it was last run.
       matched: how many values it restored when it was last run.
+      has_recorded: whether any of them were recorded until then.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class NameBasedRestore:
         self.ran = False
         self.missing: dict[str, str] = {}
         self.matched = 0
+        self.has_recorded = False
         self._names = names
         self._find = find or named_values
         self._verify = checked_verify(verify)
@@ -155,7 +157,9 @@ class NameBasedRestore:
         values = [(reader.key(value.name, value.value), value.value) for value in chosen]
         self._check(reader, chosen, [key for key, _ in values])
         assign_values(reader, values, self._verify, self._uid)
-        for executor, own in by_executor(record_values(values)):
+        recorded = record_values(values)
+        self.has_recorded = bool(recorded)
+        for executor, own in by_executor(recorded):
             executor.run(own, reader, session)
         for value in chosen:
             value.record.sources[value.attribute] = (self._uid, 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.logs import logger
-from checkpointable.restore.executors import initialize
+from checkpointable.restore.executors import initialize, tell_without_contents
 from checkpointable.status.status import LoadStatus, listing
 
 if TYPE_CHECKING:
@@ -44,11 +44,35 @@ class NameBasedSaverStatus(LoadStatus):
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
-        self._restore.run(self._root, self._attached, session)
+        self._run(session)
+        if self._restore.has_recorded:
+            tell_without_contents(self._root, self._attached)
+
+    def _run(self, session: Any) -> None:
+        restore = self._restore
+        restore.run(self._root, self._attached, session)
+        if not restore.matched:
+            wanted = [name for name in restore.missing.values() if name]
+            logger.warning(
+                "%s: nothing was restored: no object has a value under its name (the program has "
+                "%s; the checkpoint %s); names= says under which names to look",
+                restore.reader.prefix,
+                _some(wanted),
+                _some(restore.reader.keys()),
+            )
+        optimizers = getattr(restore.reader, "optimizers", ())
+        if optimizers:
+            logger.warning(
+                "%s: %s is the state of an optimizer by the position of its parameters, and is "
+                "not restored; optimizer.load_state_dict takes it, and what is saved then is by "
+                "object",
+                restore.reader.prefix,
+                ", ".join(repr(name) for name in optimizers) if any(optimizers) else "this",
+            )
 
     def initialize_or_restore(self, session: Any = None) -> None:
         """Restores what is in the checkpoint and initializes the rest (graph mode, S35)."""
-        self.run_restore_ops(session)
+        self._run(session)
         initialize(self._root, self._attached, session, self._restore.is_set)
 
     def allow_missing(self, *patterns: str) -> NameBasedSaverStatus:
@@ -106,3 +130,9 @@ def _warn_if_not_run(restore: NameBasedRestore) -> None:
             "call run_restore_ops() on the status that restore returned",
             restore.reader.prefix,
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few of some names."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown}, …" if len(names) > 3 else shown or "none"
