@@ -1,7 +1,7 @@
 """What a module adds to its `state_dict` beside parameters and buffers.
 
 `get_extra_state`, and entries of classes that write their own part of a state dict (metrics,
-packed weights): Python state of the module.
+packed weights) or of hooks that add to it: Python state of the module.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ def more_state(module: Any) -> StateValues | dict[str, Any]:
     """The values of what this module adds; none if it adds nothing, and says so."""
     cls = type(module)
     extra = cls.get_extra_state is not nn.Module.get_extra_state
-    if cls._save_to_state_dict is nn.Module._save_to_state_dict and cls.state_dict is (
-        nn.Module.state_dict
-    ):
+    plain = cls._save_to_state_dict is nn.Module._save_to_state_dict
+    if plain and cls.state_dict is nn.Module.state_dict and not module._state_dict_hooks:
         return StateValues(
             lambda: {_EXTRA: module.get_extra_state()},
             lambda state, _: module.set_extra_state(state[_EXTRA]),
@@ -50,11 +49,17 @@ def _entries(module: Any) -> dict[str, Any]:
     cls = type(module)
     found: dict[str, Any] = {}
     module._save_to_state_dict(found, "", True)
-    if cls.state_dict is not nn.Module.state_dict:
-        inner = tuple(f"{name}." for name in module._modules)
-        whole = module.state_dict()
-        found.update((k, v) for k, v in whole.items() if not (inner and k.startswith(inner)))
     own = {*module._parameters, *module._buffers}
+    if cls.state_dict is not nn.Module.state_dict or module._state_dict_hooks:
+        inner = tuple(f"{name}." for name in module._modules)
+        whole = module.state_dict(keep_vars=True)
+        # A hook may have renamed what is there anyway.
+        known = {id(one) for one in (*module.parameters(), *module.buffers())}
+        found.update(
+            (key, item)
+            for key, item in whole.items()
+            if not (inner and key.startswith(inner)) and id(item) not in known
+        )
     return {key: item for key, item in found.items() if key not in own}
 
 

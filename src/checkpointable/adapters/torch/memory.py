@@ -48,6 +48,11 @@ def _refusal(tensor: torch.Tensor) -> str:
         return f"a tensor of layout {tensor.layout} has no place in the format; save its parts"
     if counterpart(tensor.dtype) is None:
         return f"the format has no place for {tensor.dtype}; save it as another dtype"
+    if hasattr(tensor, "full_tensor"):
+        return (
+            f"a {type(tensor).__name__} has a part of its contents in each process (fully_shard, "
+            "tensor parallelism); save its full_tensor()"
+        )
     return f"a {type(tensor).__name__} holds its contents in other tensors; save those"
 
 

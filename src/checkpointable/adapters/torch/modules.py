@@ -15,6 +15,7 @@ from checkpointable.adapters.torch.extra_state import has_more_state, more_state
 from checkpointable.adapters.torch.meta import MetaBuffers
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import watcher_of
+from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, ObjectRecord
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -43,15 +44,15 @@ class ModuleAdapter(Adapter):
         return found
 
     def child(self, obj: Any, local_name: str) -> Any | None:
-        found = obj._parameters.get(local_name)
+        found = _item(obj._parameters, local_name)
         if found is None:
-            found = obj._modules.get(local_name)
+            found = _item(obj._modules, local_name)
         if found is None and local_name not in obj._non_persistent_buffers_set:
-            found = obj._buffers.get(local_name)
+            found = _item(obj._buffers, local_name)
         return found
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        return more_state(obj) if self._has_more else {}
+        return more_state(obj) if self._has_more or obj._state_dict_hooks else {}
 
     def record(self, obj: Any) -> ObjectRecord:
         return records.of(obj)
@@ -91,6 +92,30 @@ class WrapperAdapter(Adapter):
         return adapter.initializable(inner)
 
 
+def _item(table: Any, name: str) -> Any | None:
+    if type(table) is dict:
+        return table.get(name)
+    return table[name] if name in table else None  # what a scripted module has is less
+
+
+class ShardedAdapter(ModuleAdapter):
+    """Modules that keep a part of their parameters in each process: refused."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        raise CheckpointUnsupportedError(_sharded(obj))
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        raise CheckpointUnsupportedError(_sharded(obj))
+
+
+def _sharded(module: Any) -> str:
+    return (
+        f"{type(module).__name__} keeps its parameters flattened, a part of them in each process; "
+        "torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True "
+        "gathers them, and an object whose state_dict() returns that can be saved"
+    )
+
+
 def unwrap(module: Any) -> Any:
     """The module inside all wrappers; the module itself if it is none."""
     while True:
@@ -123,9 +148,17 @@ _WRAPPERS = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": (
+        "_checkpoint_wrapped_module"
+    ),
 }
+_SHARDED = frozenset(
+    ("torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",)
+)
 
 
 def find_module_adapter(cls: type) -> Adapter:
     """The adapter of a class of modules."""
+    if any(f"{base.__module__}.{base.__qualname__}" in _SHARDED for base in cls.__mro__):
+        return ShardedAdapter(cls)
     return WrapperAdapter() if _inner_name(cls) is not None else ModuleAdapter(cls)
