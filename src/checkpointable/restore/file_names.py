@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 __all__ = ["FileNames"]
 
 # What wraps a module puts one of these into the names of everything inside.
-_WRAPPERS = frozenset(
-    ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-)
+_WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 
 
 class FileNames:

@@ -89,9 +89,9 @@ register_array_kind(torch.Tensor, ArrayKind("!tensor", value_of, _build, _device
 
 def _dtype(name: str) -> torch.dtype:
     found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"there is no dtype torch.{name}")
-    return found
+    if isinstance(found, torch.dtype):
+        return found
+    raise ValueError(f"there is no dtype torch.{name}")
 
 
 register_plain_kind(torch.dtype, "!dtype", lambda one: str(one).removeprefix("torch."), _dtype)

@@ -1,5 +1,6 @@
 """Modules on the meta device initialize what no restore sets (S35): parameters that the
-checkpoint lacks, and buffers that no checkpoint has (`persistent=False`)."""
+checkpoint lacks, and buffers that no checkpoint has (`persistent=False`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from checkpointable.adapters.torch.meta import allocate_like, put_in_place
-from checkpointable.adapters.torch.modules import unwrap
+from checkpointable.adapters.torch.wrappers import unwrap
 from checkpointable.graph.paths import join
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ def _tensors(module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
     return [(name, tensor) for name, tensor in found if tensor is not None]
 
 
-def _reset(
-    module: Any, found: list[tuple[str, torch.nn.Module]]
-) -> Callable[[], object] | None:
+def _reset(module: Any, found: list[tuple[str, torch.nn.Module]]) -> Callable[[], object] | None:
     """What initializes a module: its own method, or that of the nearest model around it."""
     for name in ("reset_parameters", "_reset_parameters"):
         own = getattr(module, name, None)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
+from checkpointable.adapters.torch.lazy import build
 from checkpointable.adapters.torch.memory import fill, shared_array, storable
 from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.value import Value
@@ -99,7 +100,7 @@ class _MetaExecutor(Executor):
             contents = None
             if is_lazy(value.tensor):
                 contents = source.get_tensor(key)
-                value.tensor.materialize(contents.shape)
+                build(value.tensor, contents.shape)
             tensor = allocate_like(value.tensor) if value.tensor.is_meta else value.tensor
             memory = shared_array(tensor, storable(tensor))
             if memory is None or contents is not None:

@@ -6,20 +6,21 @@ the module inside, so that wrapped and bare programs read each other's checkpoin
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.torch.extra_state import has_more_state, more_state
+from checkpointable.adapters.torch.lazy import is_lazy_class, note_owner
 from checkpointable.adapters.torch.meta import MetaBuffers
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import watcher_of
+from checkpointable.adapters.torch.wrappers import inner_name, unwrap
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, ObjectRecord
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]
+__all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter"]
 
 
 class ModuleAdapter(Adapter):
@@ -30,8 +31,11 @@ class ModuleAdapter(Adapter):
     def __init__(self, cls: type) -> None:
         self.watcher = watcher_of(cls)
         self._has_more = has_more_state(cls)
+        self._is_lazy = is_lazy_class(cls)
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        if self._is_lazy:
+            note_owner(obj, (*obj._parameters.values(), *obj._buffers.values()))
         found = [(name, tensor) for name, tensor in obj._parameters.items() if tensor is not None]
         if obj._buffers:
             left_out = obj._non_persistent_buffers_set
@@ -49,6 +53,8 @@ class ModuleAdapter(Adapter):
             found = _item(obj._modules, local_name)
         if found is None and local_name not in obj._non_persistent_buffers_set:
             found = _item(obj._buffers, local_name)
+        if self._is_lazy:
+            note_owner(obj, (found,))
         return found
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
@@ -95,7 +101,8 @@ class WrapperAdapter(Adapter):
 def _item(table: Any, name: str) -> Any | None:
     if type(table) is dict:
         return table.get(name)
-    return table[name] if name in table else None  # what a scripted module has is less
+    # What a scripted module has is no dict, and has no `get`.
+    return table[name] if name in table else None  # noqa: SIM401
 
 
 class ShardedAdapter(ModuleAdapter):
@@ -116,16 +123,6 @@ def _sharded(module: Any) -> str:
     )
 
 
-def unwrap(module: Any) -> Any:
-    """The module inside all wrappers; the module itself if it is none."""
-    while True:
-        cls: Any = type(module)
-        name = _inner_name(cls)
-        if name is None:
-            return module
-        module = module._modules[name]
-
-
 def _inside(wrapper: Any) -> tuple[Any, Adapter]:
     inner = unwrap(wrapper)
     adapter = adapter_of(inner)
@@ -133,25 +130,6 @@ def _inside(wrapper: Any) -> tuple[Any, Adapter]:
     return inner, adapter
 
 
-@functools.lru_cache(maxsize=1000)
-def _inner_name(cls: type) -> str | None:
-    """Under which name a wrapper class has the module inside; None if it is no wrapper."""
-    for base in cls.__mro__:
-        name = _WRAPPERS.get(f"{base.__module__}.{base.__qualname__}")
-        if name is not None:
-            return name
-    return None
-
-
-# By name: importing them is slow, and what is not imported nobody has an object of.
-_WRAPPERS = {
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.nn.parallel.data_parallel.DataParallel": "module",
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": (
-        "_checkpoint_wrapped_module"
-    ),
-}
 _SHARDED = frozenset(
     ("torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",)
 )
@@ -161,4 +139,4 @@ def find_module_adapter(cls: type) -> Adapter:
     """The adapter of a class of modules."""
     if any(f"{base.__module__}.{base.__qualname__}" in _SHARDED for base in cls.__mro__):
         return ShardedAdapter(cls)
-    return WrapperAdapter() if _inner_name(cls) is not None else ModuleAdapter(cls)
+    return WrapperAdapter() if inner_name(cls) is not None else ModuleAdapter(cls)

@@ -7,6 +7,7 @@ else is referred to weakly.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,18 @@ records = Records()
 
 
 class TensorRecord(ObjectRecord):
-    """The record of a tensor. Knows which one it is by its id alone."""
+    """The record of a tensor. Knows which one it is by its id alone.
 
-    __slots__ = ("tensor_id",)
+    Attributes:
+      lazy_owner: the module that a tensor without a shape belongs to, or None.
+    """
+
+    __slots__ = ("lazy_owner", "tensor_id")
 
     def __init__(self, tensor_id: int) -> None:
         super().__init__()
         self.tensor_id = tensor_id
+        self.lazy_owner: weakref.ref[Any] | None = None
 
     # A tensor's `__dict__` is copied and pickled with it, a record means nothing in a copy.
     # What stands for it there is of a type that `torch.load(weights_only=True)` takes.

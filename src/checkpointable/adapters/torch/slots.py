@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.records import Beside
 from checkpointable.adapters.state_values import StateValues
@@ -162,7 +163,8 @@ def _scalar_dtype(group: dict[str, Any]) -> torch.dtype:
 def _like(parameter: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """A tensor beside a parameter, of its strides if it is of its shape; not initialized."""
     with torch.inference_mode(False), torch.no_grad():
-        if shape == tuple(parameter.shape):
+        # A parameter that is built later is built row by row.
+        if not is_lazy(parameter) and shape == tuple(parameter.shape):
             return torch.empty_like(parameter.detach(), dtype=dtype)
         return torch.empty(shape, dtype=dtype, device=parameter.device)
 

@@ -10,6 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.torch.dtypes import counterpart
+from checkpointable.adapters.torch.lazy import build
 from checkpointable.adapters.torch.memory import fill, host_array, shared_array, storable
 from checkpointable.adapters.torch.meta import MetaValue
 from checkpointable.adapters.torch.records import record_of_tensor
@@ -126,8 +127,7 @@ class LazyValue(Value):
     def write(self, contents: Any) -> None:
         tensor = self._tensor
         if is_lazy(tensor):
-            with torch.no_grad():
-                tensor.materialize(contents.shape)
+            build(tensor, contents.shape)
         fill(tensor, contents)
 
 

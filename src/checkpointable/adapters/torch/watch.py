@@ -19,6 +19,7 @@ from torch.nn.modules import module as hooks_of_modules
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from checkpointable.adapters.torch.records import records
+from checkpointable.adapters.torch.wrappers import inner_name
 from checkpointable.adapters.watch import look_at, look_later, unwatch, watched
 from checkpointable.graph.adapter import ObjectRecord, Watcher, resolve_pending
 
@@ -95,10 +96,11 @@ def _before_forward(module: torch.nn.Module, _: Any) -> None:
     if torch.compiler.is_compiling():  # the call that compiles has been seen from outside
         return
     # Containers that have no forward of their own must have what they wait for before what is
-    # around them is called.
+    # around them is called. Of what is called within a compiled module nothing is heard.
+    everything = inner_name(module.__class__) is not None
     for record in watched.records(container_watcher):
         owner = None if record.owner is None else record.owner()
-        if owner is not None and (owner is module or _has_no_forward(owner)):
+        if owner is not None and (everything or owner is module or _has_no_forward(owner)):
             _look(record, (len(owner._modules), len(owner._parameters)))
 
 

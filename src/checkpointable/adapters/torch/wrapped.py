@@ -49,7 +49,7 @@ class OwnState:
         optimizer = self._optimizer()
         try:
             whole = optimizer.state_dict()  # type: ignore[union-attr]
-        except Exception:  # ZeRO, for one, has none before its processes have met
+        except Exception:  # noqa: BLE001 (ZeRO, for one, has none before its processes have met)
             return {}
         told = {
             id(tensor) for one in _family(optimizer) for tensor in _tensors(list(one.state.items()))
@@ -112,10 +112,7 @@ _own: Beside[OwnState] = Beside(OwnState)
 def own_state(optimizer: Any) -> OwnState | None:
     """What stands for it, always the same object; None if the class says nothing of its own."""
     cls = type(optimizer)
-    if (
-        cls.state_dict is _Optimizer.state_dict
-        or cls.load_state_dict is _Optimizer.load_state_dict
-    ):
+    if cls.state_dict is _Optimizer.state_dict or cls.load_state_dict is _Optimizer.load_state_dict:
         return None
     return _own.of(optimizer)
 

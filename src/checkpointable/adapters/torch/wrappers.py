@@ -1,0 +1,39 @@
+"""Modules that only wrap another one, which is what a checkpoint has."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+__all__ = ["inner_name", "unwrap"]
+
+
+def unwrap(module: Any) -> Any:
+    """The module inside all wrappers; the module itself if it is none."""
+    while True:
+        cls: Any = type(module)
+        name = inner_name(cls)
+        if name is None:
+            return module
+        module = module._modules[name]
+
+
+@functools.lru_cache(maxsize=1000)
+def inner_name(cls: type) -> str | None:
+    """Under which name a wrapper class has the module inside; None if it is no wrapper."""
+    for base in cls.__mro__:
+        name = _WRAPPERS.get(f"{base.__module__}.{base.__qualname__}")
+        if name is not None:
+            return name
+    return None
+
+
+# By name: importing them is slow, and what is not imported nobody has an object of.
+_WRAPPERS = {
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": (
+        "_checkpoint_wrapped_module"
+    ),
+}
