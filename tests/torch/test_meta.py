@@ -215,3 +215,121 @@ def test_lazy_modules_on_the_meta_device(tmp_path):
         net = nn.LazyLinear(2)
     cp.Checkpoint(model=net).read(write(tmp_path, model=whole)).run_restore_ops()
     assert torch.equal(net(torch.ones(1, 3)), whole(torch.ones(1, 3)))
+
+
+class Rotary(nn.Module):
+    """A weight, and a buffer that no checkpoint has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.register_buffer("inverse", self.compute(), persistent=False)
+
+    def compute(self) -> torch.Tensor:
+        return 1 / torch.arange(1.0, 4.0)
+
+
+class InPlace(Rotary):
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        self.inverse.data.copy_(self.compute())
+
+
+class Replacing(Rotary):
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        self.inverse = self.compute()
+
+
+class Forgetting(Rotary):
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+
+class Model(nn.Module):
+    """As transformers has it: the model initializes its modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rotary = Rotary()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, Rotary):
+            module.inverse.copy_(module.compute())
+
+
+@pytest.mark.parametrize("make", [InPlace, Replacing, Model])
+def test_buffers_that_no_checkpoint_has_are_computed_by_their_module(tmp_path, make):
+    # S35
+    with torch.no_grad():
+        whole = make()
+        next(whole.parameters()).fill_(7)
+    path = write(tmp_path, model=whole)
+    with torch.device("meta"):
+        net = make()
+    weight = next(net.parameters())
+    with torch.no_grad():
+        cp.Checkpoint(model=net).read(path).assert_consumed().initialize_or_restore()
+    assert weight.tolist() == [7, 7]
+    assert (
+        next(net.buffers()).tolist()
+        == whole.get_buffer(next(iter(net.named_buffers()))[0]).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(Rotary, "has no reset_parameters"), (Forgetting, "passes them over")]
+)
+def test_buffers_that_nothing_computes_are_named(tmp_path, make, words):
+    path = write(tmp_path, model=make())
+    with torch.device("meta"):
+        net = make()
+    status = cp.Checkpoint(model=net).read(path)
+    with pytest.raises(ValueError, match=rf"1 tensor.*{words}.*model/inverse"):
+        status.initialize_or_restore()
+    # Not what happened to be in its memory: a forward says that it has no contents.
+    assert net.inverse.is_meta
+    assert net.weight.tolist() == [1, 1]
+
+
+def test_run_restore_ops_tells_of_buffers_that_no_checkpoint_has(tmp_path, caplog):
+    # S34
+    path = write(tmp_path, model=InPlace())
+    with torch.device("meta"):
+        net = InPlace()
+    status = cp.Checkpoint(model=net).read(path)
+    assert not caplog.records
+    status.run_restore_ops()
+    assert [r.message for r in caplog.records if "model/inverse: on the meta" in r.message]
+    caplog.clear()
+    status.initialize_or_restore()
+    status.run_restore_ops()
+    assert not caplog.records
+
+
+def test_parameters_that_their_modules_method_passes_over_are_named(tmp_path):
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.ones(2))
+            self.b = nn.Parameter(torch.ones(2))
+
+        def reset_parameters(self) -> None:
+            nn.init.ones_(self.a)
+
+    with torch.device("meta"):
+        net = Half()
+    with pytest.raises(ValueError, match=r"passes them over: model/b\."):
+        cp.Checkpoint(model=net).restore(None).initialize_or_restore()
+    assert net.b.is_meta
+    assert net.a.tolist() == [1, 1]
+
+
+def test_a_lazy_modules_sizes_follow_on_the_meta_device(tmp_path):
+    whole = nn.InstanceNorm1d(3, affine=True, track_running_stats=True)
+    with torch.device("meta"):
+        net = nn.LazyInstanceNorm1d(affine=True, track_running_stats=True)
+    cp.Checkpoint(model=net).read(write(tmp_path, model=whole)).run_restore_ops()
+    assert net.num_features == 3
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(net.eval()(x), whole.eval()(x))

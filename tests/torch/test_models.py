@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import checkpointable as cp
-from tests.torch.models import MODELS, Program
+from tests.torch.models import MODELS, TEXT, Program
 from tests.torch.test_state import same
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -156,9 +156,10 @@ def test_after_the_code_has_changed_the_slots_land_on_their_parameters(saved, na
 
 
 @pytest.mark.parametrize("change", ["reordered", "frozen", "added", "removed", "split"])
-def test_what_load_state_dict_does_beside_it(saved, change):
-    origin, _ = saved[1]["gpt2"]
-    program, _ = changed("gpt2", change)
+@pytest.mark.parametrize("name", MODELS)
+def test_what_load_state_dict_does_beside_it(saved, name, change):
+    origin, _ = saved[1][name]
+    program, _ = changed(name, change)
     state = origin.optimizer.state_dict()
     if change != "reordered":
         with pytest.raises(ValueError, match="parameter group"):
@@ -168,3 +169,14 @@ def test_what_load_state_dict_does_beside_it(saved, change):
     expected, found = slots_of(origin), slots_of(program)
     wrong = [key for key in expected if not same(expected[key], found[key])]
     assert len(wrong) > len(expected) / 2  # other parameters' moments
+
+
+def test_a_model_on_the_meta_device_runs_once_it_is_initialized_or_restored(saved):
+    # S34, S35: the rotary frequencies are in no checkpoint, and the model computes them.
+    origin, path = saved[1]["llama"]
+    with torch.device("meta"):
+        model = MODELS["llama"]()
+    status = cp.Checkpoint(model=model).read(path).expect_partial()
+    status.initialize_or_restore()
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    assert torch.equal(model(TEXT).logits, origin.model(TEXT).logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
 
 import pytest
@@ -368,3 +369,67 @@ def test_a_container_that_waits_is_compiled(tmp_path):
     assert hook_counts()["forward"] == 1
     compiled = torch.compile(net, backend="eager", fullgraph=True)
     assert torch.equal(compiled(torch.ones(1, 2)), net(torch.ones(1, 2)))
+
+
+def test_what_a_compiled_module_has_within_is_found_before_it_runs(tmp_path):
+    # S21: `insert` fires no hook, and of what is called within a compiled module nothing is heard.
+    class Net(nn.Module):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.layers = mlp(count)
+
+        def forward(self, x):
+            return self.layers(x)
+
+    whole, net = Net(2), Net(1)
+    cp.Checkpoint(model=net).read(write(tmp_path, model=whole)).expect_partial()
+    net.layers.insert(1, nn.Linear(2, 2))
+    compiled = torch.compile(net, backend="eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = compiled(torch.ones(1, 2))
+    assert torch.equal(found, whole(torch.ones(1, 2)))
+    assert hook_counts() == NO_HOOKS
+
+
+LAZY = {
+    "linear": (nn.LazyLinear, (2,), (3, 4), "in_features"),
+    "conv": (nn.LazyConv2d, (4, 2, 1, 0, 1, 2), (1, 6, 5, 5), "in_channels"),
+    "transposed": (nn.LazyConvTranspose1d, (4, 2, 1, 0, 0, 2), (1, 6, 5), "in_channels"),
+    "batch norm": (nn.LazyBatchNorm1d, (), (3, 4), "num_features"),
+    "instance norm": (
+        lambda: nn.LazyInstanceNorm1d(affine=True, track_running_stats=True),
+        (),
+        (2, 3, 4),
+        "num_features",
+    ),
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", LAZY)
+def test_a_lazy_module_takes_its_sizes_too_and_an_optimizer_may_know_it(tmp_path, name, late):
+    # S21, S22
+    make, options, shape, size = LAZY[name]
+    x = torch.randn(shape)
+    whole, net = make(*options), make(*options)
+    whole(x)
+    optimizer = torch.optim.Adam(whole.parameters())
+    whole(x).square().sum().backward()
+    optimizer.step()
+    path = write(tmp_path, model=whole, optimizer=optimizer)
+    if late:
+        checkpoint = cp.Checkpoint(model=net)
+        status = checkpoint.read(path)
+        again = checkpoint.optimizer = torch.optim.Adam(net.parameters())
+        status.assert_consumed()
+    else:
+        again = torch.optim.Adam(net.parameters())
+        cp.Checkpoint(model=net, optimizer=again).read(path).assert_consumed()
+    assert getattr(net, size) == getattr(whole, size) > 0
+    for model, opt in ((whole, optimizer), (net, again)):
+        model.zero_grad()
+        model(x).square().sum().backward()
+        opt.step()
+    assert all(map(torch.equal, net.state_dict().values(), whole.state_dict().values()))
+    assert type(net) is type(whole)

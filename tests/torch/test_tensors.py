@@ -89,6 +89,30 @@ def test_a_large_tensor_goes_to_a_device_in_portions(tmp_path, monkeypatch):
     assert other.stride() == (1, 10)
 
 
+def test_a_large_tensor_comes_from_a_device_in_portions(monkeypatch):
+    counts = []
+    real = memory._stage
+    monkeypatch.setattr(memory, "_stage", lambda dtype, n: counts.append(n) or real(dtype, n))
+    monkeypatch.setattr(memory, "_STAGE_SIZE", 64)
+    tensor = torch.randn(9, 7).t()
+    assert torch.equal(memory._from_device(tensor), tensor)
+    assert counts == [16]  # pinned memory is scarce, and is not held beyond the copy
+
+
+def test_where_no_memory_can_be_pinned_the_copy_is_slower(monkeypatch):
+    empty = torch.empty
+
+    def refuse(*args, pin_memory=False, **kwargs):
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory")
+        return empty(*args, **kwargs)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", refuse)
+    tensor = torch.arange(5)
+    assert torch.equal(memory._from_device(tensor), tensor)
+
+
 LAYOUTS = {
     "transposed": lambda: torch.randn(4, 3).t(),
     "strided": lambda: torch.randn(6, 10)[::2, 1::3],

@@ -128,7 +128,12 @@ def fill_from(tensor: torch.Tensor, source: Any) -> bool:
 
 def _stage(dtype: torch.dtype, count: int) -> torch.Tensor:
     """Memory in the host for a portion of `count` elements, pinned where there is a device."""
-    return torch.empty(count, dtype=dtype, pin_memory=torch.cuda.is_available())
+    if torch.cuda.is_available():
+        try:
+            return torch.empty(count, dtype=dtype, pin_memory=True)
+        except RuntimeError:  # the system allows no more of it: slower, and all the same
+            pass
+    return torch.empty(count, dtype=dtype)
 
 
 def _portion(tensor: torch.Tensor) -> int:
@@ -138,7 +143,9 @@ def _portion(tensor: torch.Tensor) -> int:
 
 def _to_device(target: torch.Tensor, source: torch.Tensor) -> None:
     # A copy in between where the target's elements do not lie one after another.
-    flat = target if target.is_contiguous() else torch.empty_like(target).contiguous()
+    flat = target
+    if not target.is_contiguous():
+        flat = torch.empty(target.shape, dtype=target.dtype, device=target.device)
     flat, elements = flat.view(-1), source.reshape(-1)
     step = _portion(source)
     stage = _stage(source.dtype, min(step, elements.numel()))
@@ -153,9 +160,17 @@ def _to_device(target: torch.Tensor, source: torch.Tensor) -> None:
 
 
 def _from_device(source: torch.Tensor) -> torch.Tensor:
+    # Not pinned as a whole: such memory is scarce, PyTorch never gives it back, and an
+    # asynchronous save holds all that it copies.
     elements = source.contiguous().view(-1)
-    held = _stage(source.dtype, elements.numel())
-    held.copy_(elements)
+    held = torch.empty(elements.numel(), dtype=source.dtype)
+    step = _portion(source)
+    stage = _stage(source.dtype, min(step, elements.numel()))
+    for start in range(0, elements.numel(), step):
+        part = elements[start : start + step]
+        portion = stage[: part.numel()]
+        portion.copy_(part)  # waits for the device, and for what it is still computing
+        held[start : start + step].copy_(portion)
     return held.view(source.shape)
 
 

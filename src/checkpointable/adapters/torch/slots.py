@@ -114,11 +114,11 @@ class OptimizerSlots(Slots):
 
 def _warn_of_strays(optimizer: Any, known: dict[int, Any]) -> None:
     """Says, once, that an optimizer has state that belongs to none of its parameters."""
-    if len(optimizer.state) <= len(known):
+    told = _told_of.of(optimizer)
+    if told or not optimizer.state:
         return
     strays = sum(isinstance(one, torch.Tensor) and id(one) not in known for one in optimizer.state)
-    told = _told_of.of(optimizer)
-    if strays and not told:
+    if strays:
         told.append(strays)
         logger.warning(
             "%s has state for %d tensor(s) that are in none of its groups: it is not saved "
