@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+import enum
+from collections import Counter, OrderedDict, defaultdict, deque
 
 import numpy as np
 import pytest
@@ -49,6 +50,9 @@ STATE = {
     "empty": {"list": [], "dict": {}, "tuple": ()},
     "!odd": {"!tuple": 1},
     "tensors": [torch.arange(3), {"x": torch.ones((), dtype=torch.bfloat16)}],
+    "dtype and device": [torch.bfloat16, torch.device("cuda:1"), torch.device("cpu")],
+    "size": torch.Size([2, 3]),
+    "defaults": [defaultdict(int, {"a": 1}), defaultdict(None, {1: 2}), defaultdict(list)],
     "array": np.arange(4, dtype=np.int16).reshape(2, 2),
     "number": np.float64(0.5),
 }
@@ -61,6 +65,8 @@ def same(one, other) -> bool:
         return one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, defaultdict) and one.default_factory is not other.default_factory:
+        return False
     if isinstance(one, dict):
         return [*one] == [*other] and all(same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
@@ -96,6 +102,10 @@ class Own(dict):
     pass
 
 
+class Phase(enum.Enum):
+    WARM = "warm"
+
+
 @pytest.mark.parametrize(
     ("state", "place"),
     [
@@ -103,6 +113,8 @@ class Own(dict):
         ({"f": len}, "its state.f is a builtins.builtin_function"),
         ({"d": Own()}, "its state.d is a tests.torch.test_state.Own"),
         ({"t": torch.zeros(2).to_sparse()}, "its state.t: a tensor of layout"),
+        ({"e": Phase.WARM}, "save its value, 'warm'"),
+        ({"d": defaultdict(Own)}, "its state.d is a defaultdict of <class"),
         ({"a": np.array([None])}, "its state.a is an array of Python objects"),
     ],
 )
@@ -127,7 +139,17 @@ def test_a_state_that_contains_itself_is_an_error():
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b'{"!no":1}', b'{"!tensor":"gone"}', b'{"!tuple":3}', b'{"!bytes":"*"}']
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"!no":1}',
+        b'{"!tensor":"gone"}',
+        b'{"!tuple":3}',
+        b'{"!bytes":"*"}',
+        b'{"!dtype":"nn"}',
+        b'{"!defaultdict":["no",[]]}',
+    ],
 )
 def test_damaged_state_is_told(text):
     with pytest.raises(cp.CheckpointCorruptError):

@@ -231,6 +231,12 @@ def _factory_name(item: Any, path: tuple[Any, ...]) -> str | None:
     return str(name)
 
 
+def _factory(name: str | None) -> type | None:
+    if name is not None and name not in _FACTORIES:
+        raise ValueError(f"a defaultdict of {name!r:.80}")
+    return None if name is None else _FACTORIES[name]
+
+
 _CONTAINERS: dict[type, Callable[[_Encoder, Any, tuple[Any, ...]], Any]] = {
     list: _Encoder.items,
     dict: _Encoder.plain_dict,
@@ -330,9 +336,7 @@ _BUILD: dict[str, Callable[[_Decoder, Any], Any]] = {
     "!set": lambda decoder, item: set(decoder.decode(item)),
     "!frozenset": lambda decoder, item: frozenset(decoder.decode(item)),
     "!deque": lambda decoder, item: deque(decoder.decode(item[1]), item[0]),
-    "!defaultdict": lambda decoder, item: defaultdict(
-        None if item[0] is None else _FACTORIES[item[0]], decoder.pairs(item[1])
-    ),
+    "!defaultdict": lambda decoder, item: defaultdict(_factory(item[0]), decoder.pairs(item[1])),
     "!complex": lambda _, item: complex(*item),
     "!bytes": lambda _, item: base64.b64decode(item, validate=True),
 }

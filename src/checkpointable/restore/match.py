@@ -204,7 +204,11 @@ class _Matcher:
         bound, objects, enqueue = self.found.bound, self.found.objects, self.queue.append
         is_bound = self.restore.is_bound
         for child_id, local_name in self.graph.nodes[node_id].children:
-            local = lookup(local_name)
+            try:
+                local = lookup(local_name)
+            except (ValueError, NotImplementedError) as error:
+                path = self.restore.paths[node_id] or "the root"
+                raise type(error)(f"{path}: {error}") from error
             if local is None and extra:
                 local = extra.get(local_name)
             local_adapter = None if local is None else adapter_of(local)

@@ -84,7 +84,9 @@ def _inside(
     """The values of the module at `prefix`."""
     below = walk(_at(root, attached, prefix), adapter_of)
     aliases = _aliases(below)
-    section = present.section([own for own in aliases if own], ".".join(split(prefix)))
+    section = ""
+    if not callable(names):  # a function names everything itself
+        section = present.section([own for own in aliases if own], ".".join(split(prefix)))
     values: list[NamedValue] = []
     for node_id, obj in enumerate(below.objects):
         adapter = below.adapters[node_id]

@@ -1,0 +1,149 @@
+"""Files of tensors as people have them: of wrapped modules, of several dicts, many files (S38)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+import checkpointable as cp
+from checkpointable.restore.file_names import FileNames
+
+
+def net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def restored(path, **objects) -> cp.NameBasedSaverStatus:
+    status = cp.Checkpoint(**objects).restore(path)
+    status.run_restore_ops()
+    return status
+
+
+WRAP = {
+    "DataParallel": nn.DataParallel,
+    "compiled": lambda m: torch.compile(m, backend="eager"),
+    "both": lambda m: nn.DataParallel(torch.compile(m, backend="eager")),
+    "averaged": AveragedModel,
+    "within": lambda m: nn.Sequential(nn.DataParallel(m[0]), m[1]),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAP)
+def test_a_file_of_a_wrapped_module_is_one_of_the_module_inside(tmp_path, wrap):
+    whole = net()
+    torch.save(WRAP[wrap](whole).state_dict(), tmp_path / "m.pt")
+    other = net(seed=1)
+    restored(tmp_path / "m.pt", model=other).assert_consumed()
+    assert equal(other, whole)
+    again = nn.DataParallel(net(seed=2))
+    restored(tmp_path / "m.pt", model=again).assert_consumed()
+    assert equal(again.module, whole)
+
+
+def test_a_name_as_it_stands_comes_first_and_of_two_others_neither():
+    names = FileNames(["w", "module.w", "module.v", "_orig_mod.v", "module.x"])
+    assert names.find(["w"]) == "w"
+    assert names.find(["module.w"]) == "module.w"
+    assert names.find(["v"]) is None
+    assert names.find(["a", "x"]) == "module.x"
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_a_dict_within_the_file_is_found(tmp_path, key):
+    whole = net()
+    state = {key: nn.DataParallel(whole).state_dict(), "epoch": 3, "rng": torch.get_rng_state()}
+    torch.save(state, tmp_path / "m.pt")
+    other = net(seed=1)
+    restored(tmp_path / "m.pt", model=other).assert_consumed()
+    assert equal(other, whole)
+
+
+def test_two_dicts_of_such_names_are_told_apart_by_the_modules_path_or_refused(tmp_path):
+    one, two = net(), net(seed=1)
+    torch.save({"model": one.state_dict(), "ema": two.state_dict()}, tmp_path / "m.pt")
+    other = net(seed=2)
+    restored(tmp_path / "m.pt", ema=other).assert_consumed()
+    assert equal(other, two)
+    with pytest.raises(ValueError, match="'model', 'ema': names= says which"):
+        restored(tmp_path / "m.pt", net=other)
+    status = cp.Checkpoint(net=other).restore(
+        tmp_path / "m.pt", names=lambda path: path.replace("net/", "model.").replace("/", ".")
+    )
+    status.run_restore_ops()
+    status.assert_consumed()
+    assert equal(other, one)
+
+
+def test_what_an_optimizers_state_in_the_file_is_for(tmp_path, caplog):
+    whole = net()
+    optimizer = torch.optim.Adam(whole.parameters())
+    whole(torch.ones(4, 2)).sum().backward()
+    optimizer.step()
+    state = {"model": whole.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state, tmp_path / "m.pt")
+    other = net(seed=1)
+    again = torch.optim.Adam(other.parameters())
+    restored(tmp_path / "m.pt", model=other, optimizer=again)
+    assert equal(other, whole)
+    (told,) = [record.message for record in caplog.records]
+    assert "'optimizer' is the state of an optimizer by the position" in told
+    assert not again.state
+
+
+def test_what_restores_nothing_says_so(tmp_path, caplog):
+    torch.save({"encoder.w": torch.ones(1)}, tmp_path / "m.pt")
+    status = restored(tmp_path / "m.pt", model=net())
+    (told,) = [record.message for record in caplog.records]
+    assert "nothing was restored" in told
+    assert "the program has '0.weight', '0.bias', '1.weight', …" in told
+    assert "the checkpoint 'encoder.w'" in told
+    with pytest.raises(AssertionError, match="nothing under their name"):
+        status.assert_consumed()
+
+
+def test_a_model_in_several_files_of_torch(tmp_path):
+    whole = net()
+    state = list(whole.state_dict().items())
+    names = {}
+    for number, part in enumerate((state[:2], state[2:])):
+        file = f"pytorch_model-0000{number + 1}-of-00002.bin"
+        torch.save(dict(part), tmp_path / file)
+        names.update(dict.fromkeys(dict(part), file))
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    other = net(seed=1)
+    restored(index, model=other).assert_consumed()
+    assert equal(other, whole)
+    (tmp_path / "pytorch_model-00002-of-00002.bin").write_bytes(b"no tensors")
+    with pytest.raises(cp.CheckpointCorruptError, match="holds no tensors"):
+        restored(index, model=other)
+
+
+def test_a_file_of_tensors_and_buffers_that_it_has_not(tmp_path, caplog):
+    # S34, S35, S38
+    class Rotary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+            self.register_buffer("inverse", torch.ones(3), persistent=False)
+
+        def reset_parameters(self) -> None:
+            self.inverse = torch.ones(3)
+
+    torch.save(Rotary().state_dict(), tmp_path / "m.pt")
+    with torch.device("meta"):
+        model = Rotary()
+    status = restored(tmp_path / "m.pt", model=model)
+    assert "model/inverse: on the meta device" in caplog.text
+    status.initialize_or_restore()
+    assert model.inverse.tolist() == [1, 1, 1]
