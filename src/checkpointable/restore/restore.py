@@ -222,17 +222,19 @@ class Restore:
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
+        # To the end, though values are read meanwhile: lists as long as the checkpoint are made
+        # all along, and the collector would look through the whole program for each.
         with collector_paused():
             found = self.match(node_id, obj, attached, edge)
-        told = None
-        if progress is not None:
-            new = _new_memory(found)
-            checked = self._keys(found) if self._verify is True else []
-            checked = [key for key in checked if key not in new]
-            assigned = [a.key for a in found.assignments if a.value.executor is None]
-            told = RestoreProgress(progress, self.reader, checked, assigned)
-        self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
-        self._commit(found, told)
+            told = None
+            if progress is not None:
+                new = _new_memory(found)
+                checked = self._keys(found) if self._verify is True else []
+                checked = [key for key in checked if key not in new]
+                assigned = [a.key for a in found.assignments if a.value.executor is None]
+                told = RestoreProgress(progress, self.reader, checked, assigned)
+            self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
+            self._commit(found, told)
 
     def attach_slots(self, optimizer_id: int) -> None:
         """Restores slots of variables that an optimizer has got since it was matched (S22).
