@@ -24,7 +24,7 @@ BELOW = {
     "graph": {"errors", "_protobuf"},
     "adapters.registry": {"errors", "graph"},
     "tracking": {"errors", "graph", "adapters.registry"},
-    "adapters": {"errors", "graph", "adapters.registry", "tracking"},
+    "adapters": {"errors", "logs", "graph", "adapters.registry", "tracking"},
     "foreign": {"errors", "storage", "bundle", "graph", "adapters"},
 }
 SLOW = {

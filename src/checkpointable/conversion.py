@@ -14,6 +14,7 @@ from checkpointable.graph.object_graph import Attribute, Child, Node, NodePaths,
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, split, value_key
 from checkpointable.graph.value import as_string_array
 from checkpointable.loading import read_graph
+from checkpointable.restore.file_names import bare_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,8 @@ def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Con
     """Writes a file of tensors as a checkpoint with an object graph.
 
     The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
-    `cp.Checkpoint(model=model).restore(prefix)` finds it.
+    `cp.Checkpoint(model=model).restore(prefix)` finds it. What wrapped the module that was
+    saved (`module.`, `_orig_mod.`) is left out of the names.
 
     Args:
       prefix: the checkpoint to write.
@@ -122,6 +124,7 @@ def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Con
     node_at("")
     records: list[Record] = []
     left_out: list[str] = []
+    bare = bare_names(reader.keys())
     for name in reader.keys():
         try:
             dtype = reader.dtype(name)
@@ -129,10 +132,10 @@ def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Con
             left_out.append(name)
             continue
         path = module
-        for step in name.split("."):
+        for step in bare[name].split("."):
             path = join(path, step)
         key = value_key(path, VARIABLE_VALUE)
-        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, name, key)]
+        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, bare[name], key)]
         records.append(
             Record(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+from typer.testing import CliRunner
 
 import checkpointable as cp
-from checkpointable.restore.file_names import FileNames
+from checkpointable.cli.app import app
+from checkpointable.restore.file_names import FileNames, bare_names
 
 
 def net(seed: int = 0) -> nn.Module:
@@ -147,3 +149,21 @@ def test_a_file_of_tensors_and_buffers_that_it_has_not(tmp_path, caplog):
     assert "model/inverse: on the meta device" in caplog.text
     status.initialize_or_restore()
     assert model.inverse.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("wrap", ["DataParallel", "compiled", "both"])
+def test_a_file_of_a_wrapped_module_becomes_a_checkpoint_of_the_module_inside(tmp_path, wrap):
+    whole = net()
+    torch.save(WRAP[wrap](whole).state_dict(), tmp_path / "m.pt")
+    done = CliRunner().invoke(app, ["convert", str(tmp_path / "m.pt"), str(tmp_path / "ckpt")])
+    assert done.exit_code == 0, done.output
+    other = net(seed=1)
+    cp.Checkpoint(model=other).read(tmp_path / "ckpt").assert_consumed()
+    assert equal(other, whole)
+
+
+def test_names_are_bare_only_where_they_tell():
+    assert bare_names(["module.a", "b"]) == {"module.a": "module.a", "b": "b"}
+    assert bare_names(["a._orig_mod.w", "b"]) == {"a._orig_mod.w": "a.w", "b": "b"}
+    assert bare_names(["_orig_mod.w", "w"]) == {"_orig_mod.w": "_orig_mod.w", "w": "w"}
+    assert bare_names([]) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["FileNames"]
+__all__ = ["FileNames", "bare_names"]
 
 # What wraps a module puts one of these into the names of everything inside.
 _WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
@@ -83,3 +83,16 @@ class FileNames:
                 bare = ".".join(step for step in inner.split(".") if step not in _WRAPPERS)
                 known.setdefault(bare, []).append(name)
         return known
+
+
+def bare_names(names: Sequence[str]) -> dict[str, str]:
+    """Names of a file -> what they are without wrappers, as far as the names alone tell.
+
+    `_orig_mod` is nobody's own attribute, and a `module` before every name is that of
+    `DataParallel` or `DistributedDataParallel`.
+    """
+    steps = {name: [s for s in name.split(".") if s != "_orig_mod"] for name in names}
+    while steps and all(len(own) > 1 and own[0] == "module" for own in steps.values()):
+        steps = {name: own[1:] for name, own in steps.items()}
+    bare = {name: ".".join(own) for name, own in steps.items()}
+    return bare if len(set(bare.values())) == len(bare) else {name: name for name in names}
