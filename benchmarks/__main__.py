@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from . import bert, imports, opening, page, round_trips, scale, tables, waiting, workloads
+from . import bert, imports, opening, page, round_trips, scale, tables, waiting, walking, workloads
 from .timing import Result
 
 Works = dict[str, Callable[[], workloads.Arrays]]
@@ -70,6 +70,8 @@ def _results(quick: bool, rounds: int, scratch: Path, console: Console) -> Itera
     small: dict[str, Any] = {"layers": 1, "words": 1_000, "work": "a layer of BERT with Adam"}
     with console.status(bert.WORK):
         yield from bert.compare(rounds, scratch, **(small if quick else {}))
+    with console.status("walking"):
+        yield from walking.compare(1_000 if quick else 10_000, rounds)
     with console.status("an asynchronous save"):
         yield from waiting.compare(100 if quick else 1_000, rounds, scratch)
     with console.status("opening"):

@@ -115,9 +115,7 @@ def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Veri
     # Renames make another graph of the same bytes.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()
-    with collector_paused():
-        graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
-        return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
+    return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
 
 
 def plan_objects(

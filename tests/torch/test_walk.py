@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
-import time
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -17,21 +15,27 @@ from checkpointable.adapters import frameworks
 from checkpointable.adapters.registry import _by_type, adapter_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord
 from checkpointable.graph.walk import walk
+from tests.speed.test_scale import calls
 
 
-def test_walking_ten_thousand_parameters_takes_less_than_a_tenth_of_a_second():
-    net = nn.Sequential(*(nn.Linear(1, 1) for _ in range(5_000)))
-    times = []
-    gc.disable()
-    try:
-        for _ in range(5):
-            start = time.process_time()  # not the neighbours' time
+def test_a_walk_costs_the_same_for_each_parameter():
+    def calls_of(size):
+        net = nn.Sequential(*(nn.Linear(1, 1) for _ in range(size)))
+        walk(net, adapter_of)  # adapters are found once a type
+        found = None
+
+        def run():
+            nonlocal found
             found = walk(net, adapter_of)
-            times.append(time.process_time() - start)
-    finally:
-        gc.enable()
-    assert sum(isinstance(obj, nn.Parameter) for obj in found.objects) == 10_000
-    assert min(times) < 0.1
+
+        count = calls(run)
+        assert sum(isinstance(obj, nn.Parameter) for obj in found.objects) == 2 * size
+        return count
+
+    # How long that takes is measured by `make bench`.
+    few, many = calls_of(100), calls_of(1_000)
+    assert many < 11 * few
+    assert many < 60 * 2_000
 
 
 def test_the_package_imports_no_torch_and_torch_is_there_when_it_is_asked_for():
