@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 from checkpointable.background import LastSave, SaveHandle, start
 from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
+from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
 from checkpointable.saving import Durability, Progress
 
@@ -39,9 +41,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class AsyncSaves:
-    """The asynchronous saves of one saver."""
+    """The asynchronous saves of one saver.
+
+    Attributes:
+      lock: who holds it is the only one that saves, where that matters.
+    """
 
     def __init__(self) -> None:
+        self.lock = ForkSafeLock()
         self._last = LastSave()
         self._memory: StagingMemory | None = None
 
@@ -88,19 +95,14 @@ class AsyncSaves:
             if progress is not None:
                 progress(done, total, key)
 
-        with ExitStack() as undo:
-            memory.acquire()
-            undo.callback(memory.release)
-            staging = Staging(plan, max_staging_bytes)
-            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
-            if staging.direct:
-                writer.write(staging.direct, progress=advance)
-            staging.copy(memory)
-            del staging
-            under_way = undo.pop_all()
+        undo = ExitStack()
+        # Whoever gets it has `undo`: the job, or what interrupts us on the way to it.
+        ownership = threading.Lock()
 
         def job() -> None:
-            with under_way:
+            if not ownership.acquire(blocking=False):
+                return
+            with undo:
                 writer.write(progress=advance)
                 writer.publish()
             if finish is not None:
@@ -114,6 +116,19 @@ class AsyncSaves:
                     failed()
                 raise
 
-        self._last.started(handle)
-        start(handle, guarded)
+        try:
+            undo.enter_context(memory.taken())
+            staging = Staging(plan, max_staging_bytes)
+            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
+            if staging.direct:
+                writer.write(staging.direct, progress=advance)
+            staging.copy(memory)
+            del staging
+            self._last.started(handle)
+            start(handle, guarded)
+        except BaseException as error:
+            if ownership.acquire(blocking=False):
+                handle._abandon(error)
+                undo.__exit__(type(error), error, error.__traceback__)
+            raise
         return handle

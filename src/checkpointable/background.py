@@ -88,8 +88,14 @@ class SaveHandle:
         self._bytes = (done, total)
 
     def _end(self, error: BaseException | None) -> None:
-        self._error = error
-        self._finished.set()
+        if not self._finished.is_set():
+            self._error = error
+            self._finished.set()
+
+    def _abandon(self, error: BaseException) -> None:
+        """It was never begun: an error that its caller sees came before."""
+        self._raised = True
+        self._end(error)
 
 
 class LastSave:
@@ -123,25 +129,29 @@ class _Thread:
         self._jobs: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
         self._joined_at_exit = False
+        self._at_exit = False
 
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
             self._join_at_exit()
-            self._jobs.append(job)
-            if self._thread is not None:
-                return
-            thread = threading.Thread(target=self._run, name="checkpointable-save")
-            try:
-                thread.start()
-            except RuntimeError:  # no more threads, or the interpreter is about to end
-                self._jobs.pop()
-            else:
-                self._thread = thread
-                return
+            # The interpreter does not wait for a thread that a handler of `atexit` starts.
+            if not self._at_exit:
+                self._jobs.append(job)
+                if self._thread is not None:
+                    return
+                thread = threading.Thread(target=self._run, name="checkpointable-save")
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads
+                    self._jobs.pop()
+                else:
+                    self._thread = thread
+                    return
         job()
 
     def join(self) -> None:
-        """Waits until nothing is left to do."""
+        """Waits until nothing is left to do; what comes later is done at once."""
+        self._at_exit = True
         while (thread := self._thread) is not None:
             thread.join()
 
@@ -164,7 +174,10 @@ class _Thread:
             self._joined_at_exit = True
             register = getattr(threading, "_register_atexit", None)
             if register is not None:
-                register(self.join)
+                try:
+                    register(self.join)
+                except RuntimeError:  # it is too late for that
+                    self._at_exit = True
 
 
 _thread = _Thread()

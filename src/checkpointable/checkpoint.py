@@ -115,8 +115,8 @@ class Checkpoint(Checkpointable):
     @property
     def _saves(self) -> AsyncSaves:
         saves: AsyncSaves | None = self.__dict__.get("_async_saves")
-        if saves is None:
-            saves = self.__dict__["_async_saves"] = AsyncSaves()
+        if saves is None:  # of two threads that come here both get the same
+            saves = self.__dict__.setdefault("_async_saves", AsyncSaves())
         return saves
 
     @property
@@ -167,6 +167,8 @@ class Checkpoint(Checkpointable):
     ) -> str | SaveHandle:
         """Writes `<file_prefix>-<number>`, the directory's latest checkpoint (S14, S15).
 
+        Of several threads one saves after the other.
+
         Args: as in `CheckpointableSaver.save`.
 
         Returns:
@@ -179,30 +181,31 @@ class Checkpoint(Checkpointable):
                 "as the session. CheckpointableSaver.save takes a number"
             )
         signer = signer_of(manifest)
-        self._saves.settle()
 
         def make_latest(path: str) -> None:
             update_checkpoint_state(os.path.dirname(path), path, durability=durability)
 
-        counter = self.save_counter
-        counter.assign_add(1)
-        try:
-            saved = self._write(
-                numbered_prefix(file_prefix, counter),
-                session,
-                durability=durability,
-                progress=progress,
-                blocking=blocking,
-                max_staging_bytes=max_staging_bytes,
-                signer=signer,
-                finish=make_latest,
-            )
-        except BaseException:
-            counter.assign_add(-1)  # what was not saved does not count
-            raise
-        if isinstance(saved, str):
-            make_latest(saved)
-        return saved
+        with self._saves.lock:  # of several threads each has a number of its own
+            self._saves.settle()
+            counter = self.save_counter
+            counter.assign_add(1)
+            try:
+                saved = self._write(
+                    numbered_prefix(file_prefix, counter),
+                    session,
+                    durability=durability,
+                    progress=progress,
+                    blocking=blocking,
+                    max_staging_bytes=max_staging_bytes,
+                    signer=signer,
+                    finish=make_latest,
+                )
+            except BaseException:
+                counter.assign_add(-1)  # what was not saved does not count
+                raise
+            if isinstance(saved, str):
+                make_latest(saved)
+            return saved
 
     @overload
     def write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,18 +24,30 @@ def collector_paused() -> Iterator[None]:
     the block. It stays off where it was.
     """
     global _pauses  # noqa: PLW0603 - the collector is the process's
-    with _lock:
-        if not _pauses and not gc.isenabled():
-            paused = False
-        else:
-            paused = True
-            _pauses += 1
-            gc.disable()
+    paused = False
     try:
+        with _lock:
+            if _pauses or gc.isenabled():
+                paused = True
+                _pauses += 1
+                gc.disable()
         yield
     finally:
         if paused:
             with _lock:
-                _pauses -= 1
+                _pauses = max(0, _pauses - 1)  # none: in a process that was forked meanwhile
                 if not _pauses:
                     gc.enable()
+
+
+def _after_fork() -> None:
+    """A thread of the parent may have paused it, and is not there to let it go on."""
+    global _lock, _pauses  # noqa: PLW0603
+    _lock = threading.Lock()
+    if _pauses:
+        _pauses = 0
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

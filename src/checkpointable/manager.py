@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -22,6 +21,7 @@ from checkpointable.errors import (
 )
 from checkpointable.history import EXPIRED, KEPT, PRESERVED, History, Written
 from checkpointable.keeping import Best, check_best, ranking, sweep
+from checkpointable.locks import ForkSafeLock
 from checkpointable.logs import logger
 from checkpointable.management import (
     latest_checkpoint,
@@ -126,10 +126,9 @@ class CheckpointManager:
         self._init_fn = init_fn
         self._best = None if best is None else check_best(best)
         # An asynchronous save takes up its checkpoint from its own thread.
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
         self._history = History(self._directory, checkpoint_name, now())
         self._latest = latest_checkpoint(self._directory)
-        self._saving = threading.RLock()
 
     @property
     def directory(self) -> str:
@@ -237,7 +236,7 @@ class CheckpointManager:
             cannot be saved as it stands.
           CheckpointIOError: the system refused.
         """
-        with self._saving:
+        with self._checkpoint._saves.lock:
             return self._save(
                 checkpoint_number,
                 check_interval,
@@ -402,7 +401,8 @@ class CheckpointManager:
 
         A preemptible machine gives some seconds between the signal and the end. Enter it in
         the main thread; `safe_point` may be called from any. The handlers that were there
-        before come back when the block ends.
+        before come back when the block ends. A block of another manager around this one notes
+        the signal too: each has its own safe point.
 
         Args:
           signals: which are answered.

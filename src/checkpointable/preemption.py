@@ -18,7 +18,7 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 class Preemption:
     """A context manager within which signals are noted instead of ending the program.
 
-    Made by `CheckpointManager.save_on_preemption`.
+    Made by `CheckpointManager.save_on_preemption`. Of blocks within one another each notes them.
 
     Args:
       save: saves, and returns the path of what then is the latest checkpoint.
@@ -84,9 +84,13 @@ class Preemption:
     ) -> None:
         self._restore()
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         # Between two instructions of anything: no lock, no log, no memory to speak of.
         self._received = number
+        # A block around this one, of another manager, has something to save as well.
+        outer = getattr(self._old.get(number), "__self__", None)
+        if isinstance(outer, Preemption):
+            outer._note(number, frame)
 
     def _restore(self) -> None:
         """Puts the old handlers back, where they are still ours to replace."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from checkpointable.bundle import Damage
-from checkpointable.bundle.format import parse_data_name
+from checkpointable.bundle.format import index_path, parse_data_name
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
@@ -17,7 +17,7 @@ from checkpointable.loading import read_graph
 from checkpointable.management import list_checkpoints
 from checkpointable.manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.state_file import CheckpointState, read_state, write_state
-from checkpointable.storage import default_storage, temporary_of
+from checkpointable.storage import FileIdentity, default_storage, temporary_of
 
 __all__ = ["Inspected", "Inspection", "Repair", "inspect_directory", "repair_directory"]
 
@@ -32,6 +32,7 @@ class Inspected(NamedTuple):
       values, size: how many values it has, and their bytes.
       damages: what is not as it was written.
       refused: why it could not be read, which says nothing of its bytes; None if it could.
+      seen: tells the index that was read from another that a save puts in its place.
       manifest: what its manifest says of its bytes; None if it has none. Whether it is whole
         does not depend on that: the manifest may be what is damaged.
     """
@@ -41,6 +42,7 @@ class Inspected(NamedTuple):
     size: int
     damages: list[Damage]
     refused: str | None
+    seen: FileIdentity | None = None
     manifest: Judged | None = None
 
     @property
@@ -154,6 +156,7 @@ def repair_directory(
 
 
 def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) -> Inspected:
+    index = default_storage().identity(index_path(prefix))
     values = size = 0
     try:
         with open_checkpoint(prefix, damaged=True) as reader:
@@ -164,14 +167,14 @@ def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) ->
                 decode_graph(read_graph(reader), reader.prefix)
     except CheckpointCorruptError as error:
         damage = Damage(error.path or prefix, error.key, error.offset or 0, error.what)
-        return Inspected(prefix, values, size, [damage], None)
+        return Inspected(prefix, values, size, [damage], None, index)
     except CheckpointError as error:
-        return Inspected(prefix, values, size, [], str(error))
+        return Inspected(prefix, values, size, [], str(error), index)
     try:
         manifest = look_at_manifest(prefix, progress)
     except CheckpointError as error:
         manifest = Judged(None, [], error)
-    return Inspected(prefix, values, size, damages, None, manifest)
+    return Inspected(prefix, values, size, damages, None, index, manifest)
 
 
 def _strays(directory: str, names: list[str]) -> list[str]:
@@ -213,11 +216,12 @@ def _repaired(directory: str, latest: str, whole: list[str]) -> CheckpointState:
 
 def _delete(found: Inspection) -> list[str]:
     storage = default_storage()
-    deleted = []
-    for checkpoint in found.checkpoints:
-        if checkpoint.damages:
-            delete_checkpoint(checkpoint.prefix)
-            deleted.append(checkpoint.prefix)
+    # Unless a save has put another one in its place since it was read.
+    deleted = [
+        checkpoint.prefix
+        for checkpoint in found.checkpoints
+        if checkpoint.damages and delete_checkpoint(checkpoint.prefix, index=checkpoint.seen)
+    ]
     with storage.lock_directory(found.directory):  # a save that goes on has its data there
         left = set(_strays(found.directory, storage.list(found.directory)))
         deleted += [p for p in found.strays if p in left and storage.delete_if_unused(p)]

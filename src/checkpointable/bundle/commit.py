@@ -144,8 +144,8 @@ class Publication:
         """
         data = self._data
         assert data is not None or self._linked, "create_data or link_data comes first"
-        if self._sync and data is not None:
-            data.sync()
+        if data is not None:
+            self._settle(data)
         guess = self._free_num_shards()
         contents = make_index(guess)
         with self._storage.lock_directory(self._directory):
@@ -167,6 +167,13 @@ class Publication:
         self, data: WritableFile | None, contents: bytes, num_shards: int, manifest: bytes | None
     ) -> None:
         storage = self._storage
+        shards = range(max(num_shards, self._least_shards()))
+        if self._sync and any(
+            storage.exists(data_path(self._prefix, shard, num_shards)) for shard in shards
+        ):
+            # Left by a process that ended before its switch, or the removal of its old data,
+            # was durable: until it is, these may belong to what a loss of power brings back.
+            storage.sync_directory(self._directory)
         for shard, source in enumerate(self._linked):
             path = data_path(self._prefix, shard, num_shards)
             self._renamed.append(path)
@@ -174,8 +181,7 @@ class Publication:
         for shard in range(self._least_shards(), num_shards):
             empty = create_temporary(storage, f"{self._prefix}.data", 0)
             try:
-                if self._sync:
-                    empty.sync()
+                self._settle(empty)
                 self._rename_data(empty, shard, num_shards)
             except BaseException:
                 empty.abort()
@@ -190,12 +196,18 @@ class Publication:
         path = index_path(self._prefix)
         self._index = index = create_temporary(storage, path, len(contents))
         index.write_at(contents, 0)
-        if self._sync:
-            index.sync()
+        self._settle(index)
         storage.rename(index.path, path)
         index.close()
         if self._sync:
             storage.sync_directory(self._directory)
+
+    def _settle(self, file: WritableFile) -> None:
+        """Returns when the system can no more refuse what was written."""
+        if self._sync:
+            file.sync()
+        else:
+            file.flush()
 
     def _rename_data(self, file: WritableFile, shard: int, num_shards: int) -> None:
         path = data_path(self._prefix, shard, num_shards)

@@ -73,7 +73,7 @@ def run_in_order(
         running: deque[tuple[_Work, Future[_Result]]] = deque()
         try:
             for work, run in tasks:
-                running.append((work, pool.submit(run)))
+                running.append((work, _submit(pool, run)))
                 if len(running) > 2 * workers:
                     done, future = running.popleft()
                     yield done, future.result()
@@ -82,6 +82,19 @@ def run_in_order(
                 yield done, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ThreadPoolExecutor, run: Callable[[], _Result]) -> Future[_Result]:
+    """`run` on another thread; at once, where there can be no more of them."""
+    try:
+        return pool.submit(run)
+    except RuntimeError:  # the interpreter is about to end: a save at exit is one all the same
+        future: Future[_Result] = Future()
+        try:
+            future.set_result(run())
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+        return future
 
 
 def portions(

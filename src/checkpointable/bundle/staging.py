@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,14 @@ class StagingMemory:
         self._in_use = threading.Lock()
         self._memory = np.empty(0, np.uint8)
 
-    def acquire(self) -> None:
-        """Waits until no other save uses it."""
-        self._in_use.acquire()
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Waits until no other save uses it; the next one has it after the block.
 
-    def release(self) -> None:
-        """Lets the next save have it; by any thread, once what was copied is written."""
-        self._in_use.release()
+        Which any thread may leave, once what was copied is written.
+        """
+        with self._in_use:
+            yield
 
     @property
     def size(self) -> int:

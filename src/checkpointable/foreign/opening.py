@@ -16,6 +16,7 @@ __all__ = ["open_foreign"]
 
 _INDEXES = (".safetensors.index.json", ".bin.index.json")
 _SAFETENSORS = ".safetensors"
+_OF_TENSORS = (_SAFETENSORS, ".bin", ".pt", ".pth")  # what an index may name
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 
@@ -63,8 +64,14 @@ def _open_sharded(path: str) -> ArrayReader:
         raise CheckpointCorruptError(f"it is no such index: {error!r:.200}", path=path) from None
     arrays = {}
     for file_name in files:
-        if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
-            raise CheckpointCorruptError(f"it names a file elsewhere: {file_name!r:.80}", path=path)
+        if (
+            not isinstance(file_name, str)
+            or os.path.basename(file_name) != file_name
+            or not file_name.endswith(_OF_TENSORS)  # and is no further index
+        ):
+            raise CheckpointCorruptError(
+                f"it names a file elsewhere, or none of tensors: {file_name!r:.80}", path=path
+            )
         one = os.path.join(os.path.dirname(path), file_name)
         reader = open_safetensors(one) if one.endswith(_SAFETENSORS) else open_foreign(one)
         if reader is None:

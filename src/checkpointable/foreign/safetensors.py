@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from checkpointable.bundle.format import INT64_MAX
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign.arrays import ArrayReader, Unreadable
 from checkpointable.graph.value import as_dtype
@@ -27,6 +28,7 @@ __all__ = ["open_safetensors", "read_header", "write_safetensors"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _HEADER_MAX = 100_000_000  # as the reference implementation has it
+_RANK_MAX = 32  # of an array in every NumPy that we take
 _METADATA = "__metadata__"
 _DTYPES = {
     "BOOL": "bool",
@@ -79,8 +81,20 @@ def open_safetensors(path: str) -> ArrayReader:
                 key=name,
                 offset=start + begin,
             )
-        arrays[name] = np.ndarray(shape, dtype, mapped, start + begin)
+        try:
+            arrays[name] = np.ndarray(shape, dtype, mapped, start + begin)
+        except ValueError as error:  # no elements, but dimensions beyond what NumPy can count
+            raise CheckpointCorruptError(
+                f"shape {shape}: {error}", path=path, key=name, offset=start + begin
+            ) from None
     return ArrayReader(path, arrays)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a key twice")
+    return found
 
 
 Header = dict[str, tuple[str, tuple[int, ...], int, int]]
@@ -100,7 +114,8 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
     if length > _HEADER_MAX or length > size - 8:
         raise corrupt(f"its header is said to have {length} bytes, the file has {size} in all")
     try:
-        header = json.loads(bytes(data[8 : 8 + length]))
+        text = bytes(data[8 : 8 + length]).decode()
+        header = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise corrupt(f"its header is no JSON: {error}") from None
     if not isinstance(header, dict):
@@ -113,8 +128,16 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
         except (KeyError, TypeError, ValueError):
             raise corrupt("dtype, shape or data_offsets is missing", name) from None
         numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
-        if not isinstance(kind, str) or not all(type(n) is int and n >= 0 for n in numbers):
+        if (
+            not isinstance(kind, str)
+            or not all(type(n) is int and 0 <= n <= INT64_MAX for n in numbers)
+            or len(shape) > _RANK_MAX
+        ):
             raise corrupt("its dtype, shape or data_offsets are not what they must be", name)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise corrupt("the name is no Unicode", name) from None
         found[name] = (kind, tuple(shape), begin, end)
     position = 0
     for name, (_, _, begin, end) in sorted(found.items(), key=lambda item: item[1][2:]):

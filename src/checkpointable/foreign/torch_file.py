@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign.arrays import ArrayReader, Unreadable
+from checkpointable.storage import default_storage
 
 __all__ = ["open_torch_file"]
+
+# What may be made of a file: so many times its size, and so many bytes more.
+_RATIO, _SLACK = 32, 32 * 2**20
+_OF_A_NAME = 300  # bytes that a tensor's name and place take beyond the name's letters
+_DEPTH_MAX = 100
 
 
 def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
@@ -33,6 +40,10 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
     from checkpointable.adapters.torch.dtypes import counterpart
     from checkpointable.adapters.torch.memory import host_array, storable
 
+    identity = default_storage().identity(path)
+    size = 0 if identity is None else identity.size
+    if is_zip:
+        _check_archive(path, size)
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
@@ -43,17 +54,31 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
             "that can be read",
             path=path,
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointCorruptError(f"torch.load cannot read it: {error}", path=path) from None
+    except Exception as error:  # noqa: BLE001 - whatever it stumbles over in damaged bytes
+        raise CheckpointCorruptError(
+            f"torch.load cannot read it: {type(error).__name__}: {error}", path=path
+        ) from None
     arrays: dict[str, Any] = {}
-    for name, tensor in _tensors(contents):
+    budget = _RATIO * size + _SLACK
+    for name, tensor in _tensors(contents, path, budget):
+        nbytes = tensor.numel() * tensor.element_size()
+        twice = name in arrays
         try:
+            if twice:
+                raise CheckpointUnsupportedError("two tensors of the file have this name")
             storable(tensor)
+            if tensor.is_meta:
+                raise CheckpointUnsupportedError("a tensor of the meta device has no contents")
+            if nbytes > budget:
+                raise CheckpointUnsupportedError(
+                    f"the file has {size} bytes, and this would be {nbytes}: it repeats the same "
+                    "few over and over"
+                )
         except CheckpointUnsupportedError as error:
             dtype = str(tensor.dtype).removeprefix("torch.")
-            size = tensor.numel() * tensor.element_size()
-            arrays[name] = Unreadable(dtype, tuple(tensor.shape), size, error.what)
+            arrays[name] = Unreadable(dtype, tuple(tensor.shape), nbytes, error.what)
             continue
+        budget -= nbytes
         kind = counterpart(tensor.dtype)
         assert kind is not None
         arrays[name] = host_array(tensor, kind)
@@ -77,14 +102,46 @@ def _dicts(contents: Any, name: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _tensors(contents: Any, name: str = "") -> list[tuple[str, Any]]:
+def _check_archive(path: str, size: int) -> None:
+    """PyTorch stores what it writes: what is compressed may become anything."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except Exception as error:  # noqa: BLE001 - zipfile raises many kinds for damaged archives
+        raise CheckpointCorruptError(f"it is no zip archive: {error}", path=path) from None
+    if sum(member.file_size for member in members) > size:
+        raise CheckpointCorruptError(
+            f"what it holds is said to have more than its own {size} bytes; torch.save writes "
+            "nothing compressed",
+            path=path,
+        )
+
+
+def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
+    """The tensors in dicts within dicts, by names joined with dots.
+
+    Raises:
+      CheckpointCorruptError: a dict within itself, or the same ones so often that the names
+        would take more than `budget` bytes.
+    """
     import torch
 
-    if isinstance(contents, torch.Tensor):
-        return [(name, contents)]
-    if not isinstance(contents, dict):
-        return []
-    found = []
-    for key, inner in contents.items():
-        found += _tensors(inner, f"{name}.{key}" if name else str(key))
+    found: list[tuple[str, Any]] = []
+    # Depth first, in order; with every dict the ones that it is in.
+    waiting: list[tuple[str, Any, tuple[int, ...]]] = [("", contents, ())]
+    while waiting:
+        name, inner, within = waiting.pop()
+        budget -= len(name) + _OF_A_NAME
+        if budget < 0:
+            raise CheckpointCorruptError("it holds the same dicts over and over", path=path)
+        if isinstance(inner, torch.Tensor):
+            found.append((name, inner))
+        elif isinstance(inner, dict):
+            if id(inner) in within or len(within) > _DEPTH_MAX:
+                raise CheckpointCorruptError(f"dicts without an end at {name[:100]!r}", path=path)
+            within = (*within, id(inner))
+            waiting += [
+                (f"{name}.{key}" if name else str(key), value, within)
+                for key, value in reversed(inner.items())
+            ]
     return found

@@ -52,6 +52,13 @@ class WritableFile(abc.ABC):
     def sync(self) -> None:
         """Returns when everything written so far would survive a loss of power."""
 
+    def flush(self) -> None:  # noqa: B027 - most places refuse at once, and need not have it
+        """Hands what was written to the system, so that its refusals come now.
+
+        Network file systems may refuse, for want of room, what they had taken, when a file is
+        closed. Does nothing where that cannot be; not needed before or after `sync`.
+        """
+
     @abc.abstractmethod
     def close(self) -> None:
         """Ends writing. Idempotent."""
@@ -176,7 +183,8 @@ class Storage(abc.ABC):
         """Makes a directory and its parents; content if it exists.
 
         Args:
-          sync: those that were made would survive a loss of power when this returns.
+          sync: the names of all of them, whoever made them, would survive a loss of power
+            when this returns.
         """
 
     @abc.abstractmethod

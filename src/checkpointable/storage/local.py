@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -59,7 +60,16 @@ _CANNOT_LINK = {
 }
 
 
-def _error(error: OSError, doing: str, path: str) -> CheckpointError:
+# No file can have such a name: nothing lies there.
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+# What the system's functions raise; ValueError of a path with a NUL in it.
+_REFUSALS = (OSError, ValueError)
+
+
+def _error(error: OSError | ValueError, doing: str, path: str) -> CheckpointError:
+    if not isinstance(error, OSError):
+        error = OSError(errno.EINVAL, str(error))
     if isinstance(error, FileNotFoundError):
         return CheckpointNotFoundError(f"cannot {doing}: no such file or directory", path=path)
     return CheckpointIOError.from_os_error(error, doing, path=path)
@@ -69,10 +79,13 @@ def _identity(status: os.stat_result) -> FileIdentity:
     return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _lock(fd: int, *, wait: bool) -> bool:
-    """Takes the exclusive lock of an open file; False if another holds it."""
+def _lock(fd: int, *, wait: bool) -> bool | None:
+    """Takes the exclusive lock of an open file; False if another holds it.
+
+    None: there are no locks here, and nobody can tell.
+    """
     if not _CAN_LOCK:
-        return True
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,6 +93,7 @@ def _lock(fd: int, *, wait: bool) -> bool:
     except OSError as error:
         if error.errno not in _CANNOT_LOCK:
             raise
+        return None
     return True
 
 
@@ -93,6 +107,35 @@ def _unlock(fd: int) -> None:
             fcntl.flock(fd, fcntl.LOCK_UN)
 
 
+def _sync(fd: int) -> None:
+    """Returns when what was written to an open file would survive a loss of power."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        # On macOS `fsync` ends at the disk's own cache. Not every file system has this.
+        with suppress(OSError):
+            fcntl.fcntl(fd, full)
+            return
+    os.fsync(fd)
+
+
+# Files that are being written, and directories that are locked: what a forked process must let
+# go of, since it would go on holding locks and disk space that its parent has given up.
+_written: weakref.WeakSet[_LocalWritableFile] = weakref.WeakSet()
+_locked: set[_Descriptor] = set()
+
+
+class _Descriptor:
+    """An open file of the system; -1 once it is closed."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class _LocalWritableFile(WritableFile):
     def __init__(self, path: str, size: int) -> None:
         self.path = path
@@ -100,9 +143,10 @@ class _LocalWritableFile(WritableFile):
         self._seek_lock = threading.Lock()
         try:
             self._create()
+            _written.add(self)
             if size:
                 self._reserve(size)
-        except OSError as error:
+        except _REFUSALS as error:
             self.abort()
             raise _error(error, "create the file", path) from error
 
@@ -158,9 +202,16 @@ class _LocalWritableFile(WritableFile):
 
     def sync(self) -> None:
         try:
-            os.fsync(self._fd)
+            _sync(self._fd)
         except OSError as error:
             raise _error(error, "make the file durable", self.path) from error
+
+    def flush(self) -> None:
+        # Closing a second descriptor makes the system do what it does at the last one's end.
+        try:
+            os.close(os.dup(self._fd))
+        except OSError as error:
+            raise _error(error, "hand over what was written", self.path) from error
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -179,6 +230,16 @@ class _LocalWritableFile(WritableFile):
         with suppress(OSError):
             os.close(fd)
 
+    def close_here(self) -> None:
+        """Lets go of it in a process that was forked from the one that writes it."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        # An interrupt came before anybody had it: its lock would keep others from removing it.
+        self.abort()
+
 
 class _LocalReadableFile(ReadableFile):
     def __init__(self, path: str) -> None:
@@ -190,7 +251,7 @@ class _LocalReadableFile(ReadableFile):
         try:
             # A FIFO or a device in a checkpoint's place would block or never end.
             fd = os.open(path, os.O_RDONLY | _BINARY | _CLOSE_ON_EXEC | _NON_BLOCKING)
-        except OSError as error:
+        except _REFUSALS as error:
             raise _error(error, "open the file", path) from error
         try:
             status = os.fstat(fd)
@@ -288,15 +349,17 @@ class LocalStorage(Storage):
     def identity(self, path: str) -> FileIdentity | None:
         try:
             return _identity(os.stat(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except ValueError:
             return None
         except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
             raise _error(error, "look at the file", path) from error
 
     def rename(self, source: str, destination: str) -> None:
         try:
             os.replace(source, destination)
-        except OSError as error:
+        except _REFUSALS as error:
             raise _error(error, f"rename {os.path.basename(source)} to it", destination) from error
 
     def link(self, source: str, destination: str, *, sync: bool) -> bool:
@@ -316,19 +379,13 @@ class LocalStorage(Storage):
     def _sync_contents(path: str) -> None:
         fd = os.open(path, (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | _CLOSE_ON_EXEC)
         try:
-            os.fsync(fd)
+            _sync(fd)
         finally:
             os.close(fd)
 
     def sync_directory(self, directory: str) -> None:
-        if os.name == "nt":  # directories cannot be opened there, and need not be
-            return
         try:
-            fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            _sync_directory(directory)
         except OSError as error:
             if error.errno not in _CANNOT_RESERVE:
                 raise _error(error, "make the directory durable", directory) from error
@@ -336,30 +393,30 @@ class LocalStorage(Storage):
     def list(self, directory: str) -> list[str]:
         try:
             return sorted(os.listdir(directory))
-        except OSError as error:
+        except _REFUSALS as error:
             raise _error(error, "list the directory", directory) from error
 
     def delete(self, path: str) -> None:
         try:
             os.unlink(path)
-        except OSError as error:
+        except _REFUSALS as error:
             raise _error(error, "delete the file", path) from error
 
     def delete_if_unused(self, path: str) -> bool:
         try:
             fd = os.open(path, os.O_RDWR | _BINARY | _CLOSE_ON_EXEC | _NON_BLOCKING)
             try:
-                if not _lock(fd, wait=False):
-                    return False
-                age = time.time() - os.fstat(fd).st_mtime
-                if not _CAN_LOCK and age < _STALE_AGE_SECONDS:
+                free = _lock(fd, wait=False)
+                if free is None:
+                    free = time.time() - os.fstat(fd).st_mtime >= _STALE_AGE_SECONDS
+                if not free:
                     return False
                 os.unlink(path)
             finally:
                 os.close(fd)
         except FileNotFoundError:
             return True
-        except OSError:
+        except _REFUSALS:
             return False  # somebody else's; none of our business
         return True
 
@@ -374,32 +431,36 @@ class LocalStorage(Storage):
             made = above
         try:
             os.makedirs(directory, exist_ok=True)
-        except OSError as error:
+        except _REFUSALS as error:
             raise _error(error, "make the directory", directory) from error
         for above in parents:
             self.sync_directory(above)
+        if sync:
+            _sync_names_above(directory)
 
     def is_directory(self, path: str) -> bool:
         return os.path.isdir(path)
 
     @contextmanager
     def lock_directory(self, directory: str) -> Iterator[None]:
-        fd = -1
+        held = _Descriptor(-1)
         with _thread_lock(directory):
             try:
                 if _CAN_LOCK:
-                    fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
-                    _lock(fd, wait=True)
-            except OSError as error:
-                if fd >= 0:
-                    os.close(fd)
+                    held.fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
+                    _locked.add(held)
+                    _lock(held.fd, wait=True)
+            except _REFUSALS as error:
+                _locked.discard(held)
+                held.close()
                 raise _error(error, "lock the directory", directory) from error
             try:
                 yield
             finally:
-                if fd >= 0:
-                    _unlock(fd)
-                    os.close(fd)
+                _locked.discard(held)
+                if held.fd >= 0:
+                    _unlock(held.fd)
+                held.close()
 
 
 # For systems without flock, whose threads would otherwise not exclude one another.
@@ -412,6 +473,13 @@ def _after_fork() -> None:
     global _thread_locks_lock  # noqa: PLW0603 - the process's
     _thread_locks_lock = threading.Lock()
     _thread_locks.clear()
+    for file in list(_written):
+        with suppress(OSError):
+            file.close_here()
+    for held in _locked:
+        with suppress(OSError):
+            held.close()
+    _locked.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -419,5 +487,44 @@ if hasattr(os, "register_at_fork"):
 
 
 def _thread_lock(directory: str) -> threading.Lock:
+    try:
+        path = os.path.realpath(directory)
+    except ValueError as error:
+        raise _error(error, "lock the directory", directory) from error
     with _thread_locks_lock:
-        return _thread_locks.setdefault(os.path.realpath(directory), threading.Lock())
+        return _thread_locks.setdefault(path, threading.Lock())
+
+
+# Directories, by (device, inode), whose own names are known to be durable.
+_named: set[tuple[int, int]] = set()
+
+
+def _sync_directory(directory: str) -> None:
+    if os.name == "nt":  # directories cannot be opened there, and need not be
+        return
+    fd = os.open(directory, os.O_RDONLY | _CLOSE_ON_EXEC)
+    try:
+        _sync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_names_above(directory: str) -> None:
+    """Makes the names of a directory, and of those above, durable: once in a process.
+
+    Whoever made them (the program, `mkdir`, a save that was killed) may not have done so.
+    """
+    path = os.path.realpath(directory)
+    found = []
+    with suppress(OSError):
+        status = os.stat(path)
+        while (status.st_dev, status.st_ino) not in _named:
+            found.append((status.st_dev, status.st_ino))
+            above = os.path.dirname(path)
+            parent = os.stat(above)
+            if above == path or parent.st_dev != status.st_dev:  # a root
+                break
+            with suppress(OSError):  # one that may not be opened was not made by us
+                _sync_directory(above)
+            path, status = above, parent
+    _named.update(found)

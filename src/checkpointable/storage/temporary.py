@@ -113,6 +113,8 @@ def replace_file(
             position += len(part)
         if durability == "fsync":
             file.sync()
+        else:
+            file.flush()
         storage.rename(file.path, path)
     except BaseException:
         file.abort()
@@ -147,6 +149,8 @@ def link_or_copy(storage: Storage, source: ReadableFile, path: str, *, sync: boo
             file.write_at(contents[offset : offset + _COPIED_SIZE], offset)
         if sync:
             file.sync()
+        else:
+            file.flush()
         storage.rename(file.path, path)
     except BaseException:
         file.abort()

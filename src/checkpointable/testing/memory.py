@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryStorage"]
 
+_NAME_BYTES_MAX = 255  # as the common file systems have it
+
 
 class MemoryStorage(Storage):
     """Files in memory; `after_power_cut` is the disk that the next start of the machine finds.
@@ -261,8 +263,8 @@ class MemoryStorage(Storage):
                 if path not in self._directories:
                     self._directories.add(path)
                     self.unsynced.append(Change("directory", path))
-                    if sync:
-                        self.sync_directory(os.path.dirname(path))
+                if sync and path != os.sep:
+                    self.sync_directory(os.path.dirname(path))
 
     @contextmanager
     def lock_directory(self, directory: str) -> Iterator[None]:
@@ -277,6 +279,8 @@ class MemoryStorage(Storage):
     # -- parts of the above ----------------------------------------------------------------
 
     def _place(self, path: str, doing: str) -> str:
+        if "\0" in path or len(os.fsencode(os.path.basename(path))) > _NAME_BYTES_MAX:
+            raise _refused(errno.EINVAL if "\0" in path else errno.ENAMETOOLONG, doing, path)
         where = os.path.abspath(path)
         if os.path.dirname(where) not in self._directories:
             raise CheckpointNotFoundError(f"cannot {doing}: no such directory", path=path)

@@ -66,6 +66,9 @@ class _Mortal(WritableFile):
     def sync(self) -> None:
         self._file.sync()
 
+    def flush(self) -> None:
+        self._file.flush()
+
     def close(self) -> None:
         self._file.close()
 

@@ -156,6 +156,9 @@ class _WatchedWritable(WritableFile):
         with self._storage.watch("sync", self.path):
             self._file.sync()
 
+    def flush(self) -> None:
+        self._file.flush()
+
     def close(self) -> None:
         self._file.close()
 
