@@ -27,15 +27,17 @@ class Survived(NamedTuple):
       kills: how often it was killed.
       resumed: how often it went on from a checkpoint.
       unfinished: after how many kills temporary files or data without an index lay there.
+      asynchronous: how many of those killed saved asynchronously.
     """
 
     kills: int
     resumed: int
     unfinished: int
     digest: str
+    asynchronous: int = 0
 
 
-def start(directory, steps, seed, durability):
+def start(directory, steps, seed, durability, how="blocking"):
     return subprocess.Popen(
         [
             sys.executable,
@@ -46,6 +48,7 @@ def start(directory, steps, seed, durability):
             str(steps),
             str(seed),
             durability,
+            how,
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -64,9 +67,10 @@ def undisturbed(directory, steps, seed):
 def disturbed(directory, steps, seed, kills, *, after_each=lambda: None):
     """Kills a training so many times, then lets it come to its end."""
     chance = random.Random(seed)
-    done = resumed = unfinished = 0
+    done = resumed = unfinished = asynchronous = 0
     while True:
-        process = start(directory, steps, seed, chance.choice(["fsync", "flush"]))
+        how = chance.choice(["blocking", "asynchronous"])
+        process = start(directory, steps, seed, chance.choice(["fsync", "flush"]), how)
         with process:
             line = process.stdout.readline()
             assert line.startswith("from "), line
@@ -78,9 +82,11 @@ def disturbed(directory, steps, seed, kills, *, after_each=lambda: None):
                 process.send_signal(signal.SIGKILL)
             rest = process.stdout.read()
         if process.returncode == 0:
-            return Survived(done, resumed, unfinished, re.search(r"digest (\w+)", rest)[1])
+            digest = re.search(r"digest (\w+)", rest)[1]
+            return Survived(done, resumed, unfinished, digest, asynchronous)
         assert process.returncode == -signal.SIGKILL
         done += 1
+        asynchronous += how == "asynchronous"
         unfinished += bool(left_over(directory))
         check(directory)
         after_each()

@@ -15,5 +15,6 @@ def test_a_training_that_is_killed_ends_equal_to_the_bit(tmp_path):
     assert survived.digest == expected
     assert survived.kills == KILLS
     assert survived.resumed
+    assert 0 < survived.asynchronous < KILLS
     check(tmp_path / "killed")
     assert left_over(tmp_path / "killed") == []

@@ -1,8 +1,8 @@
 """A program that trains and saves; run as a process, so that it can be killed.
 
-    python training.py DIRECTORY STEPS SEED DURABILITY
+    python training.py DIRECTORY STEPS SEED DURABILITY HOW
 
-It goes on from the newest whole checkpoint, prints a line once it has, one after each save, and
+HOW is "blocking", or "asynchronous": then it trains on while a save goes on. It goes on from the newest whole checkpoint, prints a line once it has, one after each save, and
 at the end a digest of all its weights. The same steps give the same bits, however often it was
 killed.
 """
@@ -68,7 +68,7 @@ def digest(program):
     return found.hexdigest()
 
 
-def main(directory, steps, seed, durability):
+def main(directory, steps, seed, durability, how):
     program = build(int(seed))
     manager = cp.CheckpointManager(program, directory, 2, best=("loss", "min", 1))
     manager.restore_latest_valid().expect_partial()
@@ -76,7 +76,11 @@ def main(directory, steps, seed, durability):
     while int(program.step) < int(steps):
         train_step(program)
         if int(program.step) % EVERY == 0:
-            manager.save(metrics={"loss": program.log["losses"][-1]}, durability=durability)
+            manager.save(
+                metrics={"loss": program.log["losses"][-1]},
+                durability=durability,
+                blocking=how == "blocking",
+            )
             print("saved", int(program.step), flush=True)
     print("digest", digest(program), flush=True)
 
