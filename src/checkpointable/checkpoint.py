@@ -94,7 +94,9 @@ class Checkpoint(Checkpointable):
         """
         if self._counter is None:
             if self._attached is None:
-                counter = add_variable(self, _COUNTER, dtype=np.int64, initializer=0)
+                counter = _dependency(self, _COUNTER)  # an interrupt came before it was noted
+                if counter is None:
+                    counter = add_variable(self, _COUNTER, dtype=np.int64, initializer=0)
             else:
                 counter = self._attached_counter()
             # NoDependency: it has its name already.

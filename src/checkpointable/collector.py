@@ -14,6 +14,33 @@ _lock = threading.Lock()
 _pauses = 0
 
 
+class _Pause:
+    """One block's; ended by its deletion too, if an interrupt came in the way of its end."""
+
+    counted = False
+
+    def begin(self) -> None:
+        global _pauses  # noqa: PLW0603 - the collector is the process's
+        with _lock:
+            if _pauses or gc.isenabled():
+                self.counted = True
+                _pauses += 1
+                gc.disable()
+
+    def end(self) -> None:
+        global _pauses  # noqa: PLW0603
+        if self.counted:
+            with _lock:
+                # No pause is left in a process that was forked within the block.
+                _pauses = max(0, _pauses - 1)
+                if not _pauses:
+                    gc.enable()
+                self.counted = False
+
+    def __del__(self) -> None:
+        self.end()
+
+
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """The collector of cycles does not run by itself in this block (`gc.collect()` still does).
@@ -23,21 +50,12 @@ def collector_paused() -> Iterator[None]:
     and over and that takes long (writing): what other threads leave behind waits for the end of
     the block. It stays off where it was.
     """
-    global _pauses  # noqa: PLW0603 - the collector is the process's
-    paused = False
+    pause = _Pause()
     try:
-        with _lock:
-            if _pauses or gc.isenabled():
-                paused = True
-                _pauses += 1
-                gc.disable()
+        pause.begin()
         yield
     finally:
-        if paused:
-            with _lock:
-                _pauses = max(0, _pauses - 1)  # none: in a process that was forked meanwhile
-                if not _pauses:
-                    gc.enable()
+        pause.end()
 
 
 def _after_fork() -> None:

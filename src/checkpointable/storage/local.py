@@ -121,7 +121,7 @@ def _sync(fd: int) -> None:
 # Files that are being written, and directories that are locked: what a forked process must let
 # go of, since it would go on holding locks and disk space that its parent has given up.
 _written: weakref.WeakSet[_LocalWritableFile] = weakref.WeakSet()
-_locked: set[_Descriptor] = set()
+_locked: weakref.WeakSet[_Descriptor] = weakref.WeakSet()
 
 
 class _Descriptor:
@@ -135,15 +135,19 @@ class _Descriptor:
         if fd >= 0:
             os.close(fd)
 
+    def __del__(self) -> None:  # an interrupt came before: nobody else could have its lock
+        self.close()
+
 
 class _LocalWritableFile(WritableFile):
+    _fd = -1
+
     def __init__(self, path: str, size: int) -> None:
         self.path = path
-        self._fd = -1
         self._seek_lock = threading.Lock()
+        _written.add(self)
         try:
             self._create()
-            _written.add(self)
             if size:
                 self._reserve(size)
         except _REFUSALS as error:
@@ -153,22 +157,12 @@ class _LocalWritableFile(WritableFile):
     def _create(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _CLOSE_ON_EXEC
         for _ in range(_CREATE_ATTEMPTS):
-            fd = os.open(self.path, flags, 0o666)
-            try:
-                _lock(fd, wait=True)
-                there = os.stat(self.path)
-            except FileNotFoundError:
-                os.close(fd)
-                continue
-            except BaseException:
-                os.close(fd)
-                with suppress(OSError):
-                    os.unlink(self.path)
-                raise
-            if os.path.samestat(there, os.fstat(fd)):
-                self._fd = fd
-                return
-            os.close(fd)
+            self._fd = os.open(self.path, flags, 0o666)
+            with suppress(FileNotFoundError):
+                _lock(self._fd, wait=True)
+                if os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
+                    return
+            self.close_here()
         raise OSError(errno.EBUSY, "the file is deleted as soon as it is made")
 
     def _reserve(self, size: int) -> None:
@@ -476,7 +470,7 @@ def _after_fork() -> None:
     for file in list(_written):
         with suppress(OSError):
             file.close_here()
-    for held in _locked:
+    for held in list(_locked):
         with suppress(OSError):
             held.close()
     _locked.clear()
