@@ -211,9 +211,7 @@ def rename(overwritten):
         rename_checkpoint(f"{DIRECTORY}/ck", f"{DIRECTORY}/to", {"v": "w"}, overwrite=overwritten)
 
     def again():
-        return rename_checkpoint(
-            f"{DIRECTORY}/ck", f"{DIRECTORY}/to", {"v": "w"}, overwrite=True
-        )
+        return rename_checkpoint(f"{DIRECTORY}/ck", f"{DIRECTORY}/to", {"v": "w"}, overwrite=True)
 
     return Case(
         prepare=prepare,
@@ -262,9 +260,7 @@ def several_chunks():
 
 def reencode():
     def act(overwrite=False):
-        return reencode_checkpoint(
-            f"{DIRECTORY}/by_name", f"{DIRECTORY}/to", overwrite=overwrite
-        )
+        return reencode_checkpoint(f"{DIRECTORY}/by_name", f"{DIRECTORY}/to", overwrite=overwrite)
 
     def prepare():
         variable = cp.Variable(np.full(700, NEW, np.int32), name="v")

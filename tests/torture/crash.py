@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random as _random
 import zlib
 from typing import NamedTuple
 
@@ -17,7 +18,12 @@ from tests.torture.directory_cases import OF_DIRECTORIES
 CASES = {**OF_SAVES, **OF_ASYNC, **OF_DIRECTORIES}
 LARGE = {**OF_LARGE, **OF_ASYNC_LARGE}  # in `make torture` only
 TWICE = [
-    *("next save", "overwrite, one shard", "overwrite, two shards", "a directory that nobody synced"),
+    *(
+        "next save",
+        "overwrite, one shard",
+        "overwrite, two shards",
+        "a directory that nobody synced",
+    ),
     *("manager, with deletion", "rename_checkpoint over another"),
     *("asynchronous, overwrite", "asynchronous, manager, two in a row"),
 ]
@@ -149,14 +155,15 @@ def reduced(name):
 # -- the process, and then the machine -----------------------------------------------------
 
 
-def run_twice(case, *, chosen=lambda _first, _second: True, random=100, seed=0):
+def run_twice(case, *, share=1.0, random=100, seed=0):
     """The process ends at an operation, another goes on, and then the power goes.
 
     What the first left undone is not durable yet when the second begins.
 
     Args:
-      chosen: which pairs of operations are tried.
+      share: of the pairs of operations, as chance chooses them.
     """
+    chance = _random.Random(seed)
     disk = MemoryStorage()
     disk.make_directories("/runs")
     with use_storage(disk):
@@ -166,7 +173,7 @@ def run_twice(case, *, chosen=lambda _first, _second: True, random=100, seed=0):
     for first in itertools.count():
         went_through = False
         for second in itertools.count():
-            if not went_through and second and not chosen(first, second):
+            if chance.random() >= share and second:
                 continue
             before = disk.copy()
             went_through = _stopped_at(first, before, case.act)
@@ -185,7 +192,8 @@ def run_twice(case, *, chosen=lambda _first, _second: True, random=100, seed=0):
             if ended:
                 break
         if went_through:
-            return Figures(first, tried, disks)
+            break
+    return Figures(first, tried, disks)
 
 
 def _stopped_at(number, disk, program):

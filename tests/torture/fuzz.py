@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import shutil
+import tempfile
 import warnings
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -17,9 +21,11 @@ from checkpointable.bundle.table_writer import TableBuilder
 from checkpointable.foreign.opening import open_foreign
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.history import History
-from checkpointable.storage import use_storage
+from checkpointable.storage import LocalStorage, use_storage
 from checkpointable.testing import MemoryStorage
+from tests.torture.measure import Measured, bound
 from tests.torture.mutate import message, mutate_bytes, mutate_message, name, number, varint
+from tests.torture.torch_files import good, mutated
 
 DIRECTORY = "/runs/a"
 PREFIX = f"{DIRECTORY}/ckpt-1"
@@ -52,6 +58,11 @@ class Fuzz:
         self.history = self.good.contents()[f"{DIRECTORY}/checkpoint.history.json"]
         (self.manifest,) = (path for path in self.good.contents() if ".manifest-" in path)
         self.disk = self.good.copy()
+        self.directory = tempfile.mkdtemp()  # for what PyTorch reads itself
+        weakref.finalize(self, shutil.rmtree, self.directory)
+        self.torch_files = []
+        self.peak = 0
+        self.size = 0
 
     @staticmethod
     def program(value=0):
@@ -245,6 +256,22 @@ class Fuzz:
         self.disk.put(f"{DIRECTORY}/x.safetensors", contents)
         return self.read_safetensors
 
+    def of_torch(self, chance):
+        """A file of `torch.save`, of either form."""
+        if not self.torch_files:
+            self.torch_files += [good(), good(legacy=True)]
+        contents = mutated(chance, chance.choice(self.torch_files))
+        path = os.path.join(self.directory, "x.pt")
+        with open(path, "wb") as file:
+            file.write(contents)
+        self.disk.put(f"{DIRECTORY}/x.pt", contents)  # its size counts
+
+        def read():
+            with use_storage(LocalStorage()):
+                return self.read_torch(path)
+
+        return read
+
     # -- parts of the above ----------------------------------------------------------------
 
     def _any_entry(self, chance):
@@ -360,6 +387,19 @@ class Fuzz:
 
         return _refused(read)
 
+    @staticmethod
+    def read_torch(path):
+        refusals = 0
+
+        def read():
+            nonlocal refusals
+            reader = open_foreign(path)
+            for key in [] if reader is None else reader.keys():
+                refusals += _refused(lambda key=key: reader.get_tensor(key))
+
+        failed = _refused(read)
+        return refusals + failed
+
     # -- all of it -------------------------------------------------------------------------
 
     def once(self, target, seed):
@@ -368,9 +408,14 @@ class Fuzz:
         chance = random.Random(f"{target} {seed}")
         read = getattr(self, target)(chance)
         try:
-            with use_storage(self.disk), warnings.catch_warnings():
+            self.size = sum(map(len, self.disk.contents().values()))
+            with use_storage(self.disk), warnings.catch_warnings(), Measured() as measured:
                 warnings.simplefilter("ignore", RuntimeWarning)  # NaN made an int, in a report
+                if target == "of_torch":
+                    warnings.simplefilter("ignore")  # PyTorch's, of what it finds in a pickle
                 refusals = read()
+            assert measured.added <= bound(self.size), f"{measured.added} bytes for {self.size}"
+            self.peak = max(self.peak, measured.added)
             if target in {"of_index_bytes", "of_data_bytes"}:
                 changed = self.disk.contents() != self.good.contents()
                 assert bool(refusals) == changed, "it changed, and nobody said so"

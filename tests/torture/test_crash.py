@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from tests.torture.crash import CASES, TWICE, reduced, run, run_twice
@@ -29,8 +27,6 @@ def test_a_process_that_ends_at_every_operation(name):
 @pytest.mark.parametrize("name", TWICE)
 def test_a_process_that_ends_and_a_power_cut_after_it(name):
     """What the first process left not durable does the second no harm (promise 1, 2)."""
-    chance = random.Random(name)
-    share = 0.01 if "manager" in name else 0.1
-    figures = run_twice(CASES[name](), chosen=lambda *_: chance.random() < share, random=10)
+    figures = run_twice(CASES[name](), share=0.01 if "manager" in name else 0.1, random=10)
     print(name, "twice", figures)
     assert figures.crashes > 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno  # noqa: F401 - for the programs that are run as processes
+import errno
 import os
 import shutil
 import subprocess
@@ -74,14 +74,49 @@ def test_a_file_that_may_not_grow(tmp_path, limit):
     ]
 
 
+LIMITED_ASYNC = """
+import logging, resource, signal
+logging.disable(logging.CRITICAL)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+directory = sys.argv[1]
+manager = cp.CheckpointManager(program(1), directory, 2)
+manager.save()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+manager.checkpoint.v = cp.Variable(np.full(100_000, 2, np.int32))
+for seen in (True, False):
+    handle = manager.save(blocking=False)
+    try:
+        if seen:
+            handle.result()
+        else:
+            manager.save(blocking=False)      # which nobody has asked for its result
+    except cp.CheckpointIOError as error:
+        print(errno.errorcode[error.errno])
+    print(value_of(cp.latest_checkpoint(directory)), len(manager.checkpoints))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+print(value_of(manager.save(blocking=False).result()))
+print(*sorted(name for name in os.listdir(directory) if name.startswith(".")))
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 200_000])
+def test_an_asynchronous_save_of_a_file_that_may_not_grow(tmp_path, limit):
+    """The error comes at `result`, or at the next save; the one before stays the latest."""
+    assert child(LIMITED_ASYNC, tmp_path, limit) == ["EFBIG", "1", "1", "EFBIG", "1", "1", "2"]
+
+
 # A namespace of its own, so that the mount is gone with the process.
 FULL = """
 directory = sys.argv[1]
 manager = cp.CheckpointManager(program(1, 40_000), directory, 2)
+blocking = sys.argv[2] == "True"
+def save():
+    saved = manager.save(blocking=blocking)
+    return saved if blocking else saved.result()
 outcomes = []
 for turn in range(12):
     try:
-        outcomes.append(value_of(manager.save()))
+        outcomes.append(value_of(save()))
         manager.checkpoint.v.assign(np.full(40_000, turn + 2, np.int32))
     except cp.CheckpointIOError as error:
         outcomes.append(errno.errorcode[error.errno])
@@ -93,11 +128,12 @@ for turn in range(12):
 assert outcomes[-1] == "ENOSPC", outcomes
 assert not [name for name in os.listdir(directory) if name.startswith(".")]
 os.unlink(os.path.join(directory, "ballast"))
-print(value_of(manager.save()) > 1)
+print(value_of(save()) > 1)
 """
 
 
-def test_a_small_file_system_that_fills_up(tmp_path):
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_small_file_system_that_fills_up(tmp_path, blocking):
     """400 KB of 1 MB are taken: the third checkpoint has no room beside the other two."""
     mounted = tmp_path / "small"
     mounted.mkdir()
@@ -110,7 +146,7 @@ def test_a_small_file_system_that_fills_up(tmp_path):
             (
                 f"mount -t tmpfs -o size=1m none '{mounted}' && "
                 f"head -c 650000 /dev/zero > '{mounted}/ballast' && "
-                f'exec "{sys.executable}" -c "$1" "{mounted}"'
+                f'exec "{sys.executable}" -c "$1" "{mounted}" {blocking}'
             ),
             "sh",
             f"from {__name__} import *\n{FULL}",
@@ -130,6 +166,26 @@ def _may_mount(probe):
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
+def test_room_for_the_data_and_none_for_the_index(tmp_path):
+    """The data goes again, what was there stays, and the next save has room."""
+
+    class NoIndex(RecordingStorage):
+        def around(self, operation):
+            if operation.kind == "create" and ".index.tmp-" in operation.path:
+                raise cp.CheckpointIOError("no space left", path=operation.path, errno=errno.ENOSPC)
+            return super().around(operation)
+
+    checkpoint = program(1)
+    checkpoint.write(tmp_path / "ck")
+    before = sorted(os.listdir(tmp_path))
+    checkpoint.v.assign(np.full(1000, 2, np.int32))
+    with use_storage(NoIndex()), pytest.raises(cp.CheckpointIOError, match="no space left"):
+        checkpoint.write(tmp_path / "ck")
+    assert sorted(os.listdir(tmp_path)) == before
+    assert value_of(tmp_path / "ck") == 1
+    assert value_of(checkpoint.write(tmp_path / "ck")) == 2
+
+
 # -- read-only -----------------------------------------------------------------------------
 
 READ_ONLY = """
@@ -143,10 +199,16 @@ checkpoint = program()
 checkpoint.restore(cp.latest_checkpoint(directory)).assert_consumed()
 print(int(checkpoint.v.numpy()[0]))
 for save in (checkpoint.save, checkpoint.write):
-    try:
-        save(directory + "/ckpt")
-    except cp.CheckpointPermissionError as error:
-        print(errno.errorcode[error.errno], int(checkpoint.save_counter))
+    for options in ({}, {"blocking": False}):
+        try:
+            saved = save(directory + "/ckpt", **options)
+            if options:
+                saved.result()
+        except cp.CheckpointPermissionError as error:
+            print(errno.errorcode[error.errno])
+    if save == checkpoint.save:
+        print(int(checkpoint.save_counter))
+print(int(checkpoint.v.numpy()[0]))
 """
 
 
@@ -159,7 +221,9 @@ def test_a_directory_that_may_not_be_written():
         os.chmod(directory, 0o555)
         before = sorted(os.listdir(directory))
         try:
-            assert child(READ_ONLY, directory) == ["3", "EACCES", "1", "EACCES", "1"]
+            assert child(READ_ONLY, directory) == [
+                *("3", "EACCES", "EACCES", "1", "EACCES", "EACCES", "3")
+            ]
             assert sorted(os.listdir(directory)) == before
         finally:
             os.chmod(directory, 0o755)
@@ -234,6 +298,22 @@ def test_the_directory_is_deleted_during_a_save(tmp_path):
         elif path is not None:
             raise AssertionError("the save said nothing")
         assert value_of(checkpoint.save(directory / "ckpt")) == 2
+
+
+def test_the_directory_is_deleted_during_an_asynchronous_save(tmp_path):
+    """Between any two operations: `result` says so, or the checkpoint is whole."""
+    for number in range(1, 12):
+        directory = tmp_path / str(number)
+        checkpoint = program(2)
+        path, problem = None, ""
+        with use_storage(_Vanishing(number, directory)):
+            try:
+                path = checkpoint.save(directory / "ckpt", blocking=False).result()
+            except (cp.CheckpointIOError, cp.CheckpointNotFoundError) as error:
+                problem = str(error)
+        assert path is not None or str(directory) in problem
+        assert path is None or value_of(path) == 2
+        assert value_of(checkpoint.save(directory / "ckpt", blocking=False).result()) == 2
 
 
 def test_a_data_file_vanishes_during_a_deferred_restore(tmp_path):

@@ -17,7 +17,7 @@ from checkpointable.storage import use_storage
 from checkpointable.testing import RecordingStorage
 from tests.torture.kill import left_over
 
-SIZE = 2_000_000  # written by several threads
+SIZE = 1_100_000  # written by several threads
 
 
 def program(value=0, size=SIZE):
@@ -61,8 +61,10 @@ class Held(RecordingStorage):
 
 def run(source, *arguments, status=0):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"from {__name__} import *\n{source}"]
-        + [str(argument) for argument in arguments],
+        [
+            *(sys.executable, "-W", "error", "-c", f"from {__name__} import *\n{source}"),
+            *map(str, arguments),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -163,7 +165,7 @@ with use_storage(storage):
             traceback.print_exc()
         finally:
             os._exit(status)
-    if sys.argv[3] in {".index", "history.json"}:  # under the directory's lock, which the child's saves wait for
+    if sys.argv[3] in {".index", "history.json"}:  # under the lock that the child waits for
         storage.go.set()
     assert os.waitpid(child, 0)[1] == 0
     storage.go.set()

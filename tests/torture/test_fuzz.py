@@ -7,6 +7,8 @@ import logging
 import pytest
 
 from tests.torture.fuzz import TARGETS, Fuzz
+from tests.torture.measure import works
+from tests.torture.torch_files import good
 
 INPUTS = 60
 
@@ -22,13 +24,23 @@ def test_what_is_not_changed_is_read(fuzz):
     with use_storage(fuzz.good.copy()) as fuzz.disk:
         assert fuzz.read_bundle() == 0
         assert fuzz.read_directory() == 0
+    for legacy in (False, True):
+        path = f"{fuzz.directory}/good.pt"
+        with open(path, "wb") as file:
+            file.write(good(legacy=legacy))
+        assert fuzz.read_torch(path) == 0
+
+
+def test_memory_is_measured():
+    """Or what it says of every input would be nothing: the bound is checked in `once`."""
+    assert works()
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_mutations(target, fuzz, caplog):
     caplog.set_level(logging.CRITICAL)
     refused = sum(bool(fuzz.once(target, seed)) for seed in range(INPUTS))
-    print(target, INPUTS, "inputs,", refused, "refused")
+    print(target, INPUTS, "inputs,", refused, "refused, at most", fuzz.peak, "bytes of memory")
     assert refused > INPUTS / 3 or target == "of_history"
 
 

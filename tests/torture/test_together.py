@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 
 import checkpointable as cp
+from checkpointable.deletion import delete_checkpoint
 from checkpointable.management import list_checkpoints
+from checkpointable.repairing import repair_directory
+from checkpointable.storage import use_storage
+from checkpointable.testing import RecordingStorage
 from tests.torture.kill import left_over
 
 SIZE = 5_000
@@ -95,6 +99,89 @@ def test_threads_save_by_one_manager(tmp_path):
     all_at_once(save, save, save)
     assert sorted(map(os.path.basename, paths)) == sorted(f"ckpt-{n}" for n in range(1, 16))
     assert [os.path.basename(p) for p in manager.checkpoints] == ["ckpt-13", "ckpt-14", "ckpt-15"]
+    assert left_over(tmp_path) == []
+
+
+def test_threads_save_by_one_checkpoint(tmp_path):
+    """Each save has a number of its own, and the counter in it is that number."""
+    checkpoint = program(1)
+    assert int(checkpoint.save_counter) == 0
+    paths = []
+
+    def save():
+        for turn in range(6):
+            handle = checkpoint.save(tmp_path / "ck", durability="flush", blocking=turn % 2 == 0)
+            paths.append(handle if isinstance(handle, str) else handle.result())
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        all_at_once(save, save, save)
+    finally:
+        sys.setswitchinterval(switch)
+    assert sorted(map(os.path.basename, paths)) == sorted(f"ck-{n}" for n in range(1, 19))
+    for path in paths:
+        with cp.load_checkpoint(path) as reader:
+            counter = int(reader.get_tensor("save_counter/.ATTRIBUTES/VARIABLE_VALUE"))
+        assert path.endswith(f"-{counter}")
+    assert left_over(tmp_path) == []
+
+
+class Beside(RecordingStorage):
+    """Does something in another thread before the index of `ck` gets its name.
+
+    That thread has a while to do its harm, and may go on after the save.
+    """
+
+    def __init__(self, work):
+        super().__init__()
+        self._work = work
+        self.thread = None
+
+    def around(self, operation):
+        final = operation.kind == "rename" and operation.path.endswith("ck.index")
+        if final and self.thread is None:
+            self.thread = threading.Thread(target=self._work)
+            self.thread.start()
+            self.thread.join(0.3)
+        return super().around(operation)
+
+
+def test_a_deletion_beside_a_save_of_the_same_name(tmp_path):
+    """It comes before or after, and never takes the data that waits for its index."""
+    program(1).write(tmp_path / "ck")
+    storage = Beside(lambda: delete_checkpoint(str(tmp_path / "ck")))
+    with use_storage(storage):
+        program(2).write(tmp_path / "ck")
+    storage.thread.join()
+    names = os.listdir(tmp_path)
+    assert not names or value_of(tmp_path / "ck") == 2
+
+
+def test_a_repair_beside_a_save_that_replaces_what_is_damaged(tmp_path):
+    """What it deletes is what it has read, not what has come in its place."""
+    program(1).write(tmp_path / "good")
+    program(1).write(tmp_path / "ck")
+    data = tmp_path / "ck.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1] + b"x")
+    storage = Beside(lambda: repair_directory(str(tmp_path), delete=True))
+    with use_storage(storage):
+        program(2).write(tmp_path / "ck")
+    storage.thread.join()
+    assert value_of(tmp_path / "ck") == 2
+    assert value_of(tmp_path / "good") == 1
+    assert left_over(tmp_path) == []
+
+
+def test_two_managers_of_one_name_take_turns(tmp_path):
+    """Each deletes what it wrote itself; what was saved last is there, whoever saved it."""
+    one = cp.CheckpointManager(program(1), tmp_path, 1)
+    two = cp.CheckpointManager(program(2), tmp_path, 1)
+    for turn in range(6):
+        own = (one, two)[turn % 2]
+        path = own.save(checkpoint_number=turn // 2, durability="flush")
+        assert value_of(path) == 1 + turn % 2
+        assert cp.latest_checkpoint(tmp_path) == path
     assert left_over(tmp_path) == []
 
 

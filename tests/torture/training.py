@@ -2,9 +2,9 @@
 
     python training.py DIRECTORY STEPS SEED DURABILITY HOW
 
-HOW is "blocking", or "asynchronous": then it trains on while a save goes on. It goes on from the newest whole checkpoint, prints a line once it has, one after each save, and
-at the end a digest of all its weights. The same steps give the same bits, however often it was
-killed.
+HOW is "blocking", or "asynchronous": then it trains on while a save goes on. It goes on from the
+newest whole checkpoint, prints a line once it has, one after each save, and at the end a
+digest of all its weights. The same steps give the same bits, however often it was killed.
 """
 
 from __future__ import annotations
