@@ -96,7 +96,7 @@ def stops(until: float) -> None:
 
 def kills(until: float) -> None:
     done = resumed = unfinished = runs = asynchronous = 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or not runs:
         runs += 1
         with tempfile.TemporaryDirectory() as directory:
             steps = KILLS_AT_ONCE * 20

@@ -180,11 +180,14 @@ class _Warnings(logging.Handler):
         self._logger = logging.getLogger("checkpointable")
         self._logger.addHandler(self)
         self._propagated, self._logger.propagate = self._logger.propagate, False
+        self._level = self._logger.level  # `make torture` keeps it quiet
+        self._logger.setLevel(logging.WARNING)
         return self
 
     def __exit__(self, *_):
         self._logger.removeHandler(self)
         self._logger.propagate = self._propagated
+        self._logger.setLevel(self._level)
 
     def emit(self, record):
         self.seen.append(record.getMessage())

@@ -198,16 +198,14 @@ if os.geteuid() == 0:
 checkpoint = program()
 checkpoint.restore(cp.latest_checkpoint(directory)).assert_consumed()
 print(int(checkpoint.v.numpy()[0]))
-for save in (checkpoint.save, checkpoint.write):
-    for options in ({}, {"blocking": False}):
+for options in ({}, {"blocking": False}):
+    for save in (checkpoint.save, checkpoint.write):
         try:
             saved = save(directory + "/ckpt", **options)
             if options:
                 saved.result()
         except cp.CheckpointPermissionError as error:
-            print(errno.errorcode[error.errno])
-    if save == checkpoint.save:
-        print(int(checkpoint.save_counter))
+            print(errno.errorcode[error.errno], int(checkpoint.save_counter))
 print(int(checkpoint.v.numpy()[0]))
 """
 
@@ -222,7 +220,8 @@ def test_a_directory_that_may_not_be_written():
         before = sorted(os.listdir(directory))
         try:
             assert child(READ_ONLY, directory) == [
-                *("3", "EACCES", "EACCES", "1", "EACCES", "EACCES", "3")
+                *("3", "EACCES", "1", "EACCES", "1"),
+                *("EACCES", "2", "EACCES", "2", "3"),  # asynchronous: no number is used again
             ]
             assert sorted(os.listdir(directory)) == before
         finally:

@@ -16,7 +16,7 @@ from tests.torture.interrupts import (
     restore_length,
 )
 
-COUNT = 60
+COUNT = 30
 
 
 @pytest.fixture(autouse=True)
