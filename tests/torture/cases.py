@@ -17,6 +17,7 @@ from checkpointable.storage import default_storage
 DIRECTORY = "/runs/a"
 NEW = 9  # what the program under test saves; what was there before is lower
 AGAIN = 8  # what is saved after a crash
+KEY = bytes(range(32))  # of the manifests, where there are some
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Case:
       orphans: data that a crash may leave for good (docs/reliability.md says whose).
       damage: a loss of power may damage what is there; it must be found then.
       broken: checkpoints that are damaged from the start, until something replaces them.
+      manifests: "always": each checkpoint that is there has a manifest that `KEY` signed and that
+        holds; "maybe": each that has one; "never": none has one.
     """
 
     prepare: Callable[[], object]
@@ -45,6 +48,7 @@ class Case:
     orphans: bool = False
     damage: bool = False
     broken: set[str] = field(default_factory=set)
+    manifests: str = "never"
 
 
 def program(value=0):
@@ -154,12 +158,17 @@ def own_directory():
     )
 
 
-def manager_save():
-    """With one that is kept for its metric, one deleted, and one whose deletion goes on."""
+def manager_save(key=None):
+    """With one that is kept for its metric, one deleted, and one whose deletion goes on.
+
+    Args:
+      key: signs manifests; None: there are none.
+    """
     losses = [3, 1, 2, 5]
+    options = {"best": ("loss", "min", 1), "manifest": key or False, "key": key}
 
     def manager():
-        return cp.CheckpointManager(program(), DIRECTORY, 2, best=("loss", "min", 1))
+        return cp.CheckpointManager(program(), DIRECTORY, 2, **options)
 
     def go_on(value, loss):
         own = manager()
@@ -179,6 +188,7 @@ def manager_save():
         latest={4, NEW},
         at_end={"ckpt-2": 2, "ckpt-4": 4, "ckpt-5": NEW},
         next=lambda: go_on(AGAIN, 6),
+        manifests="always" if key else "never",
     )
 
 

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import checkpointable as cp
 from checkpointable.management import is_whole, list_checkpoints
+from checkpointable.manifests import stray_manifests
 from checkpointable.storage import temporary_of, use_storage
 from checkpointable.testing import MemoryStorage, Stopped, StoppingStorage, crashes, losses
 from tests.torture.async_cases import OF_ASYNC, OF_ASYNC_LARGE
 from tests.torture.cases import AGAIN, DIRECTORY, OF_LARGE, OF_SAVES, program
 from tests.torture.directory_cases import OF_DIRECTORIES
+from tests.torture.signed_cases import OF_SIGNED, check_manifest
 
-CASES = {**OF_SAVES, **OF_ASYNC, **OF_DIRECTORIES}
+CASES = {**OF_SAVES, **OF_ASYNC, **OF_DIRECTORIES, **OF_SIGNED}
 LARGE = {**OF_LARGE, **OF_ASYNC_LARGE}  # in `make torture` only
 TWICE = [
     *(
@@ -111,6 +113,8 @@ def check(case, crash):
     values = {name: value_of(case, name, path, crash.disk) for name, path in found.items()}
     for name, value in values.items():
         assert value in case.allowed[name] or (value is None and name in case.broken), (name, value)
+        if name not in case.broken:
+            check_manifest(case, found[name], crash.finished)
     assert case.always <= values.keys(), values
     latest = cp.latest_checkpoint(DIRECTORY)
     if latest is None or not found:  # not found: the V1 file
@@ -145,6 +149,7 @@ def check_going_on(case, disk):
         indexes = {name.removesuffix(".index") for name in names if name.endswith(".index")}
         data = {name.partition(".data-")[0] for name in names if ".data-" in name}
         assert data == indexes, names
+        assert stray_manifests(DIRECTORY, names) == [], names
 
 
 def reduced(name):
