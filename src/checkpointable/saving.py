@@ -17,7 +17,15 @@ from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, join, value_key
-from checkpointable.graph.value import STRING, VARIANT, Value, as_string_array, fits, stored_values
+from checkpointable.graph.value import (
+    STRING,
+    VARIANT,
+    AtOnce,
+    Value,
+    as_string_array,
+    fits,
+    stored_values,
+)
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
 from checkpointable.manifest import Signer
@@ -190,13 +198,30 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
             (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
             for key, value in values
         ]
-    new = tuple.__new__
-    return [
-        _record(key, value)
-        if value.dtype.hasobject or value.shape is None or None in value.shape
-        else new(Record, (key, _datatype(key, value), value.shape, value.read, (), value.fresh))
-        for key, value in values
-    ]
+    with collector_paused():
+        new = tuple.__new__
+        return [
+            _record(key, value)
+            if value.dtype.hasobject or value.shape is None or None in value.shape
+            else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
+            for (key, value), read in zip(values, _readers(values), strict=True)
+        ]
+
+
+def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:
+    """What reads each value: it itself, or what gives what was read of many at once."""
+    readers: list[Callable[[], Any]] = []
+    groups: dict[AtOnce, list[int]] = {}
+    for position, (_, value) in enumerate(values):
+        readers.append(value.read)
+        if value.at_once is not None and not value.dtype.hasobject:
+            groups.setdefault(value.at_once, []).append(position)
+    for at_once, positions in groups.items():
+        found = at_once.read([values[position][1] for position in positions])
+        for position, contents in zip(positions, found, strict=True):
+            if contents is not None:
+                readers[position] = lambda contents=contents: contents
+    return readers
 
 
 class _Evaluated(Value):

@@ -216,6 +216,10 @@ class Adapter(abc.ABC):
         """Its slots if it is an optimizer, else None."""
         return None
 
+    only_value: str | None = None
+    """The attribute of the one value that each of its objects has, and always has; None where
+    `values` must be asked."""
+
     names_dependencies = False
     """Whether global names are made of local ones below its objects: that of a dependency is
     all local names from the outermost such object on, joined by dots."""

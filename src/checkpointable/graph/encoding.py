@@ -108,23 +108,47 @@ def encode_graph(graph: ObjectGraph) -> bytes:
 
 
 def _encode_leaf(node: Node) -> bytes | None:
-    """What most nodes are, a variable without a global name, in one step; None for others."""
+    """What most nodes are, a variable, in one step; None for others."""
     if node.children or node.slot_variables or node.registered_saver is not None:
         return None
     if len(node.attributes) != 1 or not node.has_checkpoint_values:
         return None
     name, full_name, key = node.attributes[0]
-    if name != VARIABLE_VALUE or full_name:
+    if name != VARIABLE_VALUE:
         return None
     stored = _encode_text(key)
     size = len(stored)
-    if not 0 < size < _LEAF_KEY_END:
+    if not full_name:
+        if not 0 < size < _LEAF_KEY_END:
+            return None
+        return _LEAF % (size + 24, size + 18, size, stored)
+    own = _encode_text(full_name)
+    whole = size + len(own)
+    if not 0 < size < 0x80 or len(own) >= 0x80:
         return None
-    return _LEAF % (size + 24, size + 18, size, stored)
+    if whole < _LEAF_KEY_END - 2:
+        return _NAMED_LEAF % (whole + 26, whole + 20, len(own), own, size, stored)
+    # Sizes of the attribute and of the node in two bytes each, whether they need them or not,
+    # would be another message; between them are few enough to go the plain way.
+    if whole < 0x80 - 20:
+        return None
+    return _LONG_LEAF % (
+        whole + 27 & 0x7F | 0x80,
+        whole + 27 >> 7,
+        whole + 20 & 0x7F | 0x80,
+        whole + 20 >> 7,
+        len(own),
+        own,
+        size,
+        stored,
+    )
 
 
 _LEAF = b"\x0a%c\x12%c\x0a\x0eVARIABLE_VALUE\x1a%c%b\x2a\x02\x08\x01"
 _LEAF_KEY_END = 0x80 - 24  # all sizes are one byte below it
+# The same of a variable with a global name, and of one whose names are long.
+_NAMED_LEAF = b"\x0a%c\x12%c\x0a\x0eVARIABLE_VALUE\x12%c%b\x1a%c%b\x2a\x02\x08\x01"
+_LONG_LEAF = b"\x0a%c%c\x12%c%c\x0a\x0eVARIABLE_VALUE\x12%c%b\x1a%c%b\x2a\x02\x08\x01"
 
 
 def _encode_child(node_id: int, local_name: str) -> bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from checkpointable.graph.memory import aligned_empty
-from checkpointable.graph.value import ANY, STRING, VARIANT, Value
+from checkpointable.graph.value import ANY, STRING, VARIANT, AtOnce, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,8 +35,17 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
     for batch in in_batches(reader, plain):
         targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
         reader.read_into(targets, verify=how)  # type: ignore[arg-type]
+        together: dict[AtOnce, tuple[list[Value], list[Any]]] = {}
         for (_, value, _), (_, array) in zip(batch, targets, strict=True):
-            value.write(array)
+            at_once = value.at_once
+            if at_once is None:
+                value.write(array)
+            else:
+                own, arrays = together.setdefault(at_once, ([], []))
+                own.append(value)
+                arrays.append(array)
+        for at_once, (own, arrays) in together.items():
+            at_once.write(own, arrays)
 
 
 def in_batches(

@@ -94,9 +94,13 @@ def restore_uid(uid: int) -> int:
 def note_restored(trackable: Any, uid: int) -> None:
     """Notes for TensorFlow that a restore has set the value of `trackable`."""
     number = _uids.get(uid) or restore_uid(uid)
-    if not hasattr(trackable, "_self_unconditional_checkpoint_dependencies"):
+    try:
+        known = trackable._self_update_uid
+    except AttributeError:
         trackable._maybe_initialize_trackable()
-    trackable._update_uid = max(trackable._update_uid, number)
+        known = trackable._self_update_uid
+    if known < number:  # past the property, since it is asked for every variable
+        trackable._self_update_uid = number
 
 
 class Position:

@@ -7,11 +7,12 @@ from typing import Any
 from tensorflow.python.distribute.ps_values import AggregatingVariable, CachingVariable
 from tensorflow.python.distribute.sharded_variable import ShardedVariableMixin
 from tensorflow.python.distribute.values import DistributedVariable, MirroredVariable
-from tensorflow.python.framework import ops
+from tensorflow.python.eager import context
 
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager import numpy_dtype, shape_of, to_tensor
-from checkpointable.adapters.tensorflow.variables import VariableValue, assign
+from checkpointable.adapters.tensorflow.many import assign
+from checkpointable.adapters.tensorflow.variables import VariableValue
 from checkpointable.graph.value import STRING, Value
 
 __all__ = ["MirroredValue", "is_distributed", "is_distributed_type", "mirrored_value"]
@@ -64,7 +65,7 @@ class MirroredValue(Value):
         return VariableValue(self._variable._primary, self._trackable).read()
 
     def write(self, contents: Any) -> None:
-        with ops.init_scope():
+        with context.eager_mode():
             for copy in self._variable._values:
                 # Each its own memory: what one replica changes in place is no other's.
                 own = contents if self.dtype == STRING else contents.copy()

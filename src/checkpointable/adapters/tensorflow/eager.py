@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tensorflow.python.eager import context
 from tensorflow.python.framework import dtypes, ops
 
 from checkpointable.graph.value import STRING, VARIANT
@@ -13,7 +14,7 @@ from checkpointable.graph.value import STRING, VARIANT
 if TYPE_CHECKING:
     from tensorflow.python.framework.tensor_shape import TensorShape
 
-__all__ = ["is_first_cpu", "numpy_dtype", "shape_of", "to_array", "to_tensor"]
+__all__ = ["eagerly", "is_first_cpu", "numpy_dtype", "shape_of", "to_array", "to_tensor"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,6 +43,22 @@ def shape_of(shape: TensorShape) -> tuple[int | None, ...] | None:
     return sizes
 
 
+def eagerly() -> Any:
+    """A context in which eager objects are read, whatever the program is building.
+
+    Raises:
+      NotImplementedError: a `tf.function` is being traced: what is read then is saved once, and
+        not, as it seems, whenever the function runs.
+    """
+    if ops.inside_function():
+        raise NotImplementedError(
+            "a checkpoint cannot be saved while a tf.function is traced: it would be written "
+            "then, and never when the function runs. Save between calls of the function, or "
+            "in it by tf.py_function"
+        )
+    return context.eager_mode()
+
+
 def to_array(tensor: Any) -> Any:
     """The contents of an eager tensor; of one in host memory, that memory itself.
 
@@ -62,7 +79,7 @@ def to_tensor(contents: Any) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _first_cpu() -> str:
-    with ops.init_scope(), ops.device("/device:CPU:0"):
+    with context.eager_mode(), ops.device("/device:CPU:0"):
         device: str = ops.convert_to_tensor(0.0).device
     return device
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tensorflow.python.autograph.core import config
 from tensorflow.python.ops.variables import PartitionedVariable
 from tensorflow.python.trackable.base import Trackable
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from checkpointable.graph.adapter import Adapter
 
 __all__ = ["find"]
+
+
+# Called in a `tf.function`, this library's code is run as it is, and not made into a graph.
+config.CONVERSION_RULES = (config.DoNotConvert("checkpointable"), *config.CONVERSION_RULES)
 
 
 def find(cls: type) -> Adapter | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tensorflow.python.eager import context
 from tensorflow.python.framework import dtypes, ops
 from tensorflow.python.ops import parsing_ops
 from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 
 from checkpointable.adapters.tensorflow.deferred import note_restored
-from checkpointable.adapters.tensorflow.eager import to_array, to_tensor
+from checkpointable.adapters.tensorflow.eager import eagerly, to_array, to_tensor
 from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.value import VARIANT, Value
@@ -40,7 +41,7 @@ def _not_alone(*_: Any) -> Any:
 def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
     """The values of an object's tensors; see `tensors.Make`."""
     del attribute
-    with ops.init_scope():
+    with context.eager_mode():
         tensors = make()
         kinds = numpy_kinds(tensors)
     whole = _Whole(obj, tensors, len(kinds))
@@ -59,10 +60,10 @@ class _Whole:
 
     def read(self, name: str) -> Any:
         if name not in self._read:
-            with ops.init_scope():
+            with eagerly():
                 self._read = dict(self._tensors.read())
         tensor = self._read.pop(name)
-        with ops.init_scope():
+        with context.eager_mode():
             if tensor.dtype == dtypes.variant:
                 return messages_of(serialize_tensor(tensor).numpy())
             return to_array(ops.convert_to_tensor(tensor))
@@ -72,7 +73,7 @@ class _Whole:
         if len(self._arrived) < self._count:
             return
         arrived, self._arrived = self._arrived, {}
-        with ops.init_scope():
+        with context.eager_mode():
             self._tensors.restore({name: _tensor(own) for name, own in arrived.items()})
 
 

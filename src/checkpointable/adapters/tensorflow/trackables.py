@@ -54,6 +54,8 @@ class TrackableAdapter(Adapter):
             and not is_distributed_type(cls)
             and cls._serialize_to_tensors is BaseResourceVariable._serialize_to_tensors  # type: ignore[attr-defined]
         )
+        if self._is_variable:
+            self.only_value = VARIABLE_VALUE_KEY
         self._is_keras_variable = any(
             base.__module__ == "keras.src.backend.tensorflow.core" and base.__name__ == "Variable"
             for base in cls.__mro__

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow.python.eager import context
-from tensorflow.python.framework import ops
 from tensorflow.python.ops import gen_resource_variable_ops
-from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager import (
-    is_first_cpu,
+    eagerly,
     numpy_dtype,
     shape_of,
     to_array,
     to_tensor,
 )
+from checkpointable.adapters.tensorflow.many import VARIABLES, assign
 from checkpointable.adapters.tensorflow.partitioned import part_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import Part, Value
 
-__all__ = ["PlannedValue", "VariableValue", "assign"]
+__all__ = ["PlannedValue", "VariableValue"]
 
 
 class VariableValue(Value):
@@ -31,22 +30,28 @@ class VariableValue(Value):
       trackable: the object that shows it to the checkpoint (a Keras variable, say).
     """
 
-    __slots__ = ("_trackable", "_variable", "part_of")
+    __slots__ = ("_trackable", "_variable")
+
+    at_once = VARIABLES
 
     def __init__(self, variable: Any, trackable: Any) -> None:
         # Not the base's initializer: one is made for every variable at every save.
         self.dtype = numpy_dtype(variable.dtype)
         self.shape = shape_of(variable.shape)
         self.memory = None
-        self.part_of = part_of(variable)
         self._variable = variable
         self._trackable = trackable
+
+    @property
+    def part_of(self) -> Part | None:  # type: ignore[override]
+        """Which part of a partitioned variable it is."""
+        return part_of(self._variable)
 
     def read(self) -> Any:
         # Not `Variable.read_value`, which records the read on tapes and takes ten times as long.
         variable = self._variable
         if not context.executing_eagerly():
-            with ops.init_scope():
+            with eagerly():
                 return self.read()
         read = gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
         contents = to_array(read)
@@ -58,8 +63,8 @@ class VariableValue(Value):
     def write(self, contents: Any) -> None:
         if context.executing_eagerly():
             assign(self._variable, to_tensor(contents))
-        else:  # a variable that is restored while a tf.function is traced
-            with ops.init_scope():
+        else:  # while a tf.function is traced, or in the block of a graph
+            with context.eager_mode():
                 assign(self._variable, to_tensor(contents))
 
     def settle(self, uid: int) -> None:
@@ -90,12 +95,3 @@ class PlannedValue(Value):
 
     def settle(self, uid: int) -> None:
         note_restored(self._variable, uid)
-
-
-def assign(variable: Any, tensor: Any) -> None:
-    """Makes `tensor`, in host memory and of the right shape, the value of a variable."""
-    if is_first_cpu(variable.device):
-        # The variable shares the tensor's memory from here on.
-        gen_resource_variable_ops.assign_variable_op(variable.handle, tensor)
-    else:
-        variable._restore_from_tensors({VARIABLE_VALUE_KEY: tensor})
