@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from checkpointable.adapters.frameworks import evaluated
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleWriter, DataType, Plan, Record, datatype_of, plan_layout
@@ -85,13 +86,13 @@ def _as_int(number: Any, session: Any) -> int:
 
 
 def _number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """The value of a variable of graph mode; None for anything else."""
+    """The value of a variable or tensor of graph mode; None for anything else."""
     adapter = adapter_of(number)
     values = {} if adapter is None else adapter.values(number)
     for value in values.values():
         if isinstance(value, Value) and value.executor is not None:
             return np.asarray(value.executor.read([value], session)[0])
-    return None
+    return evaluated(number, session)
 
 
 def write_objects(

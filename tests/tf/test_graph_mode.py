@@ -248,6 +248,35 @@ def test_a_checkpoint_number_that_is_a_variable_of_the_graph(tmp_path):  # S14
             assert saver.save(f"{tmp_path}/ckpt", net.step).endswith("ckpt-41")
 
 
+def test_a_checkpoint_number_that_is_a_tensor_of_the_graph(tmp_path, resource):  # S14 S36
+    with graph_and_session() as (graph, session):
+        net = Net(resource=resource)
+        with v1.variable_scope("", use_resource=resource):
+            net.step = v1.get_variable("step", initializer=np.int64(41))
+        following = net.step + 1
+        floating, several = tf.cast(following, tf.float32), tf.stack([following, following])
+        session.run(v1.global_variables_initializer())
+        saver = cp.CheckpointableSaver(net)
+        saver.save(f"{tmp_path}/ckpt", session=session)
+        count = len(graph.get_operations())
+        graph.finalize()
+        for number, expected in ((following, 42), (net.step, 41)):
+            path = saver.save(f"{tmp_path}/ckpt", number, session)
+            assert path == f"{tmp_path}/ckpt-{expected}"
+            path = cp.Saver([net.x]).save(f"{tmp_path}/by-name", number, session)
+            assert path == f"{tmp_path}/by-name-{expected}"
+            with session.as_default():
+                assert saver.save(f"{tmp_path}/ckpt", number).endswith(f"-{expected}")
+        assert len(graph.get_operations()) == count
+        for wrong, what in ((floating, "dtype float32"), (several, r"shape \(2,\)")):
+            with pytest.raises(ValueError, match=f"checkpoint_number is one integer, .*{what}"):
+                saver.save(f"{tmp_path}/ckpt", wrong, session)
+    with pytest.raises(ValueError, match="give the session"):
+        saver.save(f"{tmp_path}/ckpt", following)
+    with graph_and_session() as (_, other), pytest.raises(ValueError, match="another graph"):
+        saver.save(f"{tmp_path}/ckpt", following, other)
+
+
 def test_from_a_graph_to_eager_and_back(tmp_path, saved):  # S37
     path, expected = saved
     net, optimizer = tf.Module(), v1.train.AdamOptimizer(0.1)

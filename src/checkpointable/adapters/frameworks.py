@@ -21,7 +21,7 @@ from checkpointable.graph.adapter import Adapter
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__: list[str] = []
+__all__ = ["evaluated"]
 
 Finder = Callable[[type], "Adapter | None"]
 
@@ -32,6 +32,19 @@ _OWN = {
     "tensorflow": "checkpointable.adapters.tensorflow.find:find",
     "torch": "checkpointable.adapters.torch.find:find",
 }
+
+# Where there are numbers that are results of a graph, what gives them: (number, session) -> array,
+# or None for an object that is none.
+_EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.in_graph:evaluated"}
+
+
+def evaluated(number: Any, session: Any) -> Any | None:
+    """What a tensor of a framework's graph evaluates to in a session; None for anything else."""
+    for root in dict.fromkeys(base.__module__.partition(".")[0] for base in type(number).__mro__):
+        if root in _EVALUATE:
+            module, _, name = _EVALUATE[root].partition(":")
+            return getattr(import_module(module), name)(number, session)
+    return None
 
 
 def _find(cls: type) -> Adapter | None:

@@ -169,6 +169,10 @@ class GraphExecutor(Executor):
             for value, own in zip(values, contents, strict=True)
         ]
 
+    def evaluate(self, tensor: Any, session: Any) -> Any:
+        """The contents of a tensor of the graph."""
+        return self._session(session).run(tensor)
+
     def _session(self, session: Any) -> Any:
         """The session to use: that given, or the default one.
 

@@ -6,7 +6,9 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tensorflow.python.framework import dtypes, ops
+from tensorflow.python.framework.tensor import Tensor
 from tensorflow.python.ops import array_ops, gen_resource_variable_ops, parsing_ops, state_ops
 from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 from tensorflow.python.ops.ref_variable import RefVariable
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import Value
 
-__all__ = ["graph_of", "initializer_value", "values_in", "variable_in_graph"]
+__all__ = ["evaluated", "graph_of", "initializer_value", "values_in", "variable_in_graph"]
 
 
 def graph_of(obj: Any) -> Any | None:
@@ -38,6 +40,22 @@ def graph_of(obj: Any) -> Any | None:
     with ops.init_scope():
         graph = ops.get_default_graph()
         return None if ops.executing_eagerly_outside_functions() else graph
+
+
+def evaluated(number: Any, session: Any) -> Any | None:
+    """The contents of a tensor of a graph; None of anything else.
+
+    Raises:
+      ValueError: there is no session, or it runs another graph; the graph is that of a function.
+    """
+    if not isinstance(number, Tensor) or isinstance(number, ops.EagerTensor):
+        return None
+    if number.graph.building_function:
+        raise ValueError(
+            f"the tensor {number.name!r} is part of a tf.function that is being traced, and has "
+            "no contents"
+        )
+    return np.asarray(executor_of(number.graph).evaluate(number, session))
 
 
 def variable_in_graph(variable: Any) -> Value:
