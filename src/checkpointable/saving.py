@@ -31,8 +31,6 @@ from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
 from checkpointable.manifest import Signer
 from checkpointable.restore.executors import by_executor
-from checkpointable.tracking.overlooked import overlooked
-from checkpointable.tracking.variable import Variable
 
 __all__ = [
     "Attached",
@@ -141,8 +139,10 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
     for node_id, (obj, adapter, children) in enumerate(
         zip(found.objects, found.adapters, found.children, strict=True)
     ):
-        if type(obj) is not Variable:  # which most objects are
-            _warn_of_overlooked(found, node_id, obj)
+        if adapter.may_overlook:
+            for name, what in adapter.overlooked(obj, found.node_id):
+                place = join(found.path(node_id), name)
+                logger.warning("%s is not saved: %s", place, what)
         node = Node(children)
         add_node(node)
         slots = found.slot_variables.get(node_id)
@@ -170,12 +170,6 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
                 pairs += stored_values(key, value)
         node.attributes = attributes
     return pairs
-
-
-def _warn_of_overlooked(found: ObjectWalk, node_id: int, obj: Any) -> None:
-    for name, what in overlooked(obj, found.node_id):
-        path = join(found.path(node_id), name)
-        logger.warning("%s is not saved: it is %s (NoDependency says that is meant)", path, what)
 
 
 def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:

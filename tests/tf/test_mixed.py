@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -93,6 +95,37 @@ def test_a_tuple_of_tensorflow_s_stays_what_it_is():
     ours = Leaf(0)
     ours.pair = module.pair
     assert ours.pair is module.pair
+
+
+def test_tuples_of_ours(tmp_path):  # S3
+    """TensorFlow leaves a tuple as it is that has nothing of its own."""
+    pair = collections.namedtuple("pair", "x y")
+
+    def build(n):
+        module = tf.Module()
+        module.plain = (Leaf(n), 2, (Leaf(n + 1),))
+        module.named = pair(Leaf(n + 2), "text")
+        module.list = [(Leaf(n + 3),)]
+        module.both = (Leaf(n + 4), tf.Variable(n + 5))
+        module.numbers = (1, 2)
+        return module
+
+    def numbers(module):
+        leaves = [module.plain[0], module.plain[2][0], module.named.x, module.list[0][0]]
+        return [int(leaf.v) for leaf in [*leaves, module.both[0]]] + [int(module.both[1])]
+
+    path = cp.Checkpoint(m=build(10)).save(f"{tmp_path}/ckpt")
+    again = build(0)
+    status = cp.Checkpoint(m=again).restore(path).assert_consumed()
+    assert numbers(again) == [10, 11, 12, 13, 14, 15]
+    assert status.report().complete
+    later, built = tf.Module(), build(0)
+    status = cp.Checkpoint(m=later).restore(path)
+    for name in ("plain", "named", "list", "both"):
+        setattr(later, name, getattr(built, name))
+    status.assert_consumed()
+    assert numbers(later) == [10, 11, 12, 13, 14, 15]
+    tf.train.Checkpoint(m=again).restore(path).assert_existing_objects_matched()
 
 
 def test_a_slot_of_theirs_beside_ours(tmp_path):

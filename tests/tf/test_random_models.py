@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.logs import logger
 from tests.tf.files import assert_same_files
 
 LAYERS = {
@@ -30,11 +33,39 @@ stacks = st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=3)
 models = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["sequential", "functional", "subclassed"]),
+        "nested": st.sampled_from(["sequential", "functional", "subclassed"]),
         "stacks": st.lists(stacks, min_size=1, max_size=2),
         "shared": st.booleans(),
         "optimizer": st.sampled_from(sorted(OPTIMIZERS)),
     }
 )
+
+
+class Inner(keras.Model):
+    """A nested model that is no Sequential."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.first, *others = layers
+        for index, layer in enumerate(others):
+            setattr(self, f"other_{index}", layer)
+        self.others = len(others)
+
+    def call(self, x):
+        x = self.first(x)
+        for index in range(self.others):
+            x = getattr(self, f"other_{index}")(x)
+        return x
+
+
+def nested(kind, layers):
+    """These layers as one model; each takes and gives (any, 3, 4)."""
+    if kind == "functional":
+        given = x = keras.Input((3, 4))
+        for layer in layers:
+            x = layer(x)
+        return keras.Model(given, x)
+    return keras.Sequential(layers) if kind == "sequential" else Inner(layers)
 
 
 class Subclassed(keras.Model):
@@ -58,7 +89,9 @@ class Subclassed(keras.Model):
 def build(plan, seed):
     keras.utils.set_random_seed(seed)
     embedding = keras.layers.Embedding(5, 4)
-    parts = [keras.Sequential([LAYERS[name]() for name in stack]) for stack in plan["stacks"]]
+    parts = [
+        nested(plan["nested"], [LAYERS[name]() for name in stack]) for stack in plan["stacks"]
+    ]
     shared = keras.layers.Dense(4) if plan["shared"] else keras.layers.Activation("relu")
     if plan["kind"] == "subclassed":
         model = Subclassed(embedding, parts, shared)
@@ -93,7 +126,9 @@ def test_each_restores_what_the_other_saved(tmp_path_factory, plan):
     model = build(plan, 1)
     train(model, 2)
     expected = numbers(model)
-    ours = cp.Checkpoint(model=model).save(f"{directory}/ours")
+    with mock.patch.object(logger, "warning") as warning:
+        ours = cp.Checkpoint(model=model).save(f"{directory}/ours")
+    assert not warning.called  # nothing of a model is overlooked
     theirs = tf.train.Checkpoint(model=model).save(f"{directory}/theirs")
     assert_same_files(theirs, ours)
     for restore in (

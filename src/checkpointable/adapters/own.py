@@ -10,6 +10,7 @@ from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer
+from checkpointable.tracking.overlooked import overlooked
 from checkpointable.tracking.state import STATE_NAME, state_of
 from checkpointable.tracking.variable import Variable, VariableValue
 
@@ -49,6 +50,7 @@ class _CheckpointableAdapter(Adapter):
         )
         self._has_values = cls._gather_saveables_for_checkpoint is not _NO_VALUES  # type: ignore[attr-defined]
         self._has_slots = hasattr(cls, "get_slot_names") and hasattr(cls, "get_slot")
+        self.may_overlook = not issubclass(cls, Variable)
         if self._own_dependencies:
             # What its hooks show comes and goes without a word: it is looked at again.
             self.watcher = _asked_again
@@ -75,6 +77,11 @@ class _CheckpointableAdapter(Adapter):
             return {}
         values: Mapping[str, Value | ValueFactory] = obj._gather_saveables_for_checkpoint()
         return values
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        return overlooked(obj, node_id)
 
     record = staticmethod(state_of)
 

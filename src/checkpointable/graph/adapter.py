@@ -220,6 +220,9 @@ class Adapter(abc.ABC):
     """The attribute of the one value that each of its objects has, and always has; None where
     `values` must be asked."""
 
+    may_overlook = False
+    """Whether its objects may hold state that is not saved though it looks as if it were."""
+
     names_dependencies = False
     """Whether global names are made of local ones below its objects: that of a dependency is
     all local names from the outermost such object on, joined by dots."""
@@ -227,6 +230,16 @@ class Adapter(abc.ABC):
     watcher: Watcher | None = None
     """For objects that do not tell by themselves (by `resolve_pending`) when they gain a
     dependency: what makes them, while a restore waits for one; see `adapters.watch`."""
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        """(attribute, what is wrong) of such state, each once; asked for where `may_overlook`.
+
+        Args:
+          node_id: the node of an object that is saved, by whichever path; None for another.
+        """
+        return ()
 
     def initializable(self, obj: Any) -> Value | None:
         """Stands for an object that must be initialized though it has no values (S35)."""

@@ -22,6 +22,7 @@ __all__ = ["overlooked"]
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
 # More is not looked through: a data set is no state, and a save must not take its time.
 _MOST_ITEMS = 1000
+_MEANT = "NoDependency says that is meant"
 
 
 def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple[str, str]]:
@@ -41,7 +42,10 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
         if adapter_of(value) is not None:
             if node_id(value) is not None:
                 continue
-            what = f"it is a {type(value).__name__} that was set past __setattr__"
+            what = (
+                f"it is a {type(value).__name__} that was set past __setattr__ "
+                f"({_MEANT})"
+            )
         elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
             lost = (i for i in _items(value) if adapter_of(i) is not None and node_id(i) is None)
             held = next(lost, None)
@@ -49,7 +53,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
                 continue
             what = (
                 f"it is a {type(value).__name__}, which is not tracked, and holds a "
-                f"{type(held).__name__}; use a plain list, tuple or dict"
+                f"{type(held).__name__}; use a plain list, tuple or dict ({_MEANT})"
             )
         else:
             continue

@@ -31,12 +31,14 @@ __all__ = ["Position", "SlotPosition", "note_restored", "record_of", "restore_ui
 class TrackableRecord(ObjectRecord):
     """What restores note on a TensorFlow object; what waits is noted with TensorFlow too."""
 
-    __slots__ = ("known_uid",)
+    __slots__ = ("known_uid", "said")
 
     def __init__(self, owner: Any = None) -> None:
         super().__init__(owner)
         # TensorFlow's number of the restore that is known to have set the value.
         self.known_uid = -1
+        # Attributes of which was said that they are not saved.
+        self.said: set[str] = set()
 
     def waits(self, local_name: str) -> None:
         """Puts positions where TensorFlow looks for them."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tensorflow.python.trackable.autotrackable import AutoTrackable
-from tensorflow.python.trackable.data_structures import TrackableDataStructure
+from tensorflow.python.trackable.base import Trackable
+from tensorflow.python.trackable.data_structures import TrackableDataStructure, _TupleWrapper
 
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer
@@ -41,3 +42,13 @@ def ours_in(obj: Any) -> Iterator[tuple[str, Any]]:
     for name, item in items:
         if isinstance(item, _OURS):
             yield name, item
+        elif isinstance(item, tuple) and not isinstance(item, Trackable) and _has_ours(item):
+            # TensorFlow wraps tuples that have something of its own, and leaves others as they
+            # are. The wrapper is for the walk alone: a tuple gets no further items.
+            yield name, _TupleWrapper(item)
+
+
+def _has_ours(items: tuple[Any, ...]) -> bool:
+    return any(
+        isinstance(item, _OURS) or (isinstance(item, tuple) and _has_ours(item)) for item in items
+    )

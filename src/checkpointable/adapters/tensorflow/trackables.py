@@ -9,6 +9,7 @@ from tensorflow.python.ops.ref_variable import RefVariable
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 from tensorflow.python.saved_model.registration import get_registered_saver_name
 from tensorflow.python.trackable import converter
+from tensorflow.python.trackable.autotrackable import AutoTrackable
 from tensorflow.python.trackable.base import Trackable
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 from tensorflow.python.trackable.python_state import PYTHON_STATE, PythonState
@@ -26,6 +27,7 @@ from checkpointable.adapters.tensorflow.in_graph import (
     values_in,
     variable_in_graph,
 )
+from checkpointable.adapters.tensorflow.overlooked import overlooked
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
 from checkpointable.adapters.tensorflow.tensors import offered
 from checkpointable.adapters.tensorflow.together import Group, eager_values
@@ -34,7 +36,7 @@ from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, resolve_p
 from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from checkpointable.graph.value import ValueFactory
 
@@ -49,6 +51,7 @@ class TrackableAdapter(Adapter):
     def __init__(self, cls: type) -> None:
         self._has_plain_children = cls._trackable_children is _PLAIN_CHILDREN  # type: ignore[attr-defined]
         self._may_hold_ours = mixed.may_hold_ours(cls)
+        self.may_overlook = issubclass(cls, AutoTrackable)
         self._is_variable = (
             issubclass(cls, BaseResourceVariable)
             and not is_distributed_type(cls)
@@ -122,6 +125,11 @@ class TrackableAdapter(Adapter):
             return {}
         graph = graph_of(obj)
         return offered(obj, eager_values if graph is None else values_in(graph), Group)
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        return overlooked(obj, node_id)
 
     def record(self, obj: Any) -> ObjectRecord:
         return record_of(obj)
