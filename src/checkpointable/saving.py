@@ -185,8 +185,7 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
         except NoContentsError as error:
             # The value knows what is wrong, its key where it is.
             key = next(key for key, value in own if value is error.value)
-            path = key.rpartition("/.ATTRIBUTES/")[0] or "the root"
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{_path(key)}: {error}") from error
         evaluated.update(zip((key for key, _ in own), contents, strict=True))
     if evaluated:
         values = [
@@ -239,14 +238,28 @@ def _record(key: str, value: Value) -> Record:
     """
     if value.dtype == STRING:
         # Its size must be known before anything is written, and so must its shape.
-        array = as_string_array(value.read(), key)
+        array = as_string_array(_read(key, value), key)
         _check_shape(key, value, array.shape)
         return Record(key, DataType.DT_STRING, array.shape, lambda: array)
     if value.dtype == VARIANT:
-        array = value.read()
+        array = _read(key, value)
         return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
-    array = np.asarray(value.read())
+    array = np.asarray(_read(key, value))
     return Record(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
+
+
+def _read(key: str, value: Value) -> Any:
+    try:
+        return value.read()
+    except (ValueError, NotImplementedError) as error:
+        if type(error) not in (ValueError, NotImplementedError):
+            raise
+        raise type(error)(f"{_path(key)}: {error}") from error
+
+
+def _path(key: str) -> str:
+    """The path of the object that has the value of this key."""
+    return key.rpartition("/.ATTRIBUTES/")[0] or "the root"
 
 
 def _datatype(key: str, value: Value) -> DataType:

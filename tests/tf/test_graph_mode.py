@@ -178,6 +178,17 @@ def test_saving_and_restoring_again_adds_nothing_to_a_finalized_graph(tmp_path, 
             other.restore(path).assert_consumed().run_restore_ops(session)
 
 
+def test_a_graph_that_is_finalized_too_early(tmp_path, resource):  # S36
+    with graph_and_session() as (graph, session):
+        net = Net(resource=resource)
+        session.run(v1.global_variables_initializer())
+        graph.finalize()
+        # Reading variables takes no operation that is not there.
+        path = cp.CheckpointableSaver(net).save(f"{tmp_path}/ckpt", session=session)
+        with pytest.raises(RuntimeError, match="the graph is finalized, and operations that save"):
+            cp.CheckpointableSaver(net).restore(path)
+
+
 def test_the_default_session_is_used_and_asked_for(saved):  # S36
     path, expected = saved
     with tf.Graph().as_default():

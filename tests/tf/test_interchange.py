@@ -205,6 +205,13 @@ def test_a_table_has_what_it_had(tmp_path):
     assert status.report().complete
 
 
+def test_an_iterator_that_has_no_state_to_save_is_named(tmp_path):
+    data = tf.data.Dataset.from_generator(lambda: iter(range(5)), output_types=tf.int32)
+    with pytest.raises(ValueError, match=r"model/data: TensorFlow cannot read this OwnedIterator"):
+        cp.Checkpoint(model={"data": iter(data)}).save(f"{tmp_path}/ckpt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_name_is_that_of_the_variable(tmp_path):  # S12
     variable = tf.Variable(1.0, name="scope/given")
     path = cp.Checkpoint(v=variable).write(f"{tmp_path}/ckpt")

@@ -196,6 +196,7 @@ class _Building:
     """Enters a graph, and leaves aside conditions on the operations that are being built."""
 
     def __init__(self, graph: Any) -> None:
+        self._graph = graph
         self._contexts = [graph.as_default(), graph.control_dependencies(None)]
         self._scope: Any = None
 
@@ -205,10 +206,16 @@ class _Building:
         self._scope = ops.name_scope_v1("checkpointable/")
         self._scope.__enter__()
 
-    def __exit__(self, *error: object) -> None:
-        self._scope.__exit__(*error)
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._scope.__exit__(kind, error, trace)
         for context in reversed(self._contexts):
-            context.__exit__(*error)
+            context.__exit__(kind, error, trace)
+        if kind is RuntimeError and self._graph.finalized:
+            raise RuntimeError(
+                "the graph is finalized, and operations that save or restore these objects were "
+                "not added to it before: save and restore once (restoring is recorded, and need "
+                "not be run), then finalize it"
+            ) from error
 
 
 def executor_of(graph: Any) -> GraphExecutor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensorflow.python.eager import context
-from tensorflow.python.framework import dtypes, ops
+from tensorflow.python.framework import dtypes, errors_impl, ops
 from tensorflow.python.ops import parsing_ops
 from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 
@@ -61,7 +61,13 @@ class _Whole:
     def read(self, name: str) -> Any:
         if name not in self._read:
             with eagerly():
-                self._read = dict(self._tensors.read())
+                try:
+                    self._read = dict(self._tensors.read())
+                except errors_impl.OpError as error:
+                    # An iterator over a Python generator, say, has a state that nobody can read.
+                    raise ValueError(
+                        f"TensorFlow cannot read this {type(self.obj).__name__}: {error.message}"
+                    ) from error
         tensor = self._read.pop(name)
         with context.eager_mode():
             if tensor.dtype == dtypes.variant:
