@@ -117,11 +117,12 @@ def test_the_rest_is_initialized(saved):  # S35
             status.assert_existing_objects_matched()
 
 
-def test_a_first_start_initializes(tmp_path):  # S32
+@pytest.mark.parametrize("table", [v1.lookup.StaticHashTable, tf.lookup.StaticHashTable])
+def test_a_first_start_initializes(tmp_path, table):  # S32
     with graph_and_session() as (_, session), session.as_default():
         net, optimizer = Net(7.0), v1.train.AdamOptimizer(0.1)
         optimizer.minimize(net.loss)
-        net.table = v1.lookup.StaticHashTable(
+        net.table = table(
             tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([5])), -1
         )
         status = cp.Checkpoint(net=net, optimizer=optimizer).restore(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import weakref
@@ -279,6 +280,31 @@ def test_waiting_restores_hold_nothing_alive_and_do_not_pile_up(tmp_path):  # S2
     del status
     gc.collect()
     assert gone() is None
+
+
+def test_a_copy_of_an_object_that_waits(tmp_path):  # S21 S23
+    """The restore waits for a dependency of the object, not of its copy."""
+    module, optimizer = tf.Module(), tf.compat.v1.train.AdamOptimizer(0.1)
+    module.v = tf.Variable([1.0, 2.0])
+    module.list = [tf.Variable(3.0)]
+    optimizer.minimize(lambda: tf.reduce_sum(module.v**2), var_list=[module.v])
+    path = cp.Checkpoint(m=module, o=optimizer).save(f"{tmp_path}/ckpt")
+    waits, later = tf.Module(), tf.compat.v1.train.AdamOptimizer(0.1)
+    status = cp.Checkpoint(m=waits, o=later).restore(path)
+    copied, other = copy.deepcopy(waits), copy.deepcopy(later)
+    copied.v, copied.list = tf.Variable([5.0, 6.0]), [tf.Variable(7.0)]
+    other.minimize(lambda: tf.reduce_sum(copied.v**2), var_list=[copied.v])
+    assert copied.v.numpy().tolist() == pytest.approx([4.9, 5.9])
+    assert copied.list[0].numpy() == 7.0
+    waits.v, waits.list = tf.Variable([0.0, 0.0]), [tf.Variable(0.0)]
+    assert waits.v.numpy().tolist() == module.v.numpy().tolist()
+    later.minimize(lambda: tf.reduce_sum(waits.v**2), var_list=[waits.v])
+    status.assert_consumed()
+    # And one that is copied after it was restored is a program of its own.
+    again = copy.deepcopy(waits)
+    again.v.assign([0.0, 0.0])
+    cp.Checkpoint(m=again).restore(path).expect_partial()
+    assert again.v.numpy().tolist() == module.v.numpy().tolist() != waits.v.numpy().tolist()
 
 
 def test_what_is_never_restored_is_said_once(tmp_path, caplog):  # S30

@@ -163,6 +163,10 @@ class Position:
         with ops.init_scope():
             return {VARIABLE_VALUE_KEY: to_tensor(contents)}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Position:
+        # A restore waits for a dependency of its own object, not of a copy of that.
+        return CopiedPosition(self.restore_uid)
+
     def restore(self, trackable: Any, reader: Any = None) -> None:
         """The object has come: match it, check it, restore it."""
         del reader
@@ -170,6 +174,23 @@ class Position:
             record_of(trackable).sources[VARIABLE_VALUE_KEY] = self._given
         with ops.init_scope():
             self._attach(trackable)
+
+
+class CopiedPosition(Position):
+    """What a copy of an object has in the place of a position: nothing waits."""
+
+    __slots__ = ()
+
+    def __init__(self, restore_uid: int) -> None:
+        self.restore_uid = restore_uid
+        self._given = None
+
+    def is_simple_variable(self) -> bool:
+        """Not even one that it could give; so the variable is made as if nobody had asked."""
+        return False
+
+    def restore(self, trackable: Any, reader: Any = None) -> None:
+        """Nothing."""
 
 
 class ChildPosition(Position):

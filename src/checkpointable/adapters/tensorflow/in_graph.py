@@ -150,11 +150,14 @@ def _operations(made: Any) -> Any:
 
 def initializer_of(obj: Any) -> Any | None:
     """The operation that initializes an object of a graph, None if there is none."""
-    try:
-        initializer = getattr(obj, "initializer", None)
-    except ValueError:  # an iterator that needs none
-        return None
-    return initializer if isinstance(initializer, ops.Operation) else None
+    for name in ("initializer", "_init_op"):  # the latter is that of a `tf.lookup` table
+        try:
+            initializer = getattr(obj, name, None)
+        except ValueError:  # an iterator that needs none
+            return None
+        if isinstance(initializer, ops.Operation):
+            return initializer
+    return None
 
 
 def initializer_value(obj: Any) -> Value | None:
