@@ -133,6 +133,26 @@ def keras_model(n):
     return {"model": model}
 
 
+def resources(n):
+    """What has no values of its own: assets, tables of constants, data sets, resources."""
+
+    class Resource(tf.saved_model.experimental.TrackableResource):
+        def __init__(self):
+            super().__init__()
+            self.v = tf.Variable(float(n))
+
+        def _create_resource(self):
+            return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+
+    module = tf.Module()
+    module.asset = tf.saved_model.Asset(__file__)
+    module.initializer = tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([0], tf.int64))
+    module.vocabulary = tf.lookup.StaticVocabularyTable(module.initializer, 2)
+    module.data = tf.data.Dataset.range(3)
+    module.constant = tf.constant([1.0])
+    return {"module": module, "resource": Resource()}
+
+
 def nested(n):
     inner = tf.train.Checkpoint(v=tf.Variable(n))
     inner.save_counter.assign(n)
@@ -141,7 +161,17 @@ def nested(n):
 
 PROGRAMS = {
     f.__name__: f
-    for f in (containers, dtypes, slots, iterators, tables, states, keras_model, nested)
+    for f in (
+        containers,
+        dtypes,
+        slots,
+        iterators,
+        tables,
+        states,
+        keras_model,
+        resources,
+        nested,
+    )
 }
 
 
@@ -185,6 +215,60 @@ def test_an_object_of_tensorflow_is_the_root_itself(root, tmp_path):  # S15
     theirs = tf.train.Checkpoint(root=model, other=tf.Variable(3)).write(f"{tmp_path}/theirs")
     ours = cp.Checkpoint(root=model, other=tf.Variable(3)).write(f"{tmp_path}/ours")
     assert contents(ours).keys() == contents(theirs).keys()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        tf.train.experimental.ShardByTaskPolicy(),
+        tf.train.experimental.MaxShardSizePolicy(1000),
+    ],
+    ids=["task", "size"],
+)
+def test_files_that_tensorflow_shards(tmp_path, policy):
+    """Even a variable of an object-based checkpoint may be in slices, over many files."""
+    numbers = np.arange(3000).reshape(300, 10)
+    variables = {
+        "x": tf.Variable(numbers.astype(np.float32)),
+        "y": tf.Variable(numbers),
+        "s": tf.Variable(["text", ""]),
+        "n": tf.Variable(7),
+    }
+    options = tf.train.CheckpointOptions(experimental_sharding_callback=policy)
+    path = tf.train.Checkpoint(**variables).write(f"{tmp_path}/theirs", options=options)
+    again = {name: tf.Variable(tf.zeros_like(v)) for name, v in variables.items()}
+    cp.Checkpoint(**again).read(path).assert_consumed()
+    for name, variable in variables.items():
+        np.testing.assert_array_equal(again[name].numpy(), variable.numpy())
+    later = cp.Checkpoint()
+    status = later.read(path)
+    later.x = tf.Variable(np.zeros((300, 10), np.float32))
+    assert (later.x.numpy() == numbers).all()
+    status.expect_partial()
+
+
+def test_what_a_saved_model_loads(tmp_path):
+    module = tf.Module()
+    module.v = tf.Variable([1.0, 2.0])
+    module.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    module.table.insert(["a"], [4])
+    module.look_up = tf.function(lambda: module.table.lookup(tf.constant(["a"])))
+    module.look_up()
+    tf.saved_model.save(module, f"{tmp_path}/saved")
+    loaded = tf.saved_model.load(f"{tmp_path}/saved")
+    theirs = tf.train.Checkpoint(module=loaded).save(f"{tmp_path}/theirs")
+    ours = cp.Checkpoint(module=loaded).save(f"{tmp_path}/ours")
+    assert_same_files(theirs, ours)
+    again = tf.saved_model.load(f"{tmp_path}/saved")
+    again.v.assign([0.0, 0.0])
+    cp.Checkpoint(module=again).restore(theirs).assert_consumed()
+    assert again.v.numpy().tolist() == [1.0, 2.0]
+    assert again.look_up().numpy().tolist() == [4]
+    # The variables of a SavedModel are a checkpoint themselves.
+    bare = tf.Module()
+    bare.v = tf.Variable([0.0, 0.0])
+    cp.Checkpoint(root=bare).read(f"{tmp_path}/saved/variables/variables").expect_partial()
+    assert bare.v.numpy().tolist() == [1.0, 2.0]
 
 
 def test_an_iterator_goes_on_where_it_was(tmp_path):
