@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -172,6 +173,10 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
     return pairs
 
 
+def _same(contents: Any) -> Any:
+    return contents
+
+
 def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:
     """What is to be written, (key, value) each.
 
@@ -192,11 +197,17 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
             (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
             for key, value in values
         ]
+    # The program's own code may give these, so the collector is on.
+    read_now = {
+        key: _record(key, value)
+        for key, value in values
+        if value.dtype.hasobject or value.shape is None or None in value.shape
+    }
     with collector_paused():
         new = tuple.__new__
         return [
-            _record(key, value)
-            if value.dtype.hasobject or value.shape is None or None in value.shape
+            read_now[key]
+            if key in read_now
             else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
             for (key, value), read in zip(values, _readers(values), strict=True)
         ]
@@ -214,7 +225,7 @@ def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:
         found = at_once.read([values[position][1] for position in positions])
         for position, contents in zip(positions, found, strict=True):
             if contents is not None:
-                readers[position] = lambda contents=contents: contents
+                readers[position] = partial(_same, contents)
     return readers
 
 

@@ -122,9 +122,7 @@ def test_a_first_start_initializes(tmp_path, table):  # S32
     with graph_and_session() as (_, session), session.as_default():
         net, optimizer = Net(7.0), v1.train.AdamOptimizer(0.1)
         optimizer.minimize(net.loss)
-        net.table = table(
-            tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([5])), -1
-        )
+        net.table = table(tf.lookup.KeyValueTensorInitializer(["a"], tf.constant([5])), -1)
         status = cp.Checkpoint(net=net, optimizer=optimizer).restore(None)
         with pytest.raises(AssertionError, match="No checkpoint specified"):
             status.run_restore_ops()

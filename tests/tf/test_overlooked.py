@@ -13,7 +13,8 @@ import checkpointable as cp
 
 
 def said(caplog):
-    found = [record.getMessage() for record in caplog.records]
+    records = [record for record in caplog.records if record.name == "checkpointable"]
+    found = [record.getMessage() for record in records]
     caplog.clear()
     return found
 

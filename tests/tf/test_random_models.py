@@ -89,9 +89,7 @@ class Subclassed(keras.Model):
 def build(plan, seed):
     keras.utils.set_random_seed(seed)
     embedding = keras.layers.Embedding(5, 4)
-    parts = [
-        nested(plan["nested"], [LAYERS[name]() for name in stack]) for stack in plan["stacks"]
-    ]
+    parts = [nested(plan["nested"], [LAYERS[name]() for name in stack]) for stack in plan["stacks"]]
     shared = keras.layers.Dense(4) if plan["shared"] else keras.layers.Activation("relu")
     if plan["kind"] == "subclassed":
         model = Subclassed(embedding, parts, shared)

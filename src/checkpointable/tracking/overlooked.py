@@ -42,10 +42,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
         if adapter_of(value) is not None:
             if node_id(value) is not None:
                 continue
-            what = (
-                f"it is a {type(value).__name__} that was set past __setattr__ "
-                f"({_MEANT})"
-            )
+            what = f"it is a {type(value).__name__} that was set past __setattr__ ({_MEANT})"
         elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
             lost = (i for i in _items(value) if adapter_of(i) is not None and node_id(i) is None)
             held = next(lost, None)

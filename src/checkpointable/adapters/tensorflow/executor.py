@@ -22,6 +22,7 @@ from checkpointable.graph.value import STRING, VARIANT, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     import numpy as np
 
@@ -206,7 +207,12 @@ class _Building:
         self._scope = ops.name_scope_v1("checkpointable/")
         self._scope.__enter__()
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._scope.__exit__(kind, error, trace)
         for context in reversed(self._contexts):
             context.__exit__(kind, error, trace)
