@@ -262,10 +262,8 @@ def _record(key: str, value: Value) -> Record:
 def _read(key: str, value: Value) -> Any:
     try:
         return value.read()
-    except (ValueError, NotImplementedError) as error:
-        if type(error) not in (ValueError, NotImplementedError):
-            raise
-        raise type(error)(f"{_path(key)}: {error}") from error
+    except NoContentsError as error:
+        raise ValueError(f"{_path(key)}: {error}") from error
 
 
 def _path(key: str) -> str:

@@ -36,7 +36,7 @@ class Source(Protocol):
 
 
 class NoContentsError(ValueError):
-    """A value has no contents yet.
+    """A value has no contents yet, or none that can be read.
 
     Attributes:
       value: which one.

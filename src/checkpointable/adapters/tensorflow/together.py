@@ -14,6 +14,7 @@ from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager import eagerly, to_array, to_tensor
 from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
+from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.value import VARIANT, Value
 
 if TYPE_CHECKING:
@@ -61,13 +62,7 @@ class _Whole:
     def read(self, name: str) -> Any:
         if name not in self._read:
             with eagerly():
-                try:
-                    self._read = dict(self._tensors.read())
-                except errors_impl.OpError as error:
-                    # An iterator over a Python generator, say, has a state that nobody can read.
-                    raise ValueError(
-                        f"TensorFlow cannot read this {type(self.obj).__name__}: {error.message}"
-                    ) from error
+                self._read = dict(self._tensors.read())
         tensor = self._read.pop(name)
         with context.eager_mode():
             if tensor.dtype == dtypes.variant:
@@ -94,7 +89,14 @@ class _Part(Value):
         self._name = name
 
     def read(self) -> Any:
-        return self._whole.read(self._name)
+        try:
+            return self._whole.read(self._name)
+        except errors_impl.OpError as error:
+            # An iterator over a Python generator, say, has a state that nobody can read.
+            kind = type(self._whole.obj).__name__
+            raise NoContentsError(
+                f"TensorFlow cannot read this {kind}: {error.message}", self
+            ) from (error)
 
     def write(self, contents: Any) -> None:
         self._whole.write(self._name, (self.dtype, contents))
