@@ -5,7 +5,9 @@
     mixed.py        objects of this library inside TensorFlow's
     deferred.py     restore on create, by TensorFlow's own hooks
     slots.py        the slots of TensorFlow's optimizers
+    overlooked.py   state that they hold and do not show
     variables.py    eager variables
+    many.py         many of these, read and assigned in few steps
     distributed.py  variables with a copy on each replica
     partitioned.py  variables that are parts of a larger one
     tensors.py      objects with several values; old saveables
