@@ -197,20 +197,13 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
             (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
             for key, value in values
         ]
-    # The program's own code may give these, so the collector is on.
-    read_now = {
-        key: _record(key, value)
-        for key, value in values
+    new = tuple.__new__
+    return [
+        _record(key, value)
         if value.dtype.hasobject or value.shape is None or None in value.shape
-    }
-    with collector_paused():
-        new = tuple.__new__
-        return [
-            read_now[key]
-            if key in read_now
-            else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
-            for (key, value), read in zip(values, _readers(values), strict=True)
-        ]
+        else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
+        for (key, value), read in zip(values, _readers(values), strict=True)
+    ]
 
 
 def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:

@@ -216,10 +216,6 @@ class Adapter(abc.ABC):
         """Its slots if it is an optimizer, else None."""
         return None
 
-    only_value: str | None = None
-    """The attribute of the one value that each of its objects has, and always has; None where
-    `values` must be asked."""
-
     may_overlook = False
     """Whether its objects may hold state that is not saved though it looks as if it were."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from checkpointable.collector import collector_paused
 from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.value import ANY, STRING, VARIANT, AtOnce, Value
 
@@ -34,8 +33,7 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
             plain.append((key, value))
     how = "stream" if verify == "stream" else False
     for batch in in_batches(reader, plain):
-        with collector_paused():
-            targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
+        targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
         reader.read_into(targets, verify=how)  # type: ignore[arg-type]
         together: dict[AtOnce, tuple[list[Value], list[Any]]] = {}
         for (_, value, _), (_, array) in zip(batch, targets, strict=True):
@@ -46,9 +44,8 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
                 own, arrays = together.setdefault(at_once, ([], []))
                 own.append(value)
                 arrays.append(array)
-        with collector_paused():
-            for at_once, (own, arrays) in together.items():
-                at_once.write(own, arrays)
+        for at_once, (own, arrays) in together.items():
+            at_once.write(own, arrays)
 
 
 def in_batches(

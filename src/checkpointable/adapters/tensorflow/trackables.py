@@ -57,8 +57,6 @@ class TrackableAdapter(Adapter):
             and not is_distributed_type(cls)
             and cls._serialize_to_tensors is BaseResourceVariable._serialize_to_tensors  # type: ignore[attr-defined]
         )
-        if self._is_variable:
-            self.only_value = VARIABLE_VALUE_KEY
         self._is_keras_variable = any(
             base.__module__ == "keras.src.backend.tensorflow.core" and base.__name__ == "Variable"
             for base in cls.__mro__
@@ -125,6 +123,9 @@ class TrackableAdapter(Adapter):
             return {}
         graph = graph_of(obj)
         return offered(obj, eager_values if graph is None else values_in(graph), Group)
+
+    def value_names(self, obj: Any) -> Iterable[str]:
+        return (VARIABLE_VALUE_KEY,) if self._is_variable else super().value_names(obj)
 
     def overlooked(
         self, obj: Any, node_id: Callable[[Any], int | None]
