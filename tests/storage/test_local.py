@@ -19,7 +19,7 @@ from checkpointable.errors import (
     CheckpointPermissionError,
 )
 from checkpointable.storage import LocalStorage
-from checkpointable.storage import local as module
+from checkpointable.storage.local import locks, writing
 
 
 @pytest.fixture(params=["fast", "plain"])
@@ -27,7 +27,7 @@ def storage(request, monkeypatch):
     if request.param == "plain":  # as on systems that lack these
         for name in ("pwrite", "pread", "posix_fallocate"):
             monkeypatch.delattr(os, name)
-        monkeypatch.setattr(module, "_CAN_LOCK", False)
+        monkeypatch.setattr(locks, "_CAN_LOCK", False)
     return LocalStorage()
 
 
@@ -293,7 +293,7 @@ def test_saving_goes_on_where_nothing_can_be_locked(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     with LocalStorage().lock_directory(str(tmp_path)):
         LocalStorage().create(str(tmp_path / "f"), 1).close()
 
@@ -312,7 +312,7 @@ def test_a_file_that_is_written_counts_as_used(tmp_path):
 def test_a_new_file_that_another_cleans_up_is_made_again(tmp_path, monkeypatch):
     """Between its creation and its lock, a file looks like one that a dead writer left."""
     storage, path = LocalStorage(), str(tmp_path / "f")
-    lock, cleaned = module._lock, []
+    lock, cleaned = writing.lock, []
 
     def clean_up_first(fd, *, wait):
         if wait and not cleaned:
@@ -320,7 +320,7 @@ def test_a_new_file_that_another_cleans_up_is_made_again(tmp_path, monkeypatch):
             os.unlink(path)
         return lock(fd, wait=wait)
 
-    monkeypatch.setattr(module, "_lock", clean_up_first)
+    monkeypatch.setattr(writing, "lock", clean_up_first)
     file = storage.create(path, 3)
     file.write_at(b"abc", 0)
     file.close()
@@ -328,7 +328,7 @@ def test_a_new_file_that_another_cleans_up_is_made_again(tmp_path, monkeypatch):
 
 
 def test_without_locks_only_old_files_count_as_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_CAN_LOCK", False)
+    monkeypatch.setattr(locks, "_CAN_LOCK", False)
     (tmp_path / "f").write_bytes(b"")
     assert not LocalStorage().delete_if_unused(str(tmp_path / "f"))
     os.utime(tmp_path / "f", (0, 0))

@@ -17,7 +17,8 @@ import checkpointable as cp
 import checkpointable.manager as manager_module
 from checkpointable.management import list_checkpoints
 from checkpointable.renaming import rename_checkpoint
-from checkpointable.storage import local
+from checkpointable.storage import LocalStorage
+from checkpointable.storage.local import locks, syncing
 from tests.torture.kill import left_over
 from tests.torture.test_disks import child, program, value_of
 
@@ -208,8 +209,8 @@ def test_a_file_system_without_locks_leaves_live_writers_alone(tmp_path, monkeyp
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr(local.fcntl, "flock", refuse)
-    live = local.LocalStorage().create(str(tmp_path / ".ck-1.data.tmp-1-00000000"), 10)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    live = LocalStorage().create(str(tmp_path / ".ck-1.data.tmp-1-00000000"), 10)
     (tmp_path / ".ck-2.data.tmp-1-00000000").write_bytes(b"x")
     os.utime(tmp_path / ".ck-2.data.tmp-1-00000000", (0, 0))
     assert value_of(program(1).save(tmp_path / "ck")) == 1
@@ -245,10 +246,10 @@ def test_room_that_is_refused_when_a_file_is_closed(tmp_path, monkeypatch, endin
 def test_a_system_whose_fsync_ends_at_the_disks_cache(tmp_path, monkeypatch):
     """macOS: F_FULLFSYNC is asked for, and plain fsync only where that is refused."""
     asked, plain = [], []
-    fake = types.SimpleNamespace(**vars(local.fcntl), F_FULLFSYNC=51)
+    fake = types.SimpleNamespace(**vars(syncing.fcntl), F_FULLFSYNC=51)
     fake.fcntl = lambda fd, what: asked.append(what)
     fsync = os.fsync
-    monkeypatch.setattr(local, "fcntl", fake)
+    monkeypatch.setattr(syncing, "fcntl", fake)
     monkeypatch.setattr(os, "fsync", lambda fd: (plain.append(fd), fsync(fd)))
     program(1).save(tmp_path / "ck")
     assert asked

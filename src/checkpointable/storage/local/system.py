@@ -1,0 +1,58 @@
+"""What the operating system offers, and how what it refuses is said.
+
+What is missing on some systems is told by a name that stands for nothing here: `fcntl` is None,
+a flag is 0.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from checkpointable.errors import CheckpointError, CheckpointIOError, CheckpointNotFoundError
+from checkpointable.storage.interface import FileIdentity
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "BINARY",
+    "CLOSE_ON_EXEC",
+    "NON_BLOCKING",
+    "REFUSALS",
+    "UNSUPPORTED",
+    "fcntl",
+    "identity_of",
+    "refusal",
+]
+
+BINARY = getattr(os, "O_BINARY", 0)
+CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+
+# What the system's functions raise; ValueError of a path with a NUL in it.
+REFUSALS = (OSError, ValueError)
+
+# The file system has no such operation: it cannot reserve space, or sync a directory.
+UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV}
+
+
+def refusal(error: OSError | ValueError, doing: str, path: str) -> CheckpointError:
+    """The error of ours that says what the system would not do, and to which file.
+
+    Args:
+      error: what the system raised.
+      doing: what was tried, as it goes on after "cannot".
+    """
+    if not isinstance(error, OSError):
+        error = OSError(errno.EINVAL, str(error))
+    if isinstance(error, FileNotFoundError):
+        return CheckpointNotFoundError(f"cannot {doing}: no such file or directory", path=path)
+    return CheckpointIOError.from_os_error(error, doing, path=path)
+
+
+def identity_of(status: os.stat_result) -> FileIdentity:
+    """What tells a file from another, from what the system says of it."""
+    return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
