@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.entry import (
-    Entry,
-    Header,
-    decode_entry,
-    decode_header,
-    encode_entry,
-    encode_fields,
-    encode_header,
-)
+from checkpointable.bundle.entry import Entry, decode_entry, encode_entry, encode_fields
+from checkpointable.bundle.header import Header, decode_header, encode_header
 from checkpointable.bundle.messages import bundle_messages
 from tests.bundle.helpers import REPEATABLE
 

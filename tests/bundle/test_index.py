@@ -43,7 +43,8 @@ def tables(draw, keys=texts):
 
 
 def encode(entries, block_size):
-    from checkpointable.bundle.entry import encode_entry, encode_header
+    from checkpointable.bundle.entry import encode_entry
+    from checkpointable.bundle.header import encode_header
 
     builder = TableBuilder(block_size)
     builder.add(b"", encode_header(Header(2)))

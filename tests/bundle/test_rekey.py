@@ -20,8 +20,8 @@ from checkpointable.bundle import (
 )
 from checkpointable.bundle.checksum import crc32c, mask
 from checkpointable.bundle.coding import Malformed
-from checkpointable.bundle.entry import Unreferenced, decode_header, encode_header
 from checkpointable.bundle.format import UNREFERENCED_MAX
+from checkpointable.bundle.header import Unreferenced, decode_header, encode_header
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
 from checkpointable.errors import CheckpointCorruptError, CheckpointError, CheckpointIOError

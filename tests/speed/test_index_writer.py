@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.entry import Header, encode_fields, encode_header
+from checkpointable.bundle.entry import encode_fields
+from checkpointable.bundle.header import Header, encode_header
 from checkpointable.bundle.index_writer import encode_plan
 from checkpointable.bundle.plan import Plan, Planned, Record
 from checkpointable.bundle.table_writer import TableBuilder

@@ -9,7 +9,7 @@ from checkpointable.bundle.dtypes import datatype_of as datatype_of
 from checkpointable.bundle.dtypes import itemsize as itemsize
 from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
 from checkpointable.bundle.entry import Entry as Entry
-from checkpointable.bundle.entry import Header as Header
+from checkpointable.bundle.header import Header as Header
 from checkpointable.bundle.plan import Plan as Plan
 from checkpointable.bundle.plan import Record as Record
 from checkpointable.bundle.plan import plan_layout as plan_layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from checkpointable.bundle.entry import Header
+from checkpointable.bundle.header import Header
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,8 +24,8 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
-from checkpointable.bundle.entry import Header
 from checkpointable.bundle.format import data_path, index_path, parse_data_name, split_prefix
+from checkpointable.bundle.header import Header
 from checkpointable.bundle.index import load_header
 from checkpointable.errors import (
     CheckpointCorruptError,

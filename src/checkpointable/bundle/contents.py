@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from checkpointable.bundle.data import open_files
 from checkpointable.bundle.dtypes import numpy_dtype
-from checkpointable.bundle.entry import Entry, Header
+from checkpointable.bundle.entry import Entry
+from checkpointable.bundle.header import Header
 from checkpointable.bundle.near import no_such_value
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, default_storage

@@ -14,10 +14,12 @@ import numpy as np
 
 from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.columns import Loaded
-from checkpointable.bundle.entry import Entry, Header, decode_entry, decode_shape
+from checkpointable.bundle.entry import Entry, decode_entry
 from checkpointable.bundle.format import INT64_MAX
+from checkpointable.bundle.header import Header
 from checkpointable.bundle.index_fast import load_fast
 from checkpointable.bundle.index_plain import first_header, load_plainly
+from checkpointable.bundle.shapes import decode_shape
 from checkpointable.bundle.slices import resolve, slice_key, tiles
 from checkpointable.bundle.table_reader import read_data_blocks
 from checkpointable.errors import CheckpointCorruptError

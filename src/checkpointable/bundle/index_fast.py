@@ -17,8 +17,8 @@ from checkpointable.bundle.budget import ENTRY_COST, Budget
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.columns import Columns, Loaded
 from checkpointable.bundle.dtypes import DataType, itemsize
-from checkpointable.bundle.entry import decode_header
 from checkpointable.bundle.format import STRING_CHECKSUM_SIZE, VERSION
+from checkpointable.bundle.header import decode_header
 from checkpointable.bundle.index_plain import join_blocks
 from checkpointable.bundle.lazy_keys import LazyKeys, keys_increase
 from checkpointable.bundle.table_reader import Block

@@ -15,14 +15,15 @@ from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.columns import Columns, EagerKeys, Loaded
 from checkpointable.bundle.dtypes import DataType, itemsize
-from checkpointable.bundle.entry import Entry, Header, decode_entry, decode_entry_at, decode_header
+from checkpointable.bundle.entry import Entry, decode_entry, decode_entry_at
 from checkpointable.bundle.format import INT64_MAX, STRING_CHECKSUM_SIZE, VERSION
+from checkpointable.bundle.header import Header, decode_header
 from checkpointable.bundle.slices import resolve, slice_key
 from checkpointable.bundle.table_reader import Block, block_entries
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 
 if TYPE_CHECKING:
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["first_header", "join_blocks", "load_plainly"]
 

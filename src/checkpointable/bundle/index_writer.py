@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from checkpointable.bundle.coding import encode_varint
-from checkpointable.bundle.entry import (
-    Entry,
-    Header,
-    encode_entry,
-    encode_fields,
-    encode_head,
-    encode_header,
-)
+from checkpointable.bundle.entry import Entry, encode_entry, encode_fields, encode_head
 from checkpointable.bundle.format import BLOCK_SIZE, RESTART_INTERVAL
+from checkpointable.bundle.header import Header, encode_header
 from checkpointable.bundle.plan import Plan, Planned, Record
 from checkpointable.bundle.table_writer import TableBuilder
 

@@ -1,7 +1,7 @@
 """The index's messages as protobuf classes, in a descriptor pool of their own.
 
 For what is rare: messages with slices, or with fields of a newer writer, which protobuf
-keeps when they are written again. Everything else takes the way of `entry`.
+keeps when they are written again. Everything else takes the way of `header` and `entry`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from checkpointable._protobuf import message_classes
-from checkpointable.bundle.entry import FULL_EXTENT, Entry, Header
+from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import BIG_ENDIAN, LITTLE_ENDIAN, UNREFERENCED_FIELD
+from checkpointable.bundle.header import Header
+from checkpointable.bundle.shapes import FULL_EXTENT
 
 __all__ = ["bundle_messages", "merge_entry", "merge_header"]
 

@@ -23,7 +23,7 @@ from checkpointable.errors import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["Plan", "Planned", "Record", "plan_layout"]
 

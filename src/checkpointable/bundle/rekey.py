@@ -15,7 +15,8 @@ from dataclasses import replace
 from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.commit import Publication, check_target
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.entry import Entry, Unreferenced
+from checkpointable.bundle.entry import Entry
+from checkpointable.bundle.header import Unreferenced
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings

@@ -21,7 +21,7 @@ from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedE
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["SingleValues"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from checkpointable.bundle.entry import FULL_EXTENT
+from checkpointable.bundle.shapes import FULL_EXTENT
 
 if TYPE_CHECKING:
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["resolve", "slice_key", "tiles"]
 

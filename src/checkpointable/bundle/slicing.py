@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["Index", "Selection"]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
-from checkpointable.bundle.entry import Entry, Header
+from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import VERSION
+from checkpointable.bundle.header import Header
 from checkpointable.bundle.near import no_such_value
 from checkpointable.bundle.reader import BundleReader
 from checkpointable.bundle.slices import resolve
@@ -30,7 +31,7 @@ from checkpointable.storage import ReadableFile, Storage, default_storage
 if TYPE_CHECKING:
     import numpy as np
 
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
 __all__ = ["V1Contents", "V1Part"]
 

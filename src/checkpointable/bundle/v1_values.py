@@ -21,13 +21,14 @@ import numpy as np
 from checkpointable.bundle import wire
 from checkpointable.bundle.coding import Malformed, encode_varint
 from checkpointable.bundle.dtypes import DataType, numpy_dtype
-from checkpointable.bundle.entry import _decode_slice, decode_header, decode_shape
+from checkpointable.bundle.header import decode_header
+from checkpointable.bundle.shapes import decode_shape, decode_slice
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from checkpointable.bundle.budget import Budget
-    from checkpointable.bundle.entry import Extents
+    from checkpointable.bundle.shapes import Extents
 
     Buffer = bytes | memoryview
 
@@ -125,7 +126,7 @@ def _decode_tensor(data: Buffer, start: int, end: int) -> SavedMeta:
         elif (number, kind) == (3, wire.VARINT):
             dtype = wire.signed(a, 32)
         elif (number, kind) == (4, wire.LENGTH):
-            slices.append(_decode_slice(data, a, b)[0])
+            slices.append(decode_slice(data, a, b)[0])
     if not name:
         raise Malformed("a value has no name", start)
     if not slices:
@@ -156,7 +157,7 @@ def _decode_saved_slice(data: Buffer, start: int, end: int, field: int) -> _Part
             if (number_, kind_) == (1, wire.LENGTH):
                 name = _decode_name(data, a_, b_)
             elif (number_, kind_) == (2, wire.LENGTH):
-                extents = _decode_slice(data, a_, b_)[0]
+                extents = decode_slice(data, a_, b_)[0]
             elif (number_, kind_) == (3, wire.LENGTH):
                 for found, kind__, a__, b__ in wire.fields(data, a_, b_):
                     if found == field:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.commit import Publication
-from checkpointable.bundle.entry import Entry, Header, encode_entry, encode_header
+from checkpointable.bundle.entry import Entry, encode_entry
 from checkpointable.bundle.format import data_path, index_path, split_prefix
 from checkpointable.bundle.hashing import HashedFile
+from checkpointable.bundle.header import Header, encode_header
 from checkpointable.bundle.index_writer import encode_plan
 from checkpointable.bundle.plan import Record, plan_layout
 from checkpointable.bundle.table_writer import TableBuilder

@@ -1,0 +1,81 @@
+"""The messages of a shape, and of the place that a part has in a partitioned value.
+
+TensorShapeProto   {2 dim[] {1 size, 2 name}, 3 unknown_rank}
+TensorSliceProto   {1 extent[] {1 start, 2 length}}; an extent without a length is the
+whole dimension
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from checkpointable.bundle import wire
+from checkpointable.bundle.coding import Malformed
+from checkpointable.bundle.format import RANK_MAX
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    # (start, length) a dimension; length -1 stands for the whole dimension.
+    Extents: TypeAlias = tuple[tuple[int, int], ...]
+
+__all__ = ["FULL_EXTENT", "decode_shape", "decode_slice"]
+
+FULL_EXTENT = -1
+
+
+def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tuple[int, ...], bool]:
+    """Reads the shape message in `[position, end)`; returns (dimensions, all fields known).
+
+    Raises:
+      Malformed: also for a negative dimension, an unknown rank, more than 254 dimensions.
+    """
+    dims: list[int] = []
+    known = True
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (2, wire.LENGTH):
+            size = 0
+            for number_, kind_, a_, _ in wire.fields(data, a, b):
+                if (number_, kind_) == (1, wire.VARINT):
+                    size = wire.signed(a_)
+                else:
+                    known = False
+            if size < 0:
+                raise Malformed(f"dimension {len(dims)} of the shape is {size}", position)
+            if len(dims) == RANK_MAX:
+                raise Malformed(f"the shape has more than {RANK_MAX} dimensions", position)
+            dims.append(size)
+        elif (number, kind) == (3, wire.VARINT):
+            if a:
+                raise Malformed("the shape is of unknown rank", position)
+        else:
+            known = False
+    return tuple(dims), known
+
+
+def decode_slice(data: bytes | memoryview, position: int, end: int) -> tuple[Extents, bool]:
+    """Reads the slice message in `[position, end)`; returns (extents, all fields known).
+
+    Raises:
+      Malformed: also for a negative start or length, more than 254 dimensions.
+    """
+    extents: list[tuple[int, int]] = []
+    known = True
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) != (1, wire.LENGTH):
+            known = False
+            continue
+        start, length = 0, FULL_EXTENT
+        for number_, kind_, a_, _ in wire.fields(data, a, b):
+            if (number_, kind_) == (1, wire.VARINT):
+                start = wire.signed(a_)
+            elif (number_, kind_) == (2, wire.VARINT):
+                length = wire.signed(a_)
+            else:
+                known = False
+        if start < 0 or length < FULL_EXTENT:
+            raise Malformed(f"a slice starts at {start} and has {length} elements", position)
+        if len(extents) == RANK_MAX:
+            raise Malformed(f"a slice has more than {RANK_MAX} dimensions", position)
+        extents.append((start, length))
+    return tuple(extents), known
