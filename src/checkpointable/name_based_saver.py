@@ -16,10 +16,11 @@ from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
 from checkpointable.manifest import Key, signer_of
 from checkpointable.opening import open_stored, verifier_of_option
-from checkpointable.restore.executors import by_executor
-from checkpointable.restore.match import find_mismatch, mismatch_error
+from checkpointable.restore.assigning import assign_values
+from checkpointable.restore.executors import by_executor, record_values
+from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
-from checkpointable.restore.restore import assign_values, next_uid, record_values
+from checkpointable.restore.state import next_uid
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix, records_of_values
 from checkpointable.state_file import CheckpointState, write_state
 

@@ -16,7 +16,7 @@ from checkpointable.comparison.result import Comparison, Difference, Verdict
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.reading import load_checkpoint
 from checkpointable.report.report import ValueInfo
-from checkpointable.restore.match import dtype_name
+from checkpointable.restore.mismatch import dtype_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -17,7 +17,7 @@ from checkpointable.report.counterparts import (
     unmatched,
 )
 from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
-from checkpointable.restore.match import dtype_name, stored_dtype
+from checkpointable.restore.mismatch import dtype_name, stored_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Collection

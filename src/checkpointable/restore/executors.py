@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.adapter import ObjectRecord
 
-__all__ = ["by_executor", "initialize", "tell_without_contents"]
+__all__ = ["by_executor", "initialize", "record_values", "tell_without_contents"]
 
 
 def by_executor(
@@ -29,6 +29,14 @@ def by_executor(
         if executor is not None:
             groups.setdefault(id(executor), (executor, []))[1].append((key, value))
     return groups.values()
+
+
+def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Records the restoring of values that cannot be assigned yet, and returns these (S34)."""
+    recorded = [(key, value) for key, value in values if value.executor is not None]
+    for executor, own in by_executor(recorded):
+        executor.record([value for _, value in own])
+    return recorded
 
 
 def initialize(

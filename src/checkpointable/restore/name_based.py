@@ -9,10 +9,11 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle.reader import checked_verify
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
-from checkpointable.restore.executors import by_executor
-from checkpointable.restore.match import find_mismatch, mismatch_error
+from checkpointable.restore.assigning import Verify, assign_values
+from checkpointable.restore.executors import by_executor, record_values
+from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
-from checkpointable.restore.restore import Verify, assign_values, next_uid, record_values
+from checkpointable.restore.state import next_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

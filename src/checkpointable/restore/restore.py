@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import bisect
-import functools
-import itertools
 import weakref
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle.reader import checked_verify
 from checkpointable.collector import collector_paused
-from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
-from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
+from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value
 from checkpointable.logs import logger
-from checkpointable.restore.executors import by_executor
-from checkpointable.restore.match import (
-    Assignment,
-    Conflict,
-    Edge,
-    Match,
-    NewSlot,
-    match,
-    mismatch_error,
-)
+from checkpointable.restore.assigning import assign_values, key_of
+from checkpointable.restore.executors import by_executor, record_values
+from checkpointable.restore.matching import match
+from checkpointable.restore.mismatch import mismatch_error
 from checkpointable.restore.pending import (
     Pending,
     PendingSlots,
@@ -34,20 +24,17 @@ from checkpointable.restore.pending import (
     wait_for_slots,
 )
 from checkpointable.restore.progress import RestoreProgress
-from checkpointable.restore.writes import write_values
+from checkpointable.restore.state import RestoreState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from checkpointable.bundle import BundleReader
-    from checkpointable.graph.adapter import ObjectRecord
-    from checkpointable.restore.parts import Reader
+    from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.restore.assigning import Verify
+    from checkpointable.restore.match import Assignment, Edge, Match, NewSlot
 
-__all__ = ["Restore", "Verify", "assign_values", "next_uid"]
-
-Verify = Literal["stream"] | bool
-
-_uids = itertools.count(1)
+__all__ = ["Restore"]
 
 _ADVICE = " (plan() shows likely renames)"
 _LATE_ADVICE = (
@@ -55,24 +42,11 @@ _LATE_ADVICE = (
 )
 
 
-def next_uid() -> int:
-    """A number that is higher than that of every restore before (S24)."""
-    return next(_uids)
-
-
-class Restore:
+class Restore(RestoreState):
     """A checkpoint that is being restored into the program's objects.
 
-    Attributes:
-      uid: grows with every call of restore; of two that know a value the higher wins (S24).
-      reader: the open checkpoint.
-      graph: its object graph, renames applied.
-      fingerprint: equal for two checkpoints only if their graphs are equal.
-      consumed: (node, attribute) of every value that found its object.
-      conflicts: the refused claims (S23).
-      stored_as_several: keys of values that have no entry of their own: others begin with them.
-      value_count: how many values the checkpoint has.
-      slots_of_variable, slots_of_optimizer: the slots by the node of either.
+    Each of `attach` and `attach_slots` matches, checks, and then commits: until everything that
+    was found is known to fit, nothing is changed (S25).
     """
 
     def __init__(
@@ -83,98 +57,9 @@ class Restore:
         fingerprint: object,
         verify: Verify = True,
     ) -> None:
-        self.uid = next_uid()
-        self.reader = reader
-        self.graph = graph
-        self.fingerprint = fingerprint
-        self.consumed: set[tuple[int, str]] = set()
-        self.conflicts: list[Conflict] = []
-        self.value_count = sum(len(node.attributes) for node in graph.nodes)
-        self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
-        self._mark_slotted_nodes()
         self._verify = checked_verify(verify)
-        self._waived: set[tuple[int, str]] = set()
-        self._expect_partial = _Flag()
-        self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
         self._recorded: list[Assignment] = []
-        self.stored_as_several: set[str] = set()
-        self._check_keys()
-        weakref.finalize(
-            self,
-            _finish,
-            reader,
-            self.value_count,
-            self.consumed,
-            self._waived,
-            self._expect_partial,
-        )
-
-    def _mark_slotted_nodes(self) -> None:
-        """An object without values that has slots is waited for too: its slots are values."""
-        slotted = [n for n in self.slots_of_variable if not self.graph.nodes[n].may_have_values]
-        if slotted:
-            self.graph.mark_nodes_with_values(slotted)
-
-    def _check_keys(self) -> None:
-        named = {key for node in self.graph.nodes for _, _, key in node.attributes}
-        missing = named.difference(self.reader.keys())
-        if not missing:
-            return
-        for node_id, node in enumerate(self.graph.nodes):
-            for attribute in node.attributes:
-                if attribute.checkpoint_key not in missing:
-                    continue
-                # A value that TensorFlow stores as several has keys that begin with its own.
-                if self._is_prefix(attribute.checkpoint_key):
-                    self.stored_as_several.add(attribute.checkpoint_key)
-                else:
-                    raise CheckpointCorruptError(
-                        f"the object graph names this key (value {attribute.name!r} of node "
-                        f"{node_id}), but the index has no such entry",
-                        path=f"{self.reader.prefix}.index",
-                        key=attribute.checkpoint_key,
-                    )
-
-    def _is_prefix(self, key: str) -> bool:
-        if "/.ATTRIBUTES/" not in key:
-            return False
-        keys = self.reader.keys()
-        position = bisect.bisect_left(keys, key)
-        return position < len(keys) and keys[position].startswith(key)
-
-    @functools.cached_property
-    def paths(self) -> NodePaths:
-        """The paths of the checkpoint's nodes."""
-        return NodePaths(self.graph)
-
-    @property
-    def values(self) -> Iterator[tuple[int, str]]:
-        """(node, attribute) of every value in the checkpoint."""
-        for node_id, node in enumerate(self.graph.nodes):
-            for attribute in node.attributes:
-                yield node_id, attribute.name
-
-    @property
-    def bound_count(self) -> int:
-        """How many nodes found an object, the root included."""
-        return len(self._bound)
-
-    def is_bound(self, node_id: int) -> bool:
-        """Whether the node found an object, which may be gone by now."""
-        return node_id in self._bound
-
-    def record(self, node_id: int) -> ObjectRecord | None:
-        """The record of the living object that the node is bound to, or None."""
-        reference = self._bound.get(node_id)
-        return None if reference is None else reference()
-
-    def expect_partial(self) -> None:
-        """Silences the warning that values were never used (S30)."""
-        self._expect_partial.set = True
-
-    def waive(self, is_waived: Callable[[str], bool]) -> None:
-        """Leaves values out of that warning, by the paths of their nodes."""
-        self._waived.update(place for place in self.values if is_waived(self.paths[place[0]]))
+        super().__init__(reader, graph, fingerprint=fingerprint)
 
     @property
     def has_recorded(self) -> bool:
@@ -265,7 +150,7 @@ class Restore:
         self._check_contents(found)
         # Verified in the same pass: should it be damaged, nobody has seen it.
         pairs = list(new.items())
-        for part in [pairs] if progress is None else progress.steps(pairs, _key):
+        for part in [pairs] if progress is None else progress.steps(pairs, key_of):
             self.reader.read_into(part, verify="stream")
         found.filled.update(new)
 
@@ -344,94 +229,3 @@ def _new_memory(found: Match) -> dict[str, Any]:
         for node_id, _, key, _, value in found.assignments
         if node_id in reserved and value.memory is not None and value.executor is None
     }
-
-
-def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
-    """Records the restoring of values that cannot be assigned yet, and returns these (S34)."""
-    recorded = [(key, value) for key, value in values if value.executor is not None]
-    for executor, own in by_executor(recorded):
-        executor.record([value for _, value in own])
-    return recorded
-
-
-def assign_values(
-    reader: Reader,
-    values: Sequence[tuple[str, Value]],
-    verify: Verify,
-    uid: int,
-    progress: RestoreProgress | None = None,
-) -> None:
-    """Assigns what `reader` holds under the keys; what fits has been checked by now.
-
-    Where all was to be verified before the first assignment (`verify=True`), it has been.
-    Values that an executor acts for are left to it.
-
-    Args:
-      uid: that of the restore.
-    """
-    in_memory: list[tuple[str, Any]] = []
-    to_write: list[tuple[str, Value]] = []
-    for key, value in values:
-        if value.executor is not None:
-            continue
-        if value.memory is not None:
-            in_memory.append((key, value.memory))
-        else:
-            to_write.append((key, value))
-    # First, since this is code that may refuse: filling memory is not.
-    for written in [to_write] if progress is None else progress.steps(to_write, _key):
-        write_values(reader, written, verify)
-    for _, value in to_write:
-        value.settle(uid)
-    how: Verify = "stream" if verify == "stream" else False
-    for filled in [in_memory] if progress is None else progress.steps(in_memory, _key):
-        reader.read_into(filled, verify=how)
-    for _, value in values:
-        if value.memory is not None and value.executor is None:
-            value.filled()
-
-
-def _key(pair: tuple[str, Any]) -> str:
-    return pair[0]
-
-
-class _Flag:
-    """A switch that outlives the restore it belongs to."""
-
-    __slots__ = ("set",)
-
-    def __init__(self) -> None:
-        self.set = False
-
-
-def _slot_edges(
-    graph: ObjectGraph,
-) -> tuple[dict[int, list[tuple[int, SlotVariable]]], dict[int, list[SlotVariable]]]:
-    """The slots by their variable's node, with the optimizer's, and by the optimizer's."""
-    by_variable: dict[int, list[tuple[int, SlotVariable]]] = {}
-    by_optimizer: dict[int, list[SlotVariable]] = {}
-    for node_id, node in enumerate(graph.nodes):
-        for slot in node.slot_variables:
-            by_variable.setdefault(slot.original_variable_node_id, []).append((node_id, slot))
-            by_optimizer.setdefault(node_id, []).append(slot)
-    return by_variable, by_optimizer
-
-
-def _finish(
-    reader: BundleReader,
-    value_count: int,
-    consumed: set[tuple[int, str]],
-    waived: set[tuple[int, str]],
-    expect_partial: _Flag,
-) -> None:
-    """Closes the files and says, once, if values were never used (S30)."""
-    reader.close()
-    unused = value_count - len(consumed | waived)
-    if unused and not expect_partial.set:
-        logger.warning(
-            "%s: %d of %d values were never restored into an object; "
-            "status.assert_consumed() names them, status.expect_partial() silences this",
-            reader.prefix,
-            unused,
-            value_count,
-        )

@@ -8,7 +8,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.walk import walk
 from checkpointable.report.build import report_without_checkpoint
 from checkpointable.restore.executors import initialize
-from checkpointable.restore.restore import next_uid
+from checkpointable.restore.state import next_uid
 from checkpointable.status.status import LoadStatus
 
 if TYPE_CHECKING:

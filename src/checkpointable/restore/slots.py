@@ -1,0 +1,129 @@
+"""Which slots of optimizers there are for the slots of the checkpoint (S22). Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.restore.match import NewSlot, Reserved
+
+if TYPE_CHECKING:
+    from checkpointable.graph.adapter import Slots
+    from checkpointable.graph.object_graph import SlotVariable
+    from checkpointable.restore.binding import Binding
+    from checkpointable.restore.values import ValueMatcher
+
+__all__ = ["SlotMatcher"]
+
+
+class SlotMatcher:
+    """Matches the slots whose variable and optimizer are both bound to their nodes.
+
+    Attributes:
+      has_any: whether the checkpoint has slots.
+    """
+
+    def __init__(self, binding: Binding, values: ValueMatcher) -> None:
+        self._restore = binding.restore
+        self._graph = binding.restore.graph
+        self._found = binding.found
+        self.has_any = bool(binding.restore.slots_of_optimizer)
+        self._binding = binding
+        self._values = values
+        # node of an optimizer -> its slots
+        self._slots_of: dict[int, Slots | None] = {}
+        # node of an optimizer that knows its variables -> these, by the id of their record
+        self._variables: dict[int, dict[int, Any]] = {}
+
+    def match_again(self, optimizer_id: int) -> None:
+        """Looks for the slots of an optimizer that was matched before."""
+        for slot in self._restore.slots_of_optimizer.get(optimizer_id, ()):
+            self._match_slot(optimizer_id, slot)
+
+    def match(self, node_id: int) -> None:
+        """Slots whose variable and optimizer are both known, now that this node is (S22)."""
+        for optimizer_id, slot in self._restore.slots_of_variable.get(node_id, ()):
+            self._match_slot(optimizer_id, slot)
+        for slot in self._restore.slots_of_optimizer.get(node_id, ()):
+            if slot.original_variable_node_id != node_id:
+                self._match_slot(node_id, slot)
+
+    def _match_slot(self, optimizer_id: int, slot: SlotVariable) -> None:
+        node_id = slot.slot_variable_node_id
+        if node_id in self._found.bound or self._restore.is_bound(node_id):
+            return
+        if self._binding.record(optimizer_id) is None:
+            return
+        slots = self._slots(optimizer_id)
+        if slots is None or self._binding.record(slot.original_variable_node_id) is None:
+            return
+        if slots.variables() is not None:
+            self._match_known_slot(node_id, optimizer_id, slots, slot)
+            return
+        optimizer = self._binding.object(optimizer_id)
+        variable = self._binding.object(slot.original_variable_node_id)
+        if variable is None:
+            return
+        existing = slots.get(variable, slot.slot_name)
+        if existing is not None:
+            self._binding.bind(node_id, existing, slot.slot_name, optimizer_id)
+            return
+        key = self._variable_key(node_id)
+        if key is not None:
+            self._found.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
+
+    def _match_known_slot(
+        self, node_id: int, optimizer_id: int, slots: Slots, slot: SlotVariable
+    ) -> None:
+        """Matches a slot of an optimizer that knows its variables and makes its slots itself."""
+        record = self._binding.record(slot.original_variable_node_id)
+        variable = self._variables_of(optimizer_id, slots).get(id(record))
+        if variable is None:  # it may get that variable later
+            optimizer_record = self._binding.record(optimizer_id)
+            if optimizer_record is not None:
+                self._found.waiting_slots[optimizer_id] = optimizer_record
+            return
+        existing = slots.get(variable, slot.slot_name)
+        if existing is not None:
+            self._binding.bind(node_id, existing, slot.slot_name, optimizer_id)
+            return
+        key = self._variable_key(node_id)
+        reader = self._restore.reader
+        dtype, shape = (None, ()) if key is None else (reader.dtype(key), reader.shape(key))
+        reserved = slots.reserve(variable, slot.slot_name, dtype, shape)
+        if reserved is None:
+            return
+        obj, values = reserved
+        adapter = adapter_of(obj)
+        assert adapter is not None
+        self._found.bound[node_id] = adapter.record(obj)
+        self._found.objects[node_id] = (obj, adapter)
+        self._found.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
+        self._values.match_each(node_id, values)
+
+    def _variable_key(self, node_id: int) -> str | None:
+        """The key of a slot that is one array, None for one that is not."""
+        attributes = self._graph.nodes[node_id].attributes
+        if len(attributes) == 1 and attributes[0].name == VARIABLE_VALUE:
+            return attributes[0].checkpoint_key
+        return None
+
+    def _slots(self, optimizer_id: int) -> Slots | None:
+        """The slots of the optimizer that a node is bound to, one object in all of a match."""
+        if optimizer_id not in self._slots_of:
+            optimizer = self._binding.object(optimizer_id)
+            adapter = None if optimizer is None else adapter_of(optimizer)
+            self._slots_of[optimizer_id] = None if adapter is None else adapter.slots(optimizer)
+        return self._slots_of[optimizer_id]
+
+    def _variables_of(self, optimizer_id: int, slots: Slots) -> dict[int, Any]:
+        """The variables of an optimizer by the id of their record."""
+        known = self._variables.get(optimizer_id)
+        if known is None:
+            known = self._variables[optimizer_id] = {}
+            for variable in slots.variables() or ():
+                adapter = adapter_of(variable)
+                if adapter is not None:
+                    known[id(adapter.record(variable))] = variable
+        return known

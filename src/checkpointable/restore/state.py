@@ -1,0 +1,185 @@
+"""What a restore knows: the checkpoint, which of its nodes is which object, what was used of it."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+import weakref
+from typing import TYPE_CHECKING
+
+from checkpointable.errors import CheckpointCorruptError
+from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
+from checkpointable.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from checkpointable.bundle import BundleReader
+    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.restore.match import Conflict
+
+__all__ = ["RestoreState", "next_uid"]
+
+_uids = itertools.count(1)
+
+
+def next_uid() -> int:
+    """A number that is higher than that of every restore before (S24)."""
+    return next(_uids)
+
+
+class RestoreState:
+    """What has been restored of a checkpoint until now.
+
+    Attributes:
+      uid: grows with every call of restore; of two that know a value the higher wins (S24).
+      reader: the open checkpoint.
+      graph: its object graph, renames applied.
+      fingerprint: equal for two checkpoints only if their graphs are equal.
+      consumed: (node, attribute) of every value that found its object.
+      conflicts: the refused claims (S23).
+      stored_as_several: keys of values that have no entry of their own: others begin with them.
+      value_count: how many values the checkpoint has.
+      slots_of_variable, slots_of_optimizer: the slots by the node of either.
+    """
+
+    def __init__(
+        self,
+        reader: BundleReader,
+        graph: ObjectGraph,
+        *,
+        fingerprint: object,
+    ) -> None:
+        self.uid = next_uid()
+        self.reader = reader
+        self.graph = graph
+        self.fingerprint = fingerprint
+        self.consumed: set[tuple[int, str]] = set()
+        self.conflicts: list[Conflict] = []
+        self.value_count = sum(len(node.attributes) for node in graph.nodes)
+        self.slots_of_variable, self.slots_of_optimizer = _slot_edges(graph)
+        self._mark_slotted_nodes()
+        self._waived: set[tuple[int, str]] = set()
+        self._expect_partial = _Flag()
+        self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
+        self.stored_as_several: set[str] = set()
+        self._check_keys()
+        weakref.finalize(
+            self,
+            _finish,
+            reader,
+            self.value_count,
+            self.consumed,
+            self._waived,
+            self._expect_partial,
+        )
+
+    def _mark_slotted_nodes(self) -> None:
+        """An object without values that has slots is waited for too: its slots are values."""
+        slotted = [n for n in self.slots_of_variable if not self.graph.nodes[n].may_have_values]
+        if slotted:
+            self.graph.mark_nodes_with_values(slotted)
+
+    def _check_keys(self) -> None:
+        named = {key for node in self.graph.nodes for _, _, key in node.attributes}
+        missing = named.difference(self.reader.keys())
+        if not missing:
+            return
+        for node_id, node in enumerate(self.graph.nodes):
+            for attribute in node.attributes:
+                if attribute.checkpoint_key not in missing:
+                    continue
+                # A value that TensorFlow stores as several has keys that begin with its own.
+                if self._is_prefix(attribute.checkpoint_key):
+                    self.stored_as_several.add(attribute.checkpoint_key)
+                else:
+                    raise CheckpointCorruptError(
+                        f"the object graph names this key (value {attribute.name!r} of node "
+                        f"{node_id}), but the index has no such entry",
+                        path=f"{self.reader.prefix}.index",
+                        key=attribute.checkpoint_key,
+                    )
+
+    def _is_prefix(self, key: str) -> bool:
+        if "/.ATTRIBUTES/" not in key:
+            return False
+        keys = self.reader.keys()
+        position = bisect.bisect_left(keys, key)
+        return position < len(keys) and keys[position].startswith(key)
+
+    @functools.cached_property
+    def paths(self) -> NodePaths:
+        """The paths of the checkpoint's nodes."""
+        return NodePaths(self.graph)
+
+    @property
+    def values(self) -> Iterator[tuple[int, str]]:
+        """(node, attribute) of every value in the checkpoint."""
+        for node_id, node in enumerate(self.graph.nodes):
+            for attribute in node.attributes:
+                yield node_id, attribute.name
+
+    @property
+    def bound_count(self) -> int:
+        """How many nodes found an object, the root included."""
+        return len(self._bound)
+
+    def is_bound(self, node_id: int) -> bool:
+        """Whether the node found an object, which may be gone by now."""
+        return node_id in self._bound
+
+    def record(self, node_id: int) -> ObjectRecord | None:
+        """The record of the living object that the node is bound to, or None."""
+        reference = self._bound.get(node_id)
+        return None if reference is None else reference()
+
+    def expect_partial(self) -> None:
+        """Silences the warning that values were never used (S30)."""
+        self._expect_partial.set = True
+
+    def waive(self, is_waived: Callable[[str], bool]) -> None:
+        """Leaves values out of that warning, by the paths of their nodes."""
+        self._waived.update(place for place in self.values if is_waived(self.paths[place[0]]))
+
+
+class _Flag:
+    """A switch that outlives the restore it belongs to."""
+
+    __slots__ = ("set",)
+
+    def __init__(self) -> None:
+        self.set = False
+
+
+def _slot_edges(
+    graph: ObjectGraph,
+) -> tuple[dict[int, list[tuple[int, SlotVariable]]], dict[int, list[SlotVariable]]]:
+    """The slots by their variable's node, with the optimizer's, and by the optimizer's."""
+    by_variable: dict[int, list[tuple[int, SlotVariable]]] = {}
+    by_optimizer: dict[int, list[SlotVariable]] = {}
+    for node_id, node in enumerate(graph.nodes):
+        for slot in node.slot_variables:
+            by_variable.setdefault(slot.original_variable_node_id, []).append((node_id, slot))
+            by_optimizer.setdefault(node_id, []).append(slot)
+    return by_variable, by_optimizer
+
+
+def _finish(
+    reader: BundleReader,
+    value_count: int,
+    consumed: set[tuple[int, str]],
+    waived: set[tuple[int, str]],
+    expect_partial: _Flag,
+) -> None:
+    """Closes the files and says, once, if values were never used (S30)."""
+    reader.close()
+    unused = value_count - len(consumed | waived)
+    if unused and not expect_partial.set:
+        logger.warning(
+            "%s: %d of %d values were never restored into an object; "
+            "status.assert_consumed() names them, status.expect_partial() silences this",
+            reader.prefix,
+            unused,
+            value_count,
+        )

@@ -1,0 +1,117 @@
+"""Which stored value goes to which value of an object. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.value import Value, stored_values
+from checkpointable.restore.match import Assignment, Conflict
+from checkpointable.restore.mismatch import find_mismatch, stored_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from checkpointable.bundle import Entry
+    from checkpointable.graph.adapter import Adapter, ObjectRecord
+    from checkpointable.graph.value import ValueFactory
+    from checkpointable.restore.binding import Binding
+
+__all__ = ["ValueMatcher"]
+
+_NOWHERE = (0, 0)
+
+
+class ValueMatcher:
+    """Matches the values of objects that are bound to their nodes."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._restore = binding.restore
+        self._graph = binding.restore.graph
+        self._found = binding.found
+        # (record's id, attribute) -> node whose value goes there in this match
+        self._holders: dict[tuple[int, str], int] = {}
+
+    def match(self, node_id: int, obj: Any, adapter: Adapter) -> None:
+        """Matches the values of an object that has just become this node."""
+        try:
+            values = adapter.values(obj)
+        except (ValueError, NotImplementedError) as error:
+            path = self._restore.paths[node_id] or "the root"
+            raise type(error)(f"{path}: {error}") from error
+        self.match_each(node_id, values)
+
+    def match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
+        """As `match`, of values that are known."""
+        restore = self._restore
+        record = self._found.bound[node_id]
+        for name, _, key in self._graph.nodes[node_id].attributes:
+            made = values.get(name)
+            if made is None:
+                continue
+            uid, source = record.sources.get(name, _NOWHERE)
+            place = (id(record), name)
+            holder = self._holders.get(place, source if uid == restore.uid else None)
+            if holder == node_id or (holder is None and uid > restore.uid):
+                # A variable that was made with this value, or a later restore has set it.
+                self._found.in_place.append((node_id, name))
+            elif holder is not None:
+                self._match_second_value(node_id, holder, name)
+            else:
+                self._holders[place] = node_id
+                value = made if isinstance(made, Value) else made(key)
+                if value.parts is None and key not in restore.stored_as_several:
+                    self._assign(node_id, name, key, record, value)
+                    continue
+                parts = list(stored_values(key, value))
+                if all(part in restore.reader for part, _ in parts):
+                    for part, own in parts:
+                        self._assign(node_id, name, part, record, own)
+
+    def _assign(
+        self, node_id: int, attribute: str, key: str, record: ObjectRecord, value: Value
+    ) -> None:
+        # Past the class's own, slower way of being made: one a value.
+        assignment = tuple.__new__(Assignment, (node_id, attribute, key, record, value))
+        self._found.assignments.append(assignment)
+        reader = self._restore.reader
+        try:
+            stored, shape = reader.kind(key)
+        except CheckpointUnsupportedError:
+            stored, shape = stored_dtype(reader, key), reader.shape(key)
+        if stored == value.dtype and value.shape == shape:
+            return  # the path of what fits is not asked for
+        problem = find_mismatch(reader, self._restore.paths[node_id], key, value.dtype, value.shape)
+        if problem is not None:
+            self._found.mismatches[node_id, attribute] = problem
+
+    def _match_second_value(self, node_id: int, holder: int, attribute: str) -> None:
+        """Two nodes go to one object: fine as long as their values do not collide (S23)."""
+        first, second = self._entry(holder, attribute), self._entry(node_id, attribute)
+        if _same_contents(first, second):
+            self._found.in_place.append((node_id, attribute))
+            return
+        paths = self._restore.paths
+        what = (
+            "the program has one object there, the checkpoint two whose values differ: that "
+            f"of {paths[holder]} was restored, this one was not"
+        )
+        self._found.conflicts.append(Conflict(node_id, paths[node_id], what))
+
+    def _entry(self, node_id: int, attribute: str) -> Entry | None:
+        for candidate in self._graph.nodes[node_id].attributes:
+            if candidate.name == attribute:
+                return self._restore.reader.entry(candidate.checkpoint_key)
+        return None
+
+
+def _same_contents(first: Entry | None, second: Entry | None) -> bool:
+    """Whether two values are equal, as far as dtype, shape, size and checksum tell."""
+    if first is None or second is None:
+        return False
+    return (first.dtype, first.shape, first.size, first.crc) == (
+        second.dtype,
+        second.shape,
+        second.size,
+        second.crc,
+    )
