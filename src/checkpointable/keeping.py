@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from checkpointable.history import EXPIRED, KEPT, PRESERVED, History, Written
 from checkpointable.logs import logger
 from checkpointable.management import is_whole
+from checkpointable.steps import one_number
 
-__all__ = ["Best", "check_best", "ranking", "sweep"]
+__all__ = ["Best", "check_best", "check_metrics", "ranking", "sweep"]
 
 # (metric, "min" or "max", how many)
 Best = tuple[str, str, int]
@@ -27,6 +28,26 @@ def check_best(best: Any) -> Best:
         if isinstance(name, str) and mode in {"min", "max"} and type(count) is int and count > 0:
             return name, mode, count
     raise ValueError(f"best is (metric, 'min' or 'max', k), not {best!r}")
+
+
+def check_metrics(metrics: Mapping[str, Any], best: Best | None) -> dict[str, float]:
+    """The metrics of a checkpoint as numbers.
+
+    Raises:
+      ValueError: one is no number, or none is what `best` goes by.
+    """
+    numbers: dict[str, float] = {}
+    for name, value in metrics.items():
+        try:
+            numbers[str(name)] = float(one_number(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"metrics: {name!r} is no number: {error}") from None
+    if metrics and best is not None and best[0] not in numbers:
+        raise ValueError(
+            f"metrics has no {best[0]!r}, which best= goes by; it has "
+            f"{', '.join(map(repr, numbers))}"
+        )
+    return numbers
 
 
 def ranking(history: History, best: Best | None) -> list[Written]:

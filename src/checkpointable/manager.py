@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
-from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.checkpoint import Checkpoint
-from checkpointable.deletion import delete_checkpoint
-from checkpointable.errors import (
-    CheckpointCorruptError,
-    CheckpointError,
-    CheckpointMismatchError,
-    CheckpointPermissionError,
-)
-from checkpointable.history import EXPIRED, KEPT, PRESERVED, History, Written
-from checkpointable.keeping import Best, check_best, ranking, sweep
-from checkpointable.locks import ForkSafeLock
-from checkpointable.logs import logger
-from checkpointable.management import (
-    latest_checkpoint,
-    list_checkpoints,
-    named_latest,
-    update_checkpoint_state,
-)
+from checkpointable.keeping import Best, check_best, check_metrics
+from checkpointable.kept_checkpoints import KeptCheckpoints
 from checkpointable.manifest import Key, signer_of, verifier_of
+from checkpointable.newest_whole import restore_newest_whole
 from checkpointable.preemption import Preemption
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.saving import Durability, Path, Progress, numbered_prefix
-from checkpointable.state_file import relative_path
-from checkpointable.storage import default_storage
+from checkpointable.steps import StepInterval
 
 if TYPE_CHECKING:
     from checkpointable.background import SaveHandle
@@ -44,12 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["CheckpointManager"]
 
 _SECONDS_PER_HOUR = 3600.0
-_MOST_NAMED = 10
-
-
-def now() -> float:
-    """Seconds since the epoch."""
-    return time.time()
 
 
 class CheckpointManager:
@@ -118,17 +93,13 @@ class CheckpointManager:
         self._checkpoint = checkpoint
         self._directory = os.fspath(directory)
         self._name = checkpoint_name
-        self._max_to_keep = max_to_keep
-        self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
-        self._step_counter = step_counter
-        self._interval = checkpoint_interval
-        self._last_step = last_checkpoint_step
+        self._steps = StepInterval(step_counter, checkpoint_interval, last_checkpoint_step)
         self._init_fn = init_fn
         self._best = None if best is None else check_best(best)
-        # An asynchronous save takes up its checkpoint from its own thread.
-        self._lock = ForkSafeLock()
-        self._history = History(self._directory, checkpoint_name, now())
-        self._latest = latest_checkpoint(self._directory)
+        keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
+        self._kept = KeptCheckpoints(
+            self._directory, checkpoint_name, max_to_keep, keep_every, self._best
+        )
 
     @property
     def directory(self) -> str:
@@ -143,7 +114,7 @@ class CheckpointManager:
     @property
     def checkpoint_interval(self) -> int | None:
         """The least number of steps between two saves."""
-        return self._interval
+        return self._steps.interval
 
     @property
     def latest_checkpoint(self) -> str | None:
@@ -151,7 +122,7 @@ class CheckpointManager:
 
         That is what `cp.latest_checkpoint(directory)` finds; None if there is none.
         """
-        return self._latest
+        return self._kept.latest
 
     @property
     def checkpoints(self) -> list[str]:
@@ -159,14 +130,12 @@ class CheckpointManager:
 
         Those that are kept for good (`keep_checkpoint_every_n_hours`) are not among them.
         """
-        with self._lock:
-            return [self._path(entry) for entry in self._history.with_fate(KEPT)]
+        return self._kept.for_now()
 
     @property
     def best_checkpoints(self) -> list[str]:
         """The paths of the best checkpoints by `best`, the best one first."""
-        with self._lock:
-            return [self._path(entry) for entry in ranking(self._history, self._best)]
+        return self._kept.best()
 
     # -- save ------------------------------------------------------------------------------
 
@@ -259,24 +228,21 @@ class CheckpointManager:
         blocking: bool,
         max_staging_bytes: int | None,
     ) -> str | SaveHandle | None:
-        numbers = self._check_metrics(metrics or {})
-        step = None
-        if self._interval is not None:
-            step = _scalar(self._step_counter)
-            if self._last_step is not None:
-                least = self._last_step + self._interval if check_interval else 0
-                if step == self._last_step or step < least:
-                    return None
-        before = self._last_step
+        numbers = check_metrics(metrics or {}, self._best)
+        steps = self._steps
+        step = steps.current()
+        if not steps.is_due(step, check_interval):
+            return None
+        before = steps.last
         self._checkpoint._saves.settle()
         prefix, counter = self._next_prefix(checkpoint_number)
 
         def finish(_: str) -> None:
-            self._is_there(prefix, numbers, durability)
+            self._kept.take_up(prefix, numbers, durability)
 
         def failed() -> None:
-            if self._last_step == step:
-                self._last_step = before
+            if steps.last == step:
+                steps.last = before
 
         try:
             saved = self._checkpoint._write(
@@ -294,27 +260,18 @@ class CheckpointManager:
             if counter is not None:
                 counter.assign_add(-1)  # what was not saved does not count
             raise
-        self._last_step = step
+        steps.last = step
         if isinstance(saved, str):
             finish(saved)
         return saved
-
-    def _is_there(self, prefix: str, metrics: dict[str, float], durability: Durability) -> None:
-        """Takes up a checkpoint that was written, and deletes what is too many."""
-        with self._lock:
-            self._latest = prefix
-            entry = Written(relative_path(self._directory, prefix), now(), metrics)
-            self._history.add(entry)
-            sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
-            self._record(durability)
-            self._delete_expired(durability)
 
     def _next_prefix(self, number: Any) -> tuple[str, Variable | None]:
         """Of the checkpoint that is to be written, and what has counted it."""
         start = os.path.join(self._directory, self._name)
         checkpoint = self._checkpoint
         if isinstance(checkpoint, CheckpointableSaver):
-            return numbered_prefix(start, self._next_number() if number is None else number), None
+            number = self._kept.next_number() if number is None else number
+            return numbered_prefix(start, number), None
         counter = checkpoint.save_counter
         counter.assign_add(1)
         try:
@@ -322,65 +279,6 @@ class CheckpointManager:
         except BaseException:
             counter.assign_add(-1)
             raise
-
-    def _next_number(self) -> int:
-        paths = [*list_checkpoints(self._directory), *self.checkpoints]
-        numbers = [self._number(path) for path in paths]
-        return 1 + max((number for number in numbers if number is not None), default=0)
-
-    def _number(self, path: str) -> int | None:
-        """The number of a checkpoint of this manager's name; None of any other."""
-        name, _, number = relative_path(self._directory, path).rpartition("-")
-        mine = name == self._name and number.isdecimal() and number.isascii()
-        return int(number) if mine and len(number) < 19 else None
-
-    def _check_metrics(self, metrics: Mapping[str, Any]) -> dict[str, float]:
-        numbers: dict[str, float] = {}
-        for name, value in metrics.items():
-            try:
-                numbers[str(name)] = float(_scalar(value))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"metrics: {name!r} is no number: {error}") from None
-        if metrics and self._best is not None and self._best[0] not in numbers:
-            raise ValueError(
-                f"metrics has no {self._best[0]!r}, which best= goes by; it has "
-                f"{', '.join(map(repr, numbers))}"
-            )
-        return numbers
-
-    # -- keep and delete -------------------------------------------------------------------
-
-    def _path(self, entry: Written) -> str:
-        return os.path.join(self._directory, entry.path)
-
-    def _record(self, durability: Durability) -> None:
-        """Writes the history, then the state file."""
-        history = self._history
-        history.save(durability)
-        kept = history.with_fate(KEPT)
-        assert self._latest is not None
-        update_checkpoint_state(
-            self._directory,
-            self._latest,
-            [self._path(entry) for entry in kept],
-            all_model_checkpoint_timestamps=[entry.timestamp for entry in kept],
-            last_preserved_timestamp=history.last_preserved,
-            durability=durability,
-        )
-
-    def _delete_expired(self, durability: Durability) -> None:
-        expired = self._history.with_fate(EXPIRED)
-        for entry in expired:
-            try:
-                delete_checkpoint(self._path(entry), durability=durability)
-            except CheckpointError as error:
-                logger.warning("%s: could not be deleted: %s", self._path(entry), error)
-            else:
-                self._history.forget(entry)
-        if expired:
-            if durability == "fsync":  # the history must not forget what may come back
-                default_storage().sync_directory(self._directory)
-            self._history.save(durability)
 
     # -- preemption ------------------------------------------------------------------------
 
@@ -414,7 +312,7 @@ class CheckpointManager:
             self._checkpoint._saves.settle()  # this very step may be under way
             numbers = None if metrics is None else metrics()
             path = self.save(check_interval=False, metrics=numbers, durability=durability)
-            return path if path is not None else self._latest  # this very step is saved
+            return path if path is not None else self._kept.latest  # this very step is saved
 
         return Preemption(save, signals)
 
@@ -430,10 +328,11 @@ class CheckpointManager:
           CheckpointCorruptError, CheckpointMismatchError, CheckpointSignatureError: nothing was
             changed.
         """
-        if self._latest is not None:
-            self._checkpoint.restore(self._latest, key=self._key)
-            self._note_step()
-            return self._latest
+        latest = self._kept.latest
+        if latest is not None:
+            self._checkpoint.restore(latest, key=self._key)
+            self._steps.note()
+            return latest
         if self._init_fn is not None:
             self._init_fn()
         return None
@@ -453,72 +352,10 @@ class CheckpointManager:
             silently start over.
           CheckpointMismatchError: a whole one does not fit the program; nothing was changed.
         """
-        skipped: list[str] = []
-        for path in self._newest_first():
-            problem = _damage(path)
-            if problem is None:
-                try:
-                    status = self._checkpoint.restore(path, key=self._key)
-                except (CheckpointMismatchError, CheckpointPermissionError):
-                    raise
-                except CheckpointError as error:
-                    problem = str(error)
-                else:
-                    self._latest = path
-                    self._note_step()
-                    return status
-            logger.warning("%s: skipped, since it is not whole: %s", path, problem)
-            skipped.append(path)
-        if not skipped:
-            return self._checkpoint.restore(None)
-        named = ", ".join(map(os.path.basename, skipped[:_MOST_NAMED]))
-        raise CheckpointCorruptError(
-            f"none of the {len(skipped)} checkpoints here is whole ({named}); the log says why",
-            path=self._directory,
+        path, status = restore_newest_whole(
+            self._checkpoint, self._kept.newest_first(), self._directory, self._key
         )
-
-    def _newest_first(self) -> list[str]:
-        """All checkpoints to go back through: the latest, what is in the history, the rest."""
-        known = [self._path(entry) for entry in self._history.with_fate(KEPT, PRESERVED)]
-        others = list_checkpoints(self._directory)
-        own = [path for path in others if self._number(path) is not None]
-        named = named_latest(self._directory)
-        candidates = filter(None, [named, *reversed(known), *own, self._latest])
-        found: dict[str, str] = {}
-        for path in candidates:
-            found.setdefault(os.path.abspath(path), path)
-        storage = default_storage()
-        return [path for path in found.values() if checkpoint_exists(path, storage)]
-
-    def _note_step(self) -> None:
-        if self._interval is not None:
-            self._last_step = _scalar(self._step_counter)
-
-
-def _damage(path: str) -> str | None:
-    """What is wrong with a checkpoint, every checksum looked at; None if nothing is.
-
-    Raises:
-      CheckpointPermissionError: it cannot be read, which says nothing of its bytes.
-    """
-    try:
-        with open_checkpoint(path, damaged=True) as reader:
-            found = reader.verify()
-    except CheckpointPermissionError:
-        raise
-    except CheckpointError as error:
-        return str(error)
-    if not found:
-        return None
-    first = found[0]
-    key = "" if first.key is None else f", key {first.key!r}"
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{first.path}{key}, offset {first.offset}: {first.what}{more}"
-
-
-def _scalar(value: Any) -> Any:
-    """The one number in an int, a variable or a tensor of any framework."""
-    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-    if array.size != 1:
-        raise ValueError(f"one number is wanted, not an array of shape {array.shape}")
-    return array.reshape(()).item()
+        if path is not None:
+            self._kept.latest = path
+            self._steps.note()
+        return status

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-import checkpointable.manager as manager_module
+from checkpointable import kept_checkpoints
 from checkpointable.management import list_checkpoints
 from checkpointable.renaming import rename_checkpoint
 from checkpointable.storage import LocalStorage
@@ -187,7 +187,7 @@ def test_files_have_the_permissions_of_the_umask(tmp_path, mask, mode):
 def test_a_clock_that_goes_back(tmp_path, monkeypatch, caplog):
     """The newest are those saved last, whatever their times say."""
     for value, time in enumerate((5e9, 4e9, 3e9, 2e9), 1):
-        monkeypatch.setattr(manager_module, "now", lambda time=time: time)
+        monkeypatch.setattr(kept_checkpoints, "now", lambda time=time: time)
         manager = cp.CheckpointManager(
             program(value), tmp_path, 2, keep_checkpoint_every_n_hours=10**6
         )
