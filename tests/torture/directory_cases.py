@@ -6,7 +6,7 @@ import checkpointable as cp
 from checkpointable.repairing import repair_directory
 from checkpointable.storage import default_storage
 from tests.torture.cases import AGAIN, DIRECTORY, NEW, Case, program, set_to
-from tests.torture.fuzz import _build, _v1_messages
+from tests.torture.tables import build_table, v1_messages
 
 
 def damage(name):
@@ -135,8 +135,8 @@ def beside_a_v1_file():
     path = f"{DIRECTORY}/ck"
 
     def prepare():
-        meta, parts = _v1_messages()
-        contents = _build([(b"", meta), *parts])
+        meta, parts = v1_messages()
+        contents = build_table([(b"", meta), *parts])
         storage = default_storage()
         storage.make_directories(DIRECTORY)
         file = storage.create(path, len(contents))

@@ -6,35 +6,30 @@ import hashlib
 import json
 import os
 import random
-import shutil
-import tempfile
 import warnings
-import weakref
-from collections.abc import Callable
 
-import numpy as np
-
-import checkpointable as cp
-from checkpointable.bundle import BundleReader
 from checkpointable.bundle.checksum import crc32c, mask
-from checkpointable.bundle.table_writer import TableBuilder
-from checkpointable.foreign.opening import open_foreign
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.history import History
 from checkpointable.storage import LocalStorage, use_storage
-from checkpointable.testing import MemoryStorage
+from tests.torture.good_files import DATA, DIRECTORY, HEADER, PREFIX
 from tests.torture.measure import Measured, bound
-from tests.torture.mutate import message, mutate_bytes, mutate_message, name, number, varint
+from tests.torture.mutate import (
+    message,
+    mutate_bytes,
+    mutate_json,
+    mutate_message,
+    name,
+    number,
+    varint,
+)
+from tests.torture.readers import Readers
+from tests.torture.tables import build_table, table_of_block, v1_messages
 from tests.torture.torch_files import good, mutated
 
-DIRECTORY = "/runs/a"
-PREFIX = f"{DIRECTORY}/ckpt-1"
-DATA = f"{PREFIX}.data-00000-of-00001"
 LENGTHS_MAX = 3
-KEY = bytes(range(32))
 
 
-class Fuzz:
+class Fuzz(Readers):
     """Good files, and what is made of them.
 
     Each method that begins with `of_` takes a source of chance, changes the files on `disk`, and
@@ -42,48 +37,10 @@ class Fuzz:
     """
 
     def __init__(self):
-        self.good = MemoryStorage()
-        with use_storage(self.good):
-            manager = cp.CheckpointManager(
-                self.program(1), DIRECTORY, 3, best=("loss", "min", 1), manifest=KEY
-            )
-            manager.save(metrics={"loss": 1.5})
-            with BundleReader(PREFIX) as reader:
-                self.entries = {
-                    key: (bytes(_entry_bytes(reader, key)), bytes(reader._view(reader._row(key))))
-                    for key in reader.keys()
-                }
-                self.graph = reader.get_tensor(GRAPH_KEY)
-        self.state = self.good.contents()[f"{DIRECTORY}/checkpoint"]
-        self.history = self.good.contents()[f"{DIRECTORY}/checkpoint.history.json"]
-        (self.manifest,) = (path for path in self.good.contents() if ".manifest-" in path)
-        self.disk = self.good.copy()
-        self.directory = tempfile.mkdtemp()  # for what PyTorch reads itself
-        weakref.finalize(self, shutil.rmtree, self.directory)
+        super().__init__()
         self.torch_files = []
         self.peak = 0
         self.size = 0
-
-    @staticmethod
-    def program(value=0):
-        net = cp.Checkpointable()
-        net.kernel = cp.Variable(np.full((3, 2), value, np.float32))
-        net.names = cp.Variable(np.array([b"x" * value, b"y"], object), dtype="string")
-        optimizer = cp.Optimizer()
-        optimizer.rate = cp.Variable(np.float64(value))
-        optimizer.add_slot(net.kernel, "m", lambda: np.full((3, 2), value, np.float32))
-        program = cp.Checkpoint(
-            net=net,
-            loop=[net, optimizer],
-            optimizer=optimizer,
-            position=cp.JSONState({"at": [value]}),
-            random=cp.NumpyRandomState(np.random.default_rng(value)),
-        )
-        net.owner = program  # a cycle
-        assert int(program.save_counter) == 0
-        return program
-
-    # -- what is made ----------------------------------------------------------------------
 
     def of_index_bytes(self, chance):
         """The index, its checksums as they come."""
@@ -93,7 +50,7 @@ class Fuzz:
 
     def of_entries(self, chance):
         """Header and entries, in an index whose checksums hold."""
-        pairs = [(b"", bytes.fromhex("08011a020801"))]
+        pairs = [HEADER]
         pairs += [(key.encode(), entry) for key, (entry, _) in self.entries.items()]
         for _ in range(chance.randrange(1, 4)):
             at = chance.randrange(len(pairs))
@@ -106,15 +63,15 @@ class Fuzz:
             elif action == 4:
                 pairs.append((name(chance), entry))
             else:
-                pairs[at] = (key, self._any_entry(chance))
-        self._put_index(pairs, chance)
+                pairs[at] = (key, _any_entry(chance))
+        self.put_index(pairs, chance)
         return self.read_bundle
 
     def of_blocks(self, chance):
         """The blocks of an index: shared prefixes, restart points, compression; sums hold."""
         import cramjam
 
-        entries = [(b"", bytes.fromhex("08011a020801"))]
+        entries = [HEADER]
         entries += [(key.encode(), entry) for key, (entry, _) in self.entries.items()]
         body = bytearray()
         last = b""
@@ -143,7 +100,7 @@ class Fuzz:
             block = bytes(cramjam.snappy.compress_raw(block))
             if chance.random() < 0.5:
                 block = mutate_bytes(chance, block)
-        self.disk.put(f"{PREFIX}.index", _table(block, kind, chance))
+        self.disk.put(f"{PREFIX}.index", table_of_block(block, kind, chance))
         return self.read_bundle
 
     def of_graph(self, chance):
@@ -153,21 +110,21 @@ class Fuzz:
             graph = mutate_message(chance, graph)
         if chance.random() < 0.1:
             graph = mutate_bytes(chance, graph)
-        self._put_string(GRAPH_KEY, graph)
+        self.put_string(GRAPH_KEY, graph)
         return self.read_bundle
 
     def of_python_state(self, chance):
         """The JSON of a state, and that of a random number generator."""
         key = f"{chance.choice(['position', 'random'])}/.ATTRIBUTES/py_state"
         length = self.entries[key][1]
-        self._put_string(key, mutate_json(chance, length[length.index(b"{") :]))
+        self.put_string(key, mutate_json(chance, length[length.index(b"{") :]))
         return self.read_bundle
 
     def of_strings(self, chance):
         """The bytes of string values: lengths, their checksum, contents."""
         key = chance.choice([k for k in self.entries if "names" in k or k == GRAPH_KEY])
         if chance.random() < 0.5:
-            self._put_value(key, mutate_bytes(chance, self.entries[key][1]))
+            self.put_value(key, mutate_bytes(chance, self.entries[key][1]))
             return self.read_bundle
         # The sums hold, whatever the lengths say.
         lengths = [chance.choice([0, 1, 2, 5, number(chance)]) for _ in range(chance.randrange(4))]
@@ -177,7 +134,7 @@ class Fuzz:
         stored = mask(crc32c(sums)).to_bytes(4, "little")
         contents = bytes(sum(lengths) if sum(lengths) < 100 else 8)
         payload = b"".join(map(varint, lengths)) + stored + contents
-        self._put_value(key, payload, mask(crc32c(contents, crc32c(stored, crc32c(sums)))))
+        self.put_value(key, payload, mask(crc32c(contents, crc32c(stored, crc32c(sums)))))
         return self.read_bundle
 
     def of_data_bytes(self, chance):
@@ -225,7 +182,7 @@ class Fuzz:
 
     def of_v1(self, chance):
         """A file of TensorFlow before 0.12: its list of values, and the parts."""
-        meta, parts = _v1_messages()
+        meta, parts = v1_messages()
         for _ in range(chance.randrange(1, 4)):
             if chance.random() < 0.5:
                 meta = mutate_message(chance, meta)
@@ -235,7 +192,7 @@ class Fuzz:
                 parts[at] = (key, mutate_message(chance, value))
                 if chance.random() < 0.2:
                     parts[at] = (mutate_bytes(chance, key), value)
-        table = _build([(b"", meta), *parts])
+        table = build_table([(b"", meta), *parts])
         if chance.random() < 0.1:
             table = mutate_bytes(chance, table)
         self.disk.put(f"{DIRECTORY}/old.ckpt", table)
@@ -272,136 +229,6 @@ class Fuzz:
 
         return read
 
-    # -- parts of the above ----------------------------------------------------------------
-
-    def _any_entry(self, chance):
-        shape = message(
-            [(2, 2, message([(1, 0, number(chance))])) for _ in range(chance.randrange(4))]
-        )
-        found = [(1, 0, chance.choice([1, 2, 7, 9, 10, 21, number(chance)])), (2, 2, shape)]
-        found += [(f, 0, number(chance)) for f in (3, 4, 5) if chance.random() < 0.6]
-        found.append((6, 5, chance.randbytes(4)))
-        if chance.random() < 0.3:
-            extent = message([(1, 0, number(chance)), (2, 0, number(chance))])
-            found.append((7, 2, message([(1, 2, extent)] * chance.randrange(3))))
-        return message(found)
-
-    def _put_index(self, pairs, chance=None):
-        if chance is not None and chance.random() < 0.1:
-            self.disk.put(f"{PREFIX}.index", _build(pairs))  # in any order, and twice
-        else:
-            self.disk.put(f"{PREFIX}.index", _build(sorted(dict(pairs).items())))
-
-    def _put_string(self, key, contents):
-        lengths = varint(len(contents))
-        length = len(contents).to_bytes(4, "little")
-        sums = mask(crc32c(length)).to_bytes(4, "little")
-        crc = crc32c(contents, crc32c(sums, crc32c(length)))
-        self._put_value(key, lengths + sums + contents, mask(crc))
-
-    def _put_value(self, key, payload, crc=None):
-        """Puts other bytes for a value, behind all the others."""
-        data = self.good.contents()[DATA]
-        entry, _ = self.entries[key]
-        crc = mask(crc32c(payload)) if crc is None else crc
-        found = [f for f in _known(entry) if f[0] not in {4, 5, 6}]
-        found += [(4, 0, len(data)), (5, 0, len(payload)), (6, 5, crc.to_bytes(4, "little"))]
-        pairs = [(b"", bytes.fromhex("08011a020801"))]
-        pairs += [
-            (k.encode(), message(found) if k == key else e) for k, (e, _) in self.entries.items()
-        ]
-        start = self._offset(entry)
-        old = len(self.entries[key][1])
-        self.disk.put(DATA, data[:start] + bytes(old) + data[start + old :] + payload)
-        self._put_index(pairs)
-
-    @staticmethod
-    def _offset(entry):
-        return next((value for field, _, value in _known(entry) if field == 4), 0)
-
-    # -- what reads it ---------------------------------------------------------------------
-
-    def read_bundle(self):
-        """Opens, verifies, reads, plans, restores: each succeeds, or refuses with our error."""
-        refusals = 0
-        try:
-            with BundleReader(PREFIX, damaged=True) as reader:
-                reader.verify()
-                for key in reader.keys():
-                    refusals += _refused(lambda key=key: reader.get_tensor(key))
-        except cp.CheckpointError:
-            refusals += 1
-        refusals += _refused(lambda: cp.object_metadata(PREFIX))
-        refusals += _refused(lambda: self.program().plan(PREFIX).to_dict())
-        program = self.program()
-        before = _state(program)
-        if _refused(lambda: program.restore(PREFIX).expect_partial()):
-            assert _state(program) == before, "it was refused, and yet something changed"
-            refusals += 1
-        return refusals
-
-    def read_directory(self):
-        """Whatever these two files say, the checkpoint that is there is found and kept."""
-        with _quiet():
-            latest = cp.latest_checkpoint(DIRECTORY)
-            assert latest is not None
-            refusals = _refused(lambda: cp.get_checkpoint_state(DIRECTORY))
-            History(DIRECTORY, "ckpt", 4e9)
-            program = self.program()
-            manager = cp.CheckpointManager(program, DIRECTORY, 1)
-            manager.restore_latest_valid().expect_partial()
-            assert float(program.optimizer.rate) == 1.0
-            manager.save(durability="flush")
-            assert cp.latest_checkpoint(DIRECTORY) == f"{DIRECTORY}/ckpt-2"
-        return refusals
-
-    def read_manifest(self):
-        program = self.program()
-        assert _refused(lambda: program.read(PREFIX, key=KEY)), "nobody signed this"
-        assert float(program.optimizer.rate) == 0.0
-        assert _refused(lambda: cp.verify_manifest(PREFIX, KEY))
-        assert not _refused(lambda: program.read(PREFIX)), "the checkpoint is whole"
-        return 1 + _refused(lambda: cp.verify_manifest(PREFIX))
-
-    def read_v1(self):
-        path = f"{DIRECTORY}/old.ckpt"
-        refusals = 0
-        try:
-            with cp.load_checkpoint(path) as reader:
-                reader.verify()
-                for key in reader.keys():
-                    refusals += _refused(lambda key=key: reader.get_tensor(key))
-        except cp.CheckpointError:
-            refusals += 1
-        variable = cp.Variable(np.zeros(3, np.float32), name="v")
-        if _refused(lambda: cp.Saver([variable]).restore(path)):
-            assert not variable.numpy().any()
-            refusals += 1
-        return refusals
-
-    def read_safetensors(self):
-        def read():
-            reader = open_foreign(f"{DIRECTORY}/x.safetensors")
-            for key in reader.keys():
-                _refused(lambda key=key: reader.get_tensor(key))
-
-        return _refused(read)
-
-    @staticmethod
-    def read_torch(path):
-        refusals = 0
-
-        def read():
-            nonlocal refusals
-            reader = open_foreign(path)
-            for key in [] if reader is None else reader.keys():
-                refusals += _refused(lambda key=key: reader.get_tensor(key))
-
-        failed = _refused(read)
-        return refusals + failed
-
-    # -- all of it -------------------------------------------------------------------------
-
     def once(self, target, seed):
         """One input; how often a reader refused it."""
         self.disk = self.good.copy()
@@ -427,158 +254,13 @@ class Fuzz:
 TARGETS = [name for name in vars(Fuzz) if name.startswith("of_")]
 
 
-def mutate_json(chance, text):
-    """Other JSON, or something like it."""
-    if chance.random() < 0.4:
-        return mutate_bytes(chance, text)
-    document = json.loads(text)
-    odd: list[Callable[[], object]] = [
-        lambda: number(chance),
-        lambda: -number(chance),
-        lambda: float("nan"),
-        lambda: float("-inf"),
-        lambda: None,
-        lambda: True,
-        lambda: name(chance).decode(errors="surrogateescape"),
-        list,
-        dict,
-        lambda: 10 ** chance.choice([20, 400, 4000]),
-        lambda: 1e308,
-    ]
-
-    def change(value, depth=0):
-        if isinstance(value, dict) and value and chance.random() < 0.9:
-            key = chance.choice(list(value))
-            if chance.random() < 0.15:
-                value[chance.choice(["x", "", "path", "dtype"])] = value.pop(key)
-            else:
-                value[key] = change(value[key], depth + 1)
-            return value
-        if isinstance(value, list) and value and chance.random() < 0.8:
-            at = chance.randrange(len(value))
-            value[at] = change(value[at], depth + 1)
-            return value * chance.choice([1, 1, 1, 2, 200])
-        return chance.choice(odd)()
-
-    document = change(document)
-    text = json.dumps(document, ensure_ascii=chance.random() < 0.5)
-    if chance.random() < 0.1:
-        text = text.replace("1", "[" * chance.choice([5, 2000, 50_000]), 1)
-    if chance.random() < 0.1:  # the same key twice
-        text = text.replace("{", '{"a": 1, "a": 2, ', 1)
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _refused(action):
-    try:
-        action()
-    except cp.CheckpointError:
-        return 1
-    return 0
-
-
-def _state(program):
-    return repr(
-        (
-            program.net.kernel.numpy().tolist(),
-            program.net.names.numpy().tolist(),
-            float(program.optimizer.rate),
-            dict(program.position),
-            program.random.generator.bit_generator.state,
-            int(program.save_counter),
-        )
-    )
-
-
-class _quiet:
-    def __enter__(self):
-        import logging
-
-        self._logger = logging.getLogger("checkpointable")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
-
-    def __exit__(self, *_):
-        self._logger.setLevel(self._level)
-
-
-def _known(entry):
-    from tests.torture.mutate import fields
-
-    found = fields(entry)
-    assert found is not None
-    return found
-
-
-def _entry_bytes(reader, key):
-    columns = reader._index.columns
-    row = reader._row(key)
-    return reader._index._buffer[int(columns.start[row]) : int(columns.end[row])]
-
-
-def _build(pairs):
-    table = TableBuilder()
-    for key, value in pairs:
-        table.add(key, value)
-    return table.finish()
-
-
-def _table(block, kind, chance):
-    """A table of one data block, its checksums right."""
-    out = b""
-
-    def put(contents, kind):
-        nonlocal out
-        handle = varint(len(out)) + varint(len(contents))
-        stored = contents + bytes((kind,))
-        out += stored + mask(crc32c(stored)).to_bytes(4, "little")
-        return handle
-
-    data = put(block, kind)
-    empty = (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
-    metaindex = put(empty, 0)
-    key = b"\xff" * chance.randrange(1, 3)
-    entry = bytes((0, len(key), len(data))) + key + data
-    index = put(entry + empty, 0)
-    return out + (metaindex + index).ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
-
-
-def _v1_messages():
-    """List of values, and parts: v = [1, 2, 3] whole, p = [1, 2, 3, 4] in two parts."""
-
-    def dims(*sizes):
-        return message([(2, 2, message([(1, 0, size)])) for size in sizes])
-
-    def slice_of(*extents):
-        return message([(1, 2, message([(i + 1, 0, n) for i, n in enumerate(e)])) for e in extents])
-
-    def saved_meta(label, dtype, shape, *slices):
-        return message([(1, 2, label), (2, 2, shape), (3, 0, dtype), *((4, 2, s) for s in slices)])
-
-    whole = slice_of(())
-    import struct
-
-    from checkpointable.bundle.slices import slice_key
-
-    metas = [
-        saved_meta(b"p", 1, dims(4), slice_of((0, 2)), slice_of((2, 2))),
-        saved_meta(b"v", 1, dims(3), whole),
-    ]
-    versions = message([(1, 0, 1)])
-    meta = message([(1, 2, message([*((1, 2, m) for m in metas), (2, 2, versions)]))])
-
-    def part(label, extents, wire, numbers):
-        return (
-            slice_key(label.decode(), extents),
-            message([(2, 2, message([(1, 2, label), (2, 2, wire), (3, 2, numbers)]))]),
-        )
-
-    def floats(*numbers):
-        return message([(5, 2, struct.pack(f"<{len(numbers)}f", *numbers))])
-
-    parts = [
-        part(b"p", ((0, 2),), slice_of((0, 2)), floats(1, 2)),
-        part(b"p", ((2, 2),), slice_of((2, 2)), floats(3, 4)),
-        part(b"v", ((0, -1),), whole, floats(1, 2, 3)),
-    ]
-    return meta, sorted(parts)
+def _any_entry(chance):
+    """An entry of any shape and size, at any place."""
+    shape = message([(2, 2, message([(1, 0, number(chance))])) for _ in range(chance.randrange(4))])
+    found = [(1, 0, chance.choice([1, 2, 7, 9, 10, 21, number(chance)])), (2, 2, shape)]
+    found += [(f, 0, number(chance)) for f in (3, 4, 5) if chance.random() < 0.6]
+    found.append((6, 5, chance.randbytes(4)))
+    if chance.random() < 0.3:
+        extent = message([(1, 0, number(chance)), (2, 0, number(chance))])
+        found.append((7, 2, message([(1, 2, extent)] * chance.randrange(3))))
+    return message(found)

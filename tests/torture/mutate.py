@@ -1,6 +1,8 @@
-"""Mutations: of bytes, of numbers, of texts, and of the messages that a format consists of."""
+"""Mutations: of bytes, numbers, texts, JSON, and the messages that a format consists of."""
 
 from __future__ import annotations
+
+import json
 
 NUMBERS = [
     *(0, 1, 2, 3, 7, 127, 128, 255, 256, 1000, 65_535, 2**20, 2**31 - 1, 2**31, 2**32 - 1),
@@ -146,3 +148,45 @@ def mutate_message(chance, data, depth=0):
             deep = message([(field, 2, deep)])
         found.append((field, 2, deep) if chance.random() < 0.7 else (field, 0, number(chance)))
     return message(found)
+
+
+def mutate_json(chance, text):
+    """Other JSON, or something like it."""
+    if chance.random() < 0.4:
+        return mutate_bytes(chance, text)
+    document = json.loads(text)
+    odd = [
+        lambda: number(chance),
+        lambda: -number(chance),
+        lambda: float("nan"),
+        lambda: float("-inf"),
+        lambda: None,
+        lambda: True,
+        lambda: name(chance).decode(errors="surrogateescape"),
+        list,
+        dict,
+        lambda: 10 ** chance.choice([20, 400, 4000]),
+        lambda: 1e308,
+    ]
+
+    def change(value, depth=0):
+        if isinstance(value, dict) and value and chance.random() < 0.9:
+            key = chance.choice(list(value))
+            if chance.random() < 0.15:
+                value[chance.choice(["x", "", "path", "dtype"])] = value.pop(key)
+            else:
+                value[key] = change(value[key], depth + 1)
+            return value
+        if isinstance(value, list) and value and chance.random() < 0.8:
+            at = chance.randrange(len(value))
+            value[at] = change(value[at], depth + 1)
+            return value * chance.choice([1, 1, 1, 2, 200])
+        return chance.choice(odd)()
+
+    document = change(document)
+    text = json.dumps(document, ensure_ascii=chance.random() < 0.5)
+    if chance.random() < 0.1:
+        text = text.replace("1", "[" * chance.choice([5, 2000, 50_000]), 1)
+    if chance.random() < 0.1:  # the same key twice
+        text = text.replace("{", '{"a": 1, "a": 2, ', 1)
+    return text.encode("utf-8", "surrogatepass")

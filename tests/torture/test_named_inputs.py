@@ -13,13 +13,14 @@ import pytest
 import checkpointable as cp
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.storage import LocalStorage, use_storage
-from tests.torture.fuzz import DATA, DIRECTORY, PREFIX, Fuzz, _build, _known, _v1_messages
+from tests.torture.fuzz import Fuzz
+from tests.torture.good_files import DATA, DIRECTORY, HEADER, PREFIX
 from tests.torture.measure import Measured, bound
 from tests.torture.mutate import fields, message
+from tests.torture.tables import build_table, known_fields, v1_messages
 
 HUGE = 2**62
 MINUS_ONE = 2**64 - 1
-HEADER = (b"", bytes.fromhex("08011a020801"))
 KERNEL = "net/kernel/.ATTRIBUTES/VARIABLE_VALUE"
 RATE = "optimizer/rate/.ATTRIBUTES/VARIABLE_VALUE"
 NAMES = "net/names/.ATTRIBUTES/VARIABLE_VALUE"
@@ -36,7 +37,7 @@ def entries(change):
         pairs = {key.encode(): entry for key, (entry, _) in fuzz.entries.items()}
         made = change(pairs)
         made = sorted(pairs.items()) if made is None else made
-        fuzz.disk.put(f"{PREFIX}.index", _build([HEADER, *made]))
+        fuzz.disk.put(f"{PREFIX}.index", build_table([HEADER, *made]))
 
     return put
 
@@ -46,7 +47,9 @@ def entry(key, **values):
     numbers = {"dtype": 1, "shape": 2, "shard": 3, "offset": 4, "size": 5}
 
     def change(pairs):
-        found = [f for f in _known(pairs[key.encode()]) if f[0] not in map(numbers.get, values)]
+        found = [
+            f for f in known_fields(pairs[key.encode()]) if f[0] not in map(numbers.get, values)
+        ]
         for name, value in values.items():
             found.append((numbers[name], 2 if name == "shape" else 0, value))
         pairs[key.encode()] = message(found)
@@ -77,7 +80,7 @@ def graph(change):
         nodes = [value for _, _, value in fields(fuzz.graph)]
         made = change(nodes)
         nodes = nodes if made is None else made
-        fuzz._put_string(GRAPH_KEY, message([(1, 2, node) for node in nodes]))
+        fuzz.put_string(GRAPH_KEY, message([(1, 2, node) for node in nodes]))
 
     return put
 
@@ -104,17 +107,17 @@ def deep(levels):
         nested = b""
         for _ in range(levels):
             nested = message([(9, 2, nested)])
-        fuzz._put_string(GRAPH_KEY, fuzz.graph + nested)
+        fuzz.put_string(GRAPH_KEY, fuzz.graph + nested)
 
     return put
 
 
 def string(payload):
-    return lambda fuzz: fuzz._put_value(NAMES, payload)
+    return lambda fuzz: fuzz.put_value(NAMES, payload)
 
 
 def python_state(text):
-    return lambda fuzz: fuzz._put_string(POSITION, text)
+    return lambda fuzz: fuzz.put_string(POSITION, text)
 
 
 def state(text):
@@ -132,9 +135,9 @@ def item(path='"ckpt-1"', time="1.0"):
 
 def v1(change):
     def put(fuzz):
-        meta, parts = _v1_messages()
+        meta, parts = v1_messages()
         meta, parts = change(meta, parts)
-        fuzz.disk.put(f"{DIRECTORY}/old.ckpt", _build([(b"", meta), *parts]))
+        fuzz.disk.put(f"{DIRECTORY}/old.ckpt", build_table([(b"", meta), *parts]))
 
     return put
 
@@ -443,7 +446,7 @@ def test_no_value_changes_where_a_bundle_is_refused(fuzz):
     """The kernel is whole, the rate is not: neither is assigned (S25)."""
     fuzz.disk = fuzz.good.copy()
     contents = bytearray(fuzz.disk.contents()[DATA])
-    contents[fuzz._offset(fuzz.entries[RATE][0])] ^= 1
+    contents[fuzz.offset_of(fuzz.entries[RATE][0])] ^= 1
     fuzz.disk.put(DATA, bytes(contents))
     program = fuzz.program()
     with use_storage(fuzz.disk), pytest.raises(cp.CheckpointCorruptError):

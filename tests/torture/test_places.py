@@ -79,10 +79,10 @@ def test_a_name_with_nul_in_it(tmp_path):
 
 def test_a_v1_file_of_the_same_name(tmp_path):
     """The newer one comes first; deleting it leaves the old file alone."""
-    from tests.torture.fuzz import _build, _v1_messages
+    from tests.torture.tables import build_table, v1_messages
 
-    meta, parts = _v1_messages()
-    (tmp_path / "ckpt-1").write_bytes(_build([(b"", meta), *parts]))
+    meta, parts = v1_messages()
+    (tmp_path / "ckpt-1").write_bytes(build_table([(b"", meta), *parts]))
     with cp.load_checkpoint(tmp_path / "ckpt-1") as reader:
         assert reader.keys() == ["p", "v"]
     manager = cp.CheckpointManager(program(1), tmp_path, 1)
