@@ -12,13 +12,11 @@ from checkpointable.bundle.verify import Damage, find_damage, structural_damage
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     import numpy.typing as npt
 
-    Verify: TypeAlias = bool | Literal["stream"]
+__all__ = ["BundleReader", "Verify", "checked_verify"]
 
-__all__ = ["BundleReader", "checked_verify"]
+Verify = bool | Literal["stream"]
 
 
 def checked_verify(verify: Any) -> Verify:

@@ -19,7 +19,7 @@ lives as long as a status or an object that waits for something refers to it (S2
 
 from __future__ import annotations
 
-from checkpointable.restore.assigning import Verify as Verify
+from checkpointable.bundle.reader import Verify as Verify
 from checkpointable.restore.match import Conflict as Conflict
 from checkpointable.restore.match import Match as Match
 from checkpointable.restore.mismatch import Mismatch as Mismatch

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from checkpointable.restore.writes import write_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from checkpointable.bundle.reader import Verify
     from checkpointable.graph.value import Value
     from checkpointable.restore.parts import Reader
     from checkpointable.restore.progress import RestoreProgress
 
-__all__ = ["Verify", "assign_values", "key_of"]
-
-Verify = Literal["stream"] | bool
+__all__ = ["assign_values", "key_of"]
 
 
 def assign_values(

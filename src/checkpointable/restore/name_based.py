@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.bundle.reader import checked_verify
+from checkpointable.bundle.reader import Verify, checked_verify
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
-from checkpointable.restore.assigning import Verify, assign_values
+from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.executors import by_executor, record_values
 from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader

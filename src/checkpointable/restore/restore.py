@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from checkpointable.bundle import BundleReader
+    from checkpointable.bundle.reader import Verify
     from checkpointable.graph.object_graph import ObjectGraph
-    from checkpointable.restore.assigning import Verify
     from checkpointable.restore.match import Assignment, Edge, Match, NewSlot
 
 __all__ = ["Restore"]
