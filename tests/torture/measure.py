@@ -39,8 +39,15 @@ class Measured:
 
 
 def works():
-    """Whether it measures what it says: 200 MB are seen."""
+    """Whether it measures what it says: 200 MB are seen.
+
+    Memory of before that the allocator gives back just then would hide some: once it has, it has.
+    """
     gc.collect()
+    return any(_sees_200_mb() for _ in range(3))
+
+
+def _sees_200_mb():
     with Measured() as measured:
         held = bytearray(200 * 2**20)
         held[:: 2**12] = b"x" * len(held[:: 2**12])
