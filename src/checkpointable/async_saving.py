@@ -11,6 +11,7 @@ from typing import Any
 
 from checkpointable.background import LastSave, SaveHandle, start
 from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
+from checkpointable.collector import collector_paused
 from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
 from checkpointable.saving import Durability, Progress
@@ -118,11 +119,13 @@ class AsyncSaves:
 
         try:
             undo.enter_context(memory.taken())
-            staging = Staging(plan, max_staging_bytes)
+            with collector_paused():
+                staging = Staging(plan, max_staging_bytes)
             writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
             if staging.direct:
                 writer.write(staging.direct, progress=advance)
-            staging.copy(memory)
+            with collector_paused():
+                staging.copy(memory)
             del staging
             self._last.started(handle)
             start(handle, guarded)

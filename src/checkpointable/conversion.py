@@ -9,11 +9,11 @@ from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundl
 from checkpointable.bundle.dtypes import DataType
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader, write_safetensors
-from checkpointable.graph.encoding import decode_graph, encode_graph
+from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, split, value_key
 from checkpointable.graph.value import as_string_array
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 from checkpointable.restore.file_names import bare_names
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def to_safetensors(reader: BundleReader, path: str, prefix: str | None = None) -
 
 def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
     """Name -> key of what is to be written."""
-    graph = decode_graph(read_graph(reader), reader.prefix)
+    graph = stored_graph(reader)
     paths = NodePaths(graph)
     slots = {slot.slot_variable_node_id for node in graph.nodes for slot in node.slot_variables}
     named: dict[str, str] = {}

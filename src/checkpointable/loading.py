@@ -34,9 +34,10 @@ from checkpointable.status import (
 )
 
 if TYPE_CHECKING:
+    from checkpointable.graph.object_graph import ObjectGraph
     from checkpointable.report import Report
 
-__all__ = ["plan_objects", "read_graph", "restore_objects"]
+__all__ = ["plan_objects", "read_graph", "restore_objects", "stored_graph"]
 
 
 def restore_objects(
@@ -164,3 +165,9 @@ def read_graph(reader: BundleReader) -> bytes:
             key=GRAPH_KEY,
         )
     return data
+
+
+def stored_graph(reader: BundleReader) -> ObjectGraph:
+    """The object graph of a checkpoint that has one."""
+    with collector_paused():
+        return decode_graph(read_graph(reader), reader.prefix)

@@ -229,6 +229,8 @@ class CheckpointManager:
         max_staging_bytes: int | None,
     ) -> str | SaveHandle | None:
         numbers = check_metrics(metrics or {}, self._best)
+        if not check_interval:
+            self._checkpoint._saves.settle()  # this very step may be under way, and fail
         steps = self._steps
         step = steps.current()
         if not steps.is_due(step, check_interval):

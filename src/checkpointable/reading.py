@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, verifier_of_option
 
@@ -72,4 +71,4 @@ def object_metadata(save_path: Path) -> ObjectGraph:
             raise CheckpointUnsupportedError(
                 "this is a name-based checkpoint: it has no object graph", path=reader.prefix
             )
-        return decode_graph(read_graph(reader), reader.prefix)
+        return stored_graph(reader)

@@ -11,9 +11,8 @@ from checkpointable.bundle.format import index_path, parse_data_name
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 from checkpointable.management import list_checkpoints
 from checkpointable.manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.state_file import CheckpointState, read_state, write_state
@@ -164,7 +163,7 @@ def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) ->
             size = sum(reader.entry(key).size for key in reader.keys())
             damages = reader.verify(progress)
             if not damages and GRAPH_KEY in reader:
-                decode_graph(read_graph(reader), reader.prefix)
+                stored_graph(reader)
     except CheckpointCorruptError as error:
         damage = Damage(error.path or prefix, error.key, error.offset or 0, error.what)
         return Inspected(prefix, values, size, [damage], None, index)

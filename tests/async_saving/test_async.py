@@ -189,6 +189,33 @@ def test_a_manager_counts_steps_from_the_call(tmp_path, monkeypatch):
     assert manager.save(blocking=False).result().endswith("ckpt-3")  # that step was not saved
 
 
+@pytest.mark.parametrize("well", [True, False])
+def test_a_manager_waits_for_this_very_step_to_be_there(tmp_path, monkeypatch, gate, well):
+    step, checkpoint = cp.Variable(7), program()[1]
+    manager = cp.CheckpointManager(
+        checkpoint, tmp_path, 3, step_counter=step, checkpoint_interval=10
+    )
+
+    def refuse(self, path, size):
+        assert gate.wait(60)
+        raise cp.CheckpointIOError("no space left", path=path)
+
+    if not well:
+        monkeypatch.setattr(LocalStorage, "create", refuse)
+    handle = manager.save(blocking=False)
+    assert manager.save(blocking=False) is None  # it is not time, and nobody waits
+    assert not handle.done()
+    threading.Timer(0.2, gate.set).start()
+    # The end of a training: it must not take for saved what is not.
+    if well:
+        assert manager.save(check_interval=False) is None
+        assert manager.latest_checkpoint == handle.path
+    else:
+        with pytest.raises(cp.CheckpointIOError):
+            manager.save(check_interval=False)
+    assert handle.done()
+
+
 def test_progress_is_told_while_it_is_written(tmp_path):
     _, checkpoint = program(size=2_000_000)
     told = []
@@ -211,15 +238,16 @@ def records(arrays, fresh=()):
 
 
 def test_what_nobody_can_change_is_not_copied():
-    frozen = np.zeros(100, np.int8)
+    frozen = np.zeros(100, np.int8)  # whoever has it may make it writeable again
     frozen.flags.writeable = False
     view = np.zeros(100, np.int8)
     read_only = view[:]
     read_only.flags.writeable = False
     of_bytes = np.frombuffer(bytes(100), np.int8)
-    assert is_immutable(frozen)
-    assert is_immutable(frozen[5:])
+    assert not is_immutable(frozen)
+    assert not is_immutable(frozen[5:])
     assert is_immutable(of_bytes)
+    assert is_immutable(of_bytes[5:])
     assert not is_immutable(view)
     assert not is_immutable(read_only)
     assert not is_immutable(np.frombuffer(memoryview(bytearray(100)).toreadonly(), np.int8))
@@ -233,8 +261,28 @@ def test_what_nobody_can_change_is_not_copied():
         for value in plan.values
         if not np.shares_memory(value.record.read(), arrays[value.record.key])
     }
-    assert copied == {"b", "c"}
-    assert memory.size == 256
+    assert copied == {"a", "b", "c"}
+    assert memory.size == 384
+
+
+@pytest.mark.parametrize("how", ["by a view of before", "made writeable again"])
+def test_a_read_only_array_that_is_changed_all_the_same(tmp_path, gate, how):
+    table = np.ones(1000)
+    before = table[:]
+    table.flags.writeable = False
+
+    class Frozen(cp.Checkpointable):
+        def _gather_saveables_for_checkpoint(self):
+            return {"VARIABLE_VALUE": cp.Value("float64", (1000,), lambda: table, print)}
+
+    handle = cp.Checkpoint(v=Frozen()).save(tmp_path / "ck", blocking=False)
+    if how == "by a view of before":
+        before[:] = 2
+    else:
+        table.flags.writeable = True
+        table[:] = 2
+    gate.set()
+    assert (stored(handle.result()) == 1).all()
 
 
 def test_jax_arrays_are_not_copied():

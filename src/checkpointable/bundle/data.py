@@ -26,7 +26,7 @@ from checkpointable.storage import ReadableFile, Storage
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Files", "open_files"]
+__all__ = ["Files", "closed", "open_files"]
 
 # Each further attempt needs another save of the same prefix in the time it takes to open
 # two files: as many in a row are a program that does nothing else.
@@ -47,6 +47,7 @@ class Files:
     """
 
     manifest: Manifest | None = None
+    _closed = False
 
     def __init__(self, prefix: str, index: Index, index_file: ReadableFile) -> None:
         self.prefix = prefix
@@ -66,8 +67,10 @@ class Files:
           private: may be written to, which changes this mapping alone and not the file.
 
         Raises:
+          ValueError: the files were closed.
           CheckpointCorruptError: the data file is not there, or too short.
         """
+        self.require_open()
         if not size:
             return memoryview(b"")
         file = self.data.get(shard)
@@ -129,10 +132,25 @@ class Files:
                 names.append(f"{self.prefix}{name[len(base) :]}")
         return names
 
+    def require_open(self) -> None:
+        """Checks that they were not closed: what is gone then is not damaged.
+
+        Raises:
+          ValueError: they were.
+        """
+        if self._closed:
+            raise closed(self.prefix)
+
     def close(self) -> None:
+        self._closed = True
         for file in self.data.values():
             file.close()
         self.data = {}
+
+
+def closed(prefix: str) -> ValueError:
+    """The error for a reader that is used after it was closed."""
+    return ValueError(f"{prefix}: the reader was closed; open the checkpoint again to read on")
 
 
 def missing(path: str) -> CheckpointCorruptError:

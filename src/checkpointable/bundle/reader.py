@@ -47,8 +47,9 @@ class BundleReader(SingleValues):
       damaged: open also where data files are missing or too short, to save what can be
         saved or to list the damage with `verify`.
       mmap: True: `get_tensor` gives read-only arrays on the mapped files, without a copy and
-        unverified, where there can be such; "c": arrays that may be changed, each of which
-        then gets its own copy of the changed pages, and the files do not (copy on write).
+        unverified, where there can be such; "c": arrays that may be changed, in memory of
+        this reader's, page by page, and not in the files (copy on write). Whoever asks for a
+        value again gets it with the changes.
       verifier: judges the checkpoint's manifest; nothing is read that it does not vouch for.
 
     Attributes:
@@ -143,9 +144,11 @@ class BundleReader(SingleValues):
         Args:
           progress: called with (bytes done, bytes in all, key) as values are checked.
         """
+        self._files.require_open()
         return find_damage(self._files, self._storage, progress)
 
     def _check_structure(self) -> None:
+        self._files.require_open()
         if self._structure_checked:
             return
         for damage in structural_damage(self._files, self._storage):

@@ -127,6 +127,7 @@ class SingleValues(Contents):
         dtype = self.dtype(key)
         self._check_rank(key, row)
         selection = Selection(slices, self._index.shape_of(row))
+        self._files.require_open()
         if dtype.hasobject:
             return selection.of(self._read_strings(key, row))
         result: npt.NDArray[Any] = np.empty(selection.shape, dtype)
@@ -173,6 +174,7 @@ class SingleValues(Contents):
         )
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
+        self._files.require_open()
         order = in_file_order(self._files, rows)
         self._files.load(order, threads)
         for stored, what, offset in check_values(self._files, order, threads=threads):
@@ -239,6 +241,7 @@ class SingleValues(Contents):
         verify: bool,
         threads: int | None,
     ) -> None:
+        self._files.require_open()
         partitioned = self._index.partitioned
         if partitioned:
             plain = []

@@ -158,7 +158,8 @@ def is_immutable(array: npt.NDArray[Any]) -> bool:
     """Whether nobody has a way to write to the memory of an array.
 
     So it is where neither it nor any array that it is a view of is writeable, and the memory
-    is that of `bytes` or of a JAX array in the end, or the arrays' own.
+    is that of `bytes` or of a JAX array in the end. Memory of NumPy's own is not: whoever has
+    the array may make it writeable again, and views of before may be so still.
     """
     owner: Any = array
     while isinstance(owner, np.ndarray):
@@ -167,6 +168,6 @@ def is_immutable(array: npt.NDArray[Any]) -> bool:
         owner = owner.base
     if isinstance(owner, memoryview):
         owner = owner.obj
-    if owner is None or isinstance(owner, bytes):
+    if isinstance(owner, bytes):
         return True
     return type(owner).__module__.partition(".")[0] in _IMMUTABLE_OWNERS

@@ -166,6 +166,7 @@ class V1Reader(V1Contents):
         )
 
     def _read_part(self, key: str, part: V1Part) -> npt.NDArray[Any]:
+        self._require_open()
         value = self._value(key)
         if not is_stored(value.dtype):
             raise self._unsupported(f"it cannot hold values of dtype {value.dtype.name}", key)
@@ -198,6 +199,7 @@ class V1Reader(V1Contents):
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
         """As `BundleReader.verify`."""
+        self._require_open()
         total = sum(table.size for table in self._tables)
         done, key = 0, ""
         damages: list[Damage] = []

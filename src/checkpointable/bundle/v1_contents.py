@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle.budget import Budget
 from checkpointable.bundle.coding import Malformed
+from checkpointable.bundle.data import closed
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
 from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import VERSION
@@ -76,6 +77,7 @@ class V1Contents(BundleReader):
         if not paths:
             raise CheckpointNotFoundError("there is no such file", path=self.prefix)
         self._opened: list[ReadableFile] = []
+        self._closed = False
         self._values: dict[str, V1Value] = {}
         try:
             for path in paths:
@@ -189,7 +191,12 @@ class V1Contents(BundleReader):
             key=key,
         )
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise closed(self.prefix)
+
     def close(self) -> None:
         """Lets go of the files. Idempotent."""
+        self._closed = True
         for file in self._opened:
             file.close()

@@ -17,10 +17,9 @@ from checkpointable.cli.renames import parse_renames
 from checkpointable.cli.text import printable
 from checkpointable.cli.tree import find_object
 from checkpointable.errors import CheckpointError
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.object_graph import NodePaths
 from checkpointable.graph.renames import rename_graph
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 from checkpointable.report import Outcome, Report, ReportEntry
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _counts(
 def _merged(path: str, given: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """`more`, whose paths are those after `given`, as one set of renames with it."""
     with open_checkpoint(path) as reader:
-        graph = decode_graph(read_graph(reader), reader.prefix)
+        graph = stored_graph(reader)
     renamed = rename_graph(graph, given)
     paths = NodePaths(graph)
     merged = dict(given)

@@ -13,10 +13,9 @@ from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.tree import ObjectTree, find_object, graph_of_names
 from checkpointable.errors import CheckpointNotFoundError
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 
 __all__ = ["HELP", "run"]
 
@@ -69,11 +68,7 @@ def run(
             _show_values(reader, keys, first, in_full=in_full, json=json)
             return
         named = GRAPH_KEY not in reader
-        graph = (
-            graph_of_names(reader.keys())
-            if named
-            else decode_graph(read_graph(reader), reader.prefix)
-        )
+        graph = graph_of_names(reader.keys()) if named else stored_graph(reader)
         node_id = 0 if key is None else _find(graph, key, reader, named=named)
         values = graph.nodes[node_id].attributes
         if key is not None and values:  # by another path than the one that names it

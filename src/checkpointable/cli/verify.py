@@ -16,9 +16,8 @@ from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign import open_foreign
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 from checkpointable.manifests import Judged, look_at_manifest
 from checkpointable.repairing import inspect_directory
 
@@ -134,7 +133,7 @@ def _graph_damage(reader: BundleReader, known: list[Damage]) -> list[Damage]:
     if GRAPH_KEY not in reader or any(d.key == GRAPH_KEY or d.key is None for d in known):
         return []
     try:
-        decode_graph(read_graph(reader), reader.prefix)
+        stored_graph(reader)
     except CheckpointCorruptError as error:
         return [_as_damage(error, reader.prefix)]
     return []

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from checkpointable.bundle import BundleReader
-from checkpointable.graph.encoding import decode_graph
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
-from checkpointable.loading import read_graph
+from checkpointable.loading import stored_graph
 
 __all__ = ["Place", "places_of"]
 
@@ -24,10 +23,7 @@ class Place(NamedTuple):
 
 def places_of(one: BundleReader, other: BundleReader) -> list[Place]:
     """Every value, by object path or, without graphs, by name; sorted."""
-    graphs = [
-        decode_graph(read_graph(reader), reader.prefix) if GRAPH_KEY in reader else None
-        for reader in (one, other)
-    ]
+    graphs = [stored_graph(reader) if GRAPH_KEY in reader else None for reader in (one, other)]
     if graphs[0] is not None and graphs[1] is not None:
         found = _places_of_graphs(graphs[0], graphs[1])
         found += _of_no_object(one, graphs[0], other, graphs[1])

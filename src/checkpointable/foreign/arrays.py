@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
+from checkpointable.bundle.data import closed
 from checkpointable.bundle.near import no_such_value
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.slicing import Index, Selection
@@ -68,7 +69,8 @@ class ArrayReader(BundleReader):
     ) -> None:
         self.prefix = path
         self.header = Header(num_shards=1)
-        self._arrays = dict(sorted(arrays.items()))
+        self._arrays: dict[str, Array | Unreadable | None] = dict(sorted(arrays.items()))
+        self._closed = False
         self._close = close
 
     def keys(self) -> list[str]:
@@ -86,10 +88,16 @@ class ArrayReader(BundleReader):
 
     def unreadable(self, key: str) -> Unreadable | None:
         """What is known of a tensor that cannot be read; None of any other."""
+        self._require_open()
         found = self._arrays.get(key)
         return found if isinstance(found, Unreadable) else None
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise closed(self.prefix)
+
     def _array(self, key: str) -> Array:
+        self._require_open()
         found = self._arrays.get(key)
         if isinstance(found, Unreadable):
             raise CheckpointUnsupportedError(found.why, path=self.prefix, key=key)
@@ -172,11 +180,13 @@ class ArrayReader(BundleReader):
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
         """Nothing: there are no checksums."""
+        self._require_open()
         return []
 
     def close(self) -> None:
         """Lets go of the file. Idempotent."""
-        self._arrays = {}
+        self._closed = True
+        self._arrays = dict.fromkeys(self._arrays)  # the names stay
         close, self._close = self._close, None
         if close is not None:
             close()

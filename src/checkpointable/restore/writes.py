@@ -18,7 +18,7 @@ __all__ = ["in_batches", "write_values"]
 
 # As much is read at once, on several threads, before it is handed over: what is read and not
 # yet handed over is memory that the program would not need otherwise.
-_BATCH_SIZE = 128 << 20
+_BATCH_SIZE = 32 << 20
 
 
 def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
@@ -36,7 +36,9 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
         targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
         reader.read_into(targets, verify=how)  # type: ignore[arg-type]
         together: dict[AtOnce, tuple[list[Value], list[Any]]] = {}
-        for (_, value, _), (_, array) in zip(batch, targets, strict=True):
+        targets.reverse()
+        for _, value, _ in batch:
+            array = targets.pop()[1]  # whether that stays is up to the value
             at_once = value.at_once
             if at_once is None:
                 value.write(array)
@@ -51,7 +53,10 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
 def in_batches(
     reader: Reader, values: Iterable[tuple[str, Value]]
 ) -> Iterator[list[tuple[str, Value, tuple[int, ...]]]]:
-    """The values, and the stored shapes, in groups that can well be in memory twice."""
+    """The values, and the stored shapes, in groups that can well be in memory twice.
+
+    One that is larger than such a group is alone.
+    """
     batch: list[tuple[str, Value, tuple[int, ...]]] = []
     size = 0
     for key, value in values:
@@ -59,10 +64,11 @@ def in_batches(
         if shape is None or None in shape:  # what is known fits, or we would not be here
             shape = reader.shape(key)
         known = cast("tuple[int, ...]", shape)
-        batch.append((key, value, known))
-        size += value.dtype.itemsize * math.prod(known)
-        if size >= _BATCH_SIZE:
+        own = value.dtype.itemsize * math.prod(known)
+        if batch and size + own > _BATCH_SIZE:
             yield batch
             batch, size = [], 0
+        batch.append((key, value, known))
+        size += own
     if batch:
         yield batch

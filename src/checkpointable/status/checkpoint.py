@@ -51,6 +51,10 @@ class CheckpointLoadStatus(LoadStatus):
         """
         with suppress(CheckpointMismatchError):  # of an object that has just come: it is shown
             look_again()
+        with collector_paused():
+            return self._report()
+
+    def _report(self) -> Report:
         program = self._program()
         restore = self._restore
         restored: set[tuple[int, str]] = set()
