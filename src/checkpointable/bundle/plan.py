@@ -12,7 +12,7 @@ import numpy as np
 from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
 from checkpointable.bundle.format import ALIGNED_SIZE, ALIGNMENT, INT64_MAX
 from checkpointable.bundle.slices import resolve, slice_key, tiles
-from checkpointable.bundle.strings import encode_strings, to_bytes
+from checkpointable.bundle.strings import EncodedStrings, encode_strings, to_bytes
 from checkpointable.bundle.variants import encode_variants
 from checkpointable.errors import (
     CheckpointError,
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from checkpointable.bundle.shapes import Extents
 
 __all__ = ["Plan", "Planned", "Record", "plan_layout"]
+
+
+# Strings of more bytes are put together as they are written: `bytes` do not change, and so need
+# no copy until then.
+_JOINED_SIZE = 64 * 1024
 
 
 class Record(NamedTuple):
@@ -60,7 +65,7 @@ class Planned:
       record: the value.
       key: its key in UTF-8.
       offset, size: its place in the data file, in bytes.
-      payload: a string value's bytes, encoded; None for all others.
+      payload: a string value's bytes, encoded, or how they are made; None for all others.
       crc: the masked checksum, once known.
     """
 
@@ -68,7 +73,7 @@ class Planned:
     key: bytes
     offset: int
     size: int
-    payload: bytes | None
+    payload: bytes | EncodedStrings | None
     crc: int
 
 
@@ -104,7 +109,8 @@ def plan_layout(records: Iterable[Record]) -> Plan:
     known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}
     for key, record in _keyed(ordered):
         name, dtype, shape, _, _, _ = record
-        payload, crc = None, 0
+        payload: bytes | EncodedStrings | None = None
+        crc = 0
         size = alignment = 0
         if dtype == DataType.DT_STRING:
             payload, crc = _encode_strings(record)
@@ -116,7 +122,7 @@ def plan_layout(records: Iterable[Record]) -> Plan:
                 found = known[dtype, shape] = _size_and_alignment(record)
             size, alignment = found
         if payload is not None:
-            size = len(payload)
+            size = len(payload) if isinstance(payload, bytes) else payload.size
             alignment = ALIGNMENT if size >= ALIGNED_SIZE else 1
         if position + size > INT64_MAX - ALIGNMENT:
             raise ValueError(f"key {name!r}: the shape {shape} has no size")
@@ -188,11 +194,15 @@ def _encode_key(key: str) -> bytes:
         ) from None
 
 
-def _encode_strings(record: Record) -> tuple[bytes, int]:
+def _encode_strings(record: Record) -> tuple[bytes | EncodedStrings, int]:
     array = np.asarray(record.read())
     check_declared(record, array)
     key = record.key
-    return encode_strings([to_bytes(element, key) for element in array.reshape(-1).tolist()])
+    elements = [to_bytes(element, key) for element in array.reshape(-1).tolist()]
+    if sum(map(len, elements)) <= _JOINED_SIZE:
+        return encode_strings(elements)
+    encoded = EncodedStrings(elements)
+    return encoded, encoded.crc
 
 
 def _encode_variants(record: Record) -> tuple[bytes, int]:

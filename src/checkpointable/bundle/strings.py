@@ -10,6 +10,7 @@ stored checksum is big-endian as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,9 +23,10 @@ from checkpointable.errors import CheckpointMismatchError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["checksum_strings", "decode_strings", "encode_strings", "to_bytes"]
+__all__ = ["EncodedStrings", "checksum_strings", "decode_strings", "encode_strings", "to_bytes"]
 
 _UINT32_MAX = 0xFFFFFFFF
+_PIECE_SIZE = 2**20
 
 
 def to_bytes(element: object, key: str) -> bytes:
@@ -67,12 +69,61 @@ def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
 def encode_strings(elements: list[bytes], *, big_endian: bool = False) -> tuple[bytes, int]:
     """Returns (the bytes to store, their checksum as the entry holds it, masked)."""
     crc32c = load_crc32c()
-    lengths = [len(element) for element in elements]
+    lengths = list(map(len, elements))
     crc = _lengths_crc(lengths, big_endian=big_endian)
     checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "big" if big_endian else "little")
     contents = b"".join(elements)
     crc = crc32c(contents, crc32c(checksum, crc))
     return b"".join(map(encode_varint, lengths)) + checksum + contents, mask(crc)
+
+
+class EncodedStrings:
+    """What `encode_strings` gives, in pieces: never a second copy of all strings at a time.
+
+    Attributes:
+      size: of what is stored, in bytes.
+      crc: its checksum as the entry holds it, masked.
+    """
+
+    __slots__ = ("_elements", "_ends", "_head", "crc", "size")
+
+    def __init__(self, elements: list[bytes]) -> None:
+        self._elements = elements
+        lengths = list(map(len, elements))
+        self._ends = np.cumsum(np.array(lengths, np.int64))
+        crc = _lengths_crc(lengths, big_endian=False)
+        checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "little")
+        self._head = b"".join(map(encode_varint, lengths)) + checksum
+        crc32c = load_crc32c()
+        crc = crc32c(checksum, crc)
+        for piece in self._contents():
+            crc = crc32c(piece, crc)
+        self.size = len(self._head) + sum(lengths)
+        self.crc = mask(crc)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """What is stored, in portions of a megabyte at most."""
+        yield from _cut(self._head)
+        yield from self._contents()
+
+    def _contents(self) -> Iterator[bytes | memoryview]:
+        """The strings' bytes: small ones joined, large ones cut."""
+        elements, ends = self._elements, self._ends
+        start = done = 0
+        while start < len(elements):
+            stop = int(np.searchsorted(ends, done + _PIECE_SIZE, "right"))
+            if stop == start:
+                stop += 1
+                yield from _cut(elements[start])
+            else:
+                yield b"".join(elements[start:stop])
+            start, done = stop, int(ends[stop - 1])
+
+
+def _cut(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(data), _PIECE_SIZE):
+        yield view[start : start + _PIECE_SIZE]
 
 
 def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:

@@ -19,6 +19,7 @@ from checkpointable.bundle.checksum import combine, load_crc32c, mask
 from checkpointable.bundle.dtypes import byteswapped, numpy_dtype
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order, thread_count
 from checkpointable.bundle.plan import Plan, Planned, check_declared
+from checkpointable.bundle.strings import EncodedStrings
 from checkpointable.storage import WritableFile
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class _Writer:
         """All that is to do, in file order; reads the values as it goes."""
         gathered = _Gathered(self)
         for value in self._values:
-            if value.size >= GATHERED_SIZE:
+            if value.size >= GATHERED_SIZE or isinstance(value.payload, EncodedStrings):
                 if gathered.values:
                     yield gathered
                     gathered = _Gathered(self)
@@ -109,7 +110,11 @@ class _Writer:
 
     def _chunks(self, value: Planned) -> Iterator[_Task]:
         left = value.size
-        for part, size in _split(contents_of(value)):
+        payload = value.payload
+        parts = (
+            _pieces(payload) if isinstance(payload, EncodedStrings) else _split(contents_of(value))
+        )
+        for part, size in parts:
             left -= size
             yield _Chunk(self, value, part, value.offset + value.size - left - size, left)
 
@@ -195,14 +200,19 @@ class _Gathered(_Task):
 
 
 def contents_of(value: Planned) -> Any:
-    """The value, read: an array, or a string value's bytes."""
-    if value.payload is not None:
+    """The value, read: an array, or a string value's bytes, where they were put together."""
+    if isinstance(value.payload, bytes):
         return np.frombuffer(value.payload, np.uint8)
     record = value.record
     array = np.asarray(record.read())
     if array.shape != record.shape or array.dtype != numpy_dtype(record.dtype):
         check_declared(record, array)
     return array
+
+
+def _pieces(strings: EncodedStrings) -> Iterator[tuple[npt.NDArray[Any], int]]:
+    for piece in strings.pieces():
+        yield np.frombuffer(piece, np.uint8), len(piece)
 
 
 def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:

@@ -69,7 +69,7 @@ class ArrayReader(BundleReader):
     ) -> None:
         self.prefix = path
         self.header = Header(num_shards=1)
-        self._arrays: dict[str, Array | Unreadable | None] = dict(sorted(arrays.items()))
+        self._arrays = dict(sorted(arrays.items()))
         self._closed = False
         self._close = close
 
@@ -186,7 +186,8 @@ class ArrayReader(BundleReader):
     def close(self) -> None:
         """Lets go of the file. Idempotent."""
         self._closed = True
-        self._arrays = dict.fromkeys(self._arrays)  # the names stay
+        gone = Unreadable("", (), 0, "the reader was closed")
+        self._arrays = dict.fromkeys(self._arrays, gone)  # the names stay
         close, self._close = self._close, None
         if close is not None:
             close()
