@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from checkpointable.bundle import DataType, Entry, Header, encode_index, itemsize
 from checkpointable.bundle.budget import Budget
-from checkpointable.bundle.index import load_header, load_index
+from checkpointable.bundle.index import Index, load_header, load_index
 from checkpointable.bundle.index_fast import load_fast
 from checkpointable.bundle.index_plain import load_plainly
 from checkpointable.bundle.table_reader import read_data_blocks
@@ -79,6 +79,9 @@ def assert_equal(fast, plain):
     for name in plain.columns.__slots__:
         assert getattr(fast.columns, name).tolist() == getattr(plain.columns, name).tolist(), name
     assert (fast.parts, fast.partitioned) == (plain.parts, plain.partitioned)
+    quick, slow = Index("x", fast), Index("x", plain)
+    entries = [slow.entry_of(row) for row in range(len(plain.columns.dtype))]
+    assert quick.kinds == slow.kinds == [(entry.dtype, entry.shape) for entry in entries]
 
 
 @settings(REPEATABLE, max_examples=150)
@@ -98,6 +101,7 @@ def test_the_fast_way_equals_the_plain_way(case):
             row = index.find(key)
             assert index.entry_of(row) == entry
             assert index.shape_of(row) == entry.shape
+            assert index.kinds[row] == (entry.dtype, entry.shape)
 
 
 def all_apart(entries):

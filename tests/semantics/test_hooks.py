@@ -53,6 +53,30 @@ def test_conditional_dependencies_that_come_later(tmp_path):
     assert float(target.by_key["a"]) == 3
 
 
+# S19, S21
+def test_dependencies_that_are_listed_are_found_by_name_too(tmp_path):
+    class Listed(cp.Checkpointable):
+        def __init__(self):
+            self.tracked = variable()
+            self.more = cp.NoDependency({})
+
+        @property
+        def _checkpoint_dependencies(self):  # and `_lookup_dependency` is left as it is
+            return [*super()._checkpoint_dependencies, *self.more.items()]
+
+    source, target = Listed(), Listed()
+    source.tracked.assign(1.0)
+    source.more["a"], source.more["b"] = variable(2), variable(3)
+    path = save(Module(it=source), tmp_path / "c")
+    target.more["a"] = variable()
+    status = restore(Module(it=target), path)
+    assert (float(target.tracked), float(target.more["a"])) == (1, 2)
+    target.more["b"] = variable()
+    status.assert_consumed()
+    assert float(target.more["b"]) == 3
+    assert target._lookup_dependency("c") is None
+
+
 # S2
 def test_an_overridden_track_checkpointable_sees_assignments(tmp_path):
     class Renaming(cp.Checkpointable):

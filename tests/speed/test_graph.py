@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.graph import decoding
 from checkpointable.graph.decoding import decode_usual
 from checkpointable.graph.encoding import (
     decode_graph,
@@ -28,7 +29,17 @@ nodes = st.builds(
     st.none() | st.tuples(names, names),
     st.none() | st.booleans(),
 )
-graphs = st.lists(nodes, min_size=1, max_size=6).map(ObjectGraph)
+# Variables without a global name, of all sizes around those that fit a byte; and almost such.
+leaves = st.builds(
+    lambda key, name, full_name, has_values: Node(
+        [], [Attribute(name, full_name, key)], [], None, has_values
+    ),
+    st.integers(0, 110).map(lambda size: "k" * size) | keys,
+    st.sampled_from(["VARIABLE_VALUE"] * 3 + ["VARIABLE_VALUF"]),
+    st.sampled_from(["", "", "", "n"]),
+    st.sampled_from([True, True, True, False, None]),
+)
+graphs = st.lists(nodes | leaves, min_size=1, max_size=6).map(ObjectGraph)
 
 
 def plain(graph):
@@ -84,6 +95,42 @@ def test_a_damaged_graph_is_judged_alike(graph, draw):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     damaged = bytes(data[: draw.draw(st.integers(0, len(data)))])
     assert outcome(decode_graph, damaged) == outcome(decode_plainly, damaged)
+
+
+def changed(graph, draw):
+    """The message of a graph with a few bytes changed, most of them little, and maybe cut."""
+    data = bytearray(encode_graph(graph))
+    for _ in range(draw.draw(st.integers(0, 2))):
+        at = draw.draw(st.integers(0, len(data) - 1))
+        data[at] = (data[at] + draw.draw(st.sampled_from([1, 255, 2, 0x80]))) % 256
+    return bytes(data[: draw.draw(st.sampled_from([len(data), len(data) - 1, len(data) - 4]))])
+
+
+@given(st.lists(leaves, min_size=1, max_size=4).map(ObjectGraph), st.data())
+def test_variables_are_decoded_alike_by_the_quickest_way(graph, draw):
+    data = changed(graph, draw)
+    quickest = decode_usual(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "_HEADS", [b"\0"] * 256)
+        quick = decode_usual(data)
+    if quick is None:
+        assert quickest is None
+    else:
+        assert plain(ObjectGraph(quickest)) == plain(ObjectGraph(quick))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 98, 99, 102, 103, 104, 127, 128])
+def test_the_quickest_way_is_taken(monkeypatch, size):
+    """By variables whose message's size fits a byte, and no others."""
+    graph = ObjectGraph([Node([], [Attribute("VARIABLE_VALUE", "", "k" * size)], [], None, True)])
+    data = encode_graph(graph)
+    monkeypatch.setattr(decoding, "_variable", lambda *_: None)
+    monkeypatch.setattr(decoding, "_node", lambda *_: pytest.fail("the longer way"))
+    if 0 < size <= 103:
+        assert plain(ObjectGraph(decode_usual(data))) == plain(graph)
+    else:
+        with pytest.raises(pytest.fail.Exception):
+            decode_usual(data)
 
 
 def test_what_is_written_is_of_the_usual_form():

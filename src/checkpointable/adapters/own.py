@@ -67,7 +67,7 @@ class _CheckpointableAdapter(Adapter):
         return obj._lookup_dependency(local_name)
 
     def lookup(self, obj: Any) -> Callable[[str], Any | None]:
-        if type(obj)._lookup_dependency is _PLAIN_LOOKUP:
+        if type(obj)._lookup_dependency is _PLAIN_LOOKUP and not self._own_dependencies:
             return state_of(obj).dependencies.get
         found: Callable[[str], Any | None] = obj._lookup_dependency
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from checkpointable.bundle.checks import check_values, differs, in_file_order, stored_values
+from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.contents import Contents
 from checkpointable.bundle.dtypes import byteswapped
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from checkpointable.bundle.shapes import Extents
 
 __all__ = ["SingleValues"]
+
+
+# Values of so many bytes are read without a look at how they could best be divided.
+_SMALL = 64 * 1024
 
 
 class SingleValues(Contents):
@@ -50,6 +55,9 @@ class SingleValues(Contents):
             self._check_rank(key, row)
             view = self._view(row, private=self._mmap == "c")
             return native_array(view, dtype, self._index.shape_of(row), swap=False)
+        small = self._small(key, row, dtype)
+        if small is not None:
+            return small
         rows = self._part_rows(key, row)
         self._verify_rows(rows)
         array = self._empty(key, row, dtype)
@@ -153,6 +161,25 @@ class SingleValues(Contents):
         entry = self._index.entry_of(row)
         for extents, part in zip(entry.slices, self._index.part_rows(key, entry), strict=True):
             yield resolve(extents, entry.shape) or (), part
+
+    def _small(self, key: str, row: int, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
+        """A value of a few bytes in an array of its own: in a tenth of the time.
+
+        None if it is no such value, or is damaged.
+        """
+        columns = self._index.columns
+        if (
+            columns.size.item(row) > _SMALL
+            or row in self._index.partitioned
+            or self._files.manifest is not None
+            or (self._swap and dtype.itemsize > 1)
+        ):
+            return None
+        view = self._view(row)
+        if mask(load_crc32c()(view)) != columns.crc.item(row):
+            return None
+        self._check_rank(key, row)
+        return native_array(view, dtype, self._index.shape_of(row), swap=False).copy()
 
     def _not_mapped(self, key: str, row: int, dtype: np.dtype[Any]) -> str | None:
         """Why a value cannot be used where it lies in the file; None if it can."""

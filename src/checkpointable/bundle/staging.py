@@ -91,7 +91,8 @@ class Staging:
             if value.payload is not None:
                 continue  # its bytes were made when the plan was
             fresh = value.record.fresh
-            over = limit is not None and value.size > limit - used
+            size = _padded(value.size)
+            over = limit is not None and size > limit - used
             if over and fresh:
                 self.direct = number + 1
                 break
@@ -101,12 +102,12 @@ class Staging:
                 break
             copied = not fresh and not is_immutable(contents)
             if copied or fresh:
-                used += value.size + -value.size % ALIGNMENT
+                used += size
             self._contents.append((value, contents, copied))
 
     def copy(self, memory: StagingMemory, threads: int | None = None) -> None:
         """Copies what must be copied into `memory`, which is the caller's to hold."""
-        size = sum(v.size + -v.size % ALIGNMENT for v, _, copied in self._contents if copied)
+        size = sum(_padded(value.size) for value, _, copied in self._contents if copied)
         buffer = memory.get(size, self._limit)
         tasks = ((None, task) for task in self._tasks(buffer))
         with closing(run_in_order(tasks, size, threads)) as results:
@@ -123,7 +124,7 @@ class Staging:
             if copied:
                 dtype = numpy_dtype(value.record.dtype)
                 held = np.ndarray(contents.shape, dtype, buffer, offset)
-                offset += value.size + -value.size % ALIGNMENT
+                offset += _padded(value.size)
                 if value.size > _COPY_SIZE and contents.flags.c_contiguous:
                     yield from _chunks(held, contents)
                 else:
@@ -136,6 +137,10 @@ class Staging:
                 group, gathered = [], 0
         if group:
             yield partial(_copy_each, group)
+
+
+def _padded(size: int) -> int:
+    return size + -size % ALIGNMENT
 
 
 def _same(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

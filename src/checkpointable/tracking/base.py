@@ -144,8 +144,14 @@ class Checkpointable:
         return [CheckpointableReference(*item) for item in state_of(self).dependencies.items()]
 
     def _lookup_dependency(self, name: str) -> Any | None:
-        """The dependency of that local name, or None."""
-        return state_of(self).dependencies.get(name)
+        """The dependency of that local name, or None; also of those that an override adds."""
+        found = state_of(self).dependencies.get(name)
+        cls = type(self)
+        if found is None and cls._checkpoint_dependencies is not _TRACKED_DEPENDENCIES:
+            for local_name, ref in self._checkpoint_dependencies:
+                if local_name == name:
+                    return ref
+        return found
 
     def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value | ValueFactory]:
         """The object's own values: attribute name -> `Value`, or factory(key) -> `Value`."""
@@ -209,3 +215,6 @@ def _plain_containers() -> frozenset[type]:
 
 
 _PLAIN_CONTAINERS = _plain_containers()
+
+
+_TRACKED_DEPENDENCIES = Checkpointable._checkpoint_dependencies
