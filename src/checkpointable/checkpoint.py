@@ -70,6 +70,8 @@ class Checkpoint(Checkpointable):
             self.__dict__["_attached"] = attached = []
         for name, value in sorted(objects.items()):
             setattr(self, name, value)
+            if isinstance(value, NoDependency):
+                continue
             own = getattr(self, name)
             _check_trackable(own, name)
             if root is None:

@@ -200,6 +200,25 @@ def test_a_report_prints_as_a_table_and_as_a_tree(plan):
     assert "renames={'a': 'b'}" in text
 
 
+def test_a_deep_path_neither_leaves_the_screen_nor_widens_all_rows(plan):
+    from rich.console import Console
+
+    program = last = Part(v=var(1))
+    for _ in range(2000):
+        last.n = Part()
+        last = last.n
+    last.end = var(7)
+    report = plan(program, program)
+    assert len(str(report)) < 20_000  # the path once, and no row is padded to its size
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(report)
+    text = capture.get()
+    assert "v  restored  float32[1]" in text
+    assert text.rstrip().endswith("end  restored  float32[7]")
+    assert text.count("n/") > 1900
+
+
 def test_suggestions_are_python():
     renames = {"a'b": "c\\d", "e": "f"}
     assert eval(renames_text(renames).removeprefix("renames=")) == renames

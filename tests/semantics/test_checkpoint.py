@@ -118,6 +118,19 @@ def test_objects_beside_a_root_are_attached_to_it(tmp_path):
     assert float(late.root.kernel) == 1
 
 
+# S4
+def test_what_is_to_be_left_out_is_left_out_beside_a_root_too(tmp_path):
+    teacher = variable(2)
+    for root in (None, Module(v=variable(1))):
+        checkpoint = cp.Checkpoint(
+            root=root, teacher=cp.NoDependency(teacher), n=cp.NoDependency(3)
+        )
+        assert checkpoint.teacher is teacher
+        assert checkpoint.n == 3
+        saved = keys(checkpoint.write(tmp_path / "c"))
+        assert not [key for key in saved if "teacher" in key]
+
+
 # S15
 def test_an_attached_object_may_be_a_dependency_of_the_root_of_that_name():
     model = Module(step=variable(2))

@@ -9,6 +9,8 @@ import pytest
 
 import checkpointable as cp
 from checkpointable.cli.ls import run as list_values
+from checkpointable.cli.show import run as show
+from checkpointable.cli.verify import run as verify
 
 
 def calls(function):
@@ -37,12 +39,18 @@ def wide(size):
     return cp.Checkpoint(units=[Unit(i) for i in range(size)])
 
 
-def deep(size):
-    root = unit = Unit(0)
-    for i in range(size):
-        unit.next = Unit(i)
-        unit = unit.next
-    return cp.Checkpoint(root=root)
+class Link(cp.Checkpointable):
+    pass
+
+
+def chain(size, value=0):
+    # A key is a path: values at each depth would have size² bytes of keys. At the end alone.
+    root = link = Link()
+    for _ in range(size):
+        link.n = Link()
+        link = link.n
+    link.v = cp.Variable(value)
+    return cp.Checkpoint(root=root, last=cp.NoDependency(link))
 
 
 def slotted(size):
@@ -62,10 +70,22 @@ STEPS = {
     "report": lambda checkpoint, path: checkpoint.read(path).report(),
     "plan": lambda checkpoint, path: checkpoint.plan(path),
     "ls": lambda checkpoint, path: list_values(str(path)),
+    "show": lambda checkpoint, path: show(str(path), None),
+    "show --json": lambda checkpoint, path: show(str(path), None, json=True),
+    "verify": lambda checkpoint, path: verify(str(path)),
+    "compare": lambda checkpoint, path: cp.compare_checkpoints(path, path),
+    "object_metadata": lambda checkpoint, path: cp.object_metadata(path),
+    "read each": lambda checkpoint, path: read_each(path),
 }
 
 
-@pytest.mark.parametrize("make", [wide, slotted])
+def read_each(path):
+    with cp.load_checkpoint(path) as reader:
+        for key in reader.keys():
+            reader.get_tensor(key)
+
+
+@pytest.mark.parametrize("make", [wide, slotted, chain])
 @pytest.mark.parametrize("step", STEPS)
 def test_work_is_near_linear(tmp_path, capsys, make, step):
     sizes, counts = (300, 1200), []
@@ -77,27 +97,20 @@ def test_work_is_near_linear(tmp_path, capsys, make, step):
     assert counts[1] < 1.1 * sizes[1] / sizes[0] * counts[0]
 
 
-def test_a_chain_of_10_000_objects(tmp_path):
-    # A key is a path, so that a value at each depth would be 10^8 bytes of keys: at the end alone.
-    class Link(cp.Checkpointable):
-        pass
-
-    def chain(value):
-        root = link = Link()
-        for _ in range(10_000):
-            link.n = Link()
-            link = link.n
-        link.v = cp.Variable(value)
-        return cp.Checkpoint(root=root), link
-
-    checkpoint, _ = chain(3)
+def test_a_chain_of_10_000_objects(tmp_path, capsys):
+    checkpoint = chain(10_000, 3)
     path = checkpoint.write(tmp_path / "ck", durability="flush")
-    again, last = chain(0)
+    again = chain(10_000)
     status = again.read(path).assert_consumed()
-    assert int(last.v) == 3
+    assert int(again.last.v) == 3
     assert status.report().complete
     with cp.load_checkpoint(path) as reader:
         assert sum(key.count("n/") for key in reader.keys()) == 10_000
+    assert cp.compare_checkpoints(path, path).equal
+    assert str(status.report()).count("restored") == 2
+    assert checkpoint.plan(path).counts["restored"] == 1
+    show(path, None)
+    assert "10,002 objects, 1 value" in capsys.readouterr().out
 
 
 def test_a_state_of_a_million_numbers(tmp_path):

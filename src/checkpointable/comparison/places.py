@@ -62,9 +62,12 @@ def _places_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[Place]:
     in_a, in_b = set[int](), set[int]()
     for i, j in _matched(a, b):
         # Of an object that is two objects on the other side, each stands under its own path.
-        path = b_paths[j] if i in in_a else a_paths[i]
+        again = i in in_a
         in_a.add(i)
         in_b.add(j)
+        if not (a.nodes[i].attributes or b.nodes[j].attributes):
+            continue
+        path = b_paths[j] if again else a_paths[i]
         keys = {v.name: v.checkpoint_key for v in b.nodes[j].attributes}
         own = {v.name: v.checkpoint_key for v in a.nodes[i].attributes}
         found += [Place(path, name, own.get(name), keys.get(name)) for name in {**own, **keys}]

@@ -109,16 +109,25 @@ class NodePaths:
         for optimizer_id, node in enumerate(graph.nodes):
             for slot in node.slot_variables:
                 self._slots.setdefault(slot.slot_variable_node_id, (optimizer_id, slot))
+        # Often that of the next one's parent; all of a deep graph together may be large.
+        self._last = 0, ""
 
     def __getitem__(self, node_id: int) -> str:
         if node_id and self._edges[node_id] is None:
             return self._unreached(node_id)
+        last_id, last = self._last
         segments: list[str] = []
-        edge = self._edges[node_id]
-        while edge is not None:
+        above = node_id
+        while above and above != last_id:
+            edge = self._edges[above]
+            assert edge is not None, "whatever is above a node that is reached is reached, too"
+            above = edge[0]
             segments.append(escape(edge[1]))
-            edge = self._edges[edge[0]]
-        return "/".join(reversed(segments))
+        if above:
+            segments.append(last)
+        path = "/".join(reversed(segments))
+        self._last = node_id, path
+        return path
 
     def _unreached(self, node_id: int) -> str:
         optimizer_id, slot = self._slots.get(node_id, (0, None))

@@ -23,6 +23,13 @@ _COLOURS = {
 }
 
 
+# A path may be longer than a screen is wide, and all others are not to be as long.
+_WIDEST = 200
+
+# Of branches of a tree: further ones would be beyond the right edge of a terminal.
+_DEEPEST = 16
+
+
 def table(report: Report) -> str:
     """One line a value: path, outcome, both sides, what is likely its counterpart."""
     rows = [("path", "outcome", "checkpoint", "program", "")]
@@ -36,7 +43,7 @@ def table(report: Report) -> str:
         )
         for entry in report.entries
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in range(4)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
         for row in rows
@@ -53,7 +60,7 @@ def tree(report: Report) -> Tree:
     root = Tree(Text(f"{report.checkpoint}: {_summary(report)}", style="bold"))
     branches: dict[tuple[str, ...], Any] = {(): root}
     for entry in report.entries:
-        segments = tuple(entry.path.split("/")) if entry.path else ()
+        segments = tuple(entry.path.split("/", _DEEPEST)) if entry.path else ()
         for depth in range(1, len(segments)):
             prefix = segments[:depth]
             if prefix not in branches:
