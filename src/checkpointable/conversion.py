@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundle
@@ -19,7 +20,12 @@ from checkpointable.restore.file_names import bare_names
 if TYPE_CHECKING:
     import numpy as np
 
+    from checkpointable.saving import Progress
+
 __all__ = ["Converted", "from_tensors", "to_safetensors"]
+
+# Bytes that are verified between two calls of a progress.
+_BATCH_SIZE = 256 << 20
 
 
 class Converted(NamedTuple):
@@ -36,11 +42,16 @@ class Converted(NamedTuple):
     left_out: list[str]
 
 
-def to_safetensors(reader: BundleReader, path: str, prefix: str | None = None) -> Converted:
+def to_safetensors(
+    reader: BundleReader, path: str, prefix: str | None = None, progress: Progress | None = None
+) -> Converted:
     """Writes the variables of a checkpoint as a safetensors file.
 
     They are named as their module's `state_dict` names them (their global names), or, with
     `prefix`, by their paths below it, joined by dots. Slots and Python state are left out.
+
+    Args:
+      progress: called with (bytes done, bytes in all, key): verified first, then written.
 
     Raises:
       CheckpointMismatchError: two values of one name; `prefix` tells them apart.
@@ -53,11 +64,36 @@ def to_safetensors(reader: BundleReader, path: str, prefix: str | None = None) -
     if not named:
         what = f"below {prefix!r}" if prefix is not None else "with a global name; try a prefix"
         raise CheckpointUnsupportedError(f"there is no variable {what}", path=reader.prefix)
-    reader.check(named.values())
     arrays = {name: reader.view(key) for name, key in named.items()}
-    write_safetensors(path, arrays)
+    size = sum(array.nbytes for array in arrays.values())
+    verified = 0
+    for keys, read in _batches(reader, named.values()):
+        reader.check(keys)
+        verified += read
+        if progress is not None:
+            progress(verified, 2 * size, keys[-1])
+
+    def written(done: int) -> None:
+        if progress is not None:
+            progress(size + min(done, size), 2 * size, "")
+
+    write_safetensors(path, arrays, progress=written)
     left_out = sorted({*reader.keys()} - {*named.values(), GRAPH_KEY})
-    return Converted(len(arrays), sum(array.nbytes for array in arrays.values()), left_out)
+    return Converted(len(arrays), size, left_out)
+
+
+def _batches(reader: BundleReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+    """Keys of values that are verified together, and their bytes."""
+    batch: list[str] = []
+    size = 0
+    for key in keys:
+        batch.append(key)
+        size += reader.entry(key).size
+        if size >= _BATCH_SIZE:
+            yield batch, size
+            batch, size = [], 0
+    if batch:
+        yield batch, size
 
 
 def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
@@ -92,7 +128,9 @@ def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
     return named
 
 
-def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Converted:
+def from_tensors(
+    reader: ArrayReader, prefix: str, module: str = "model", progress: Progress | None = None
+) -> Converted:
     """Writes a file of tensors as a checkpoint with an object graph.
 
     The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
@@ -102,6 +140,7 @@ def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Con
     Args:
       prefix: the checkpoint to write.
       module: path under which the names go; "" for the root itself.
+      progress: called with (bytes done, bytes in all, key).
     """
     graph = ObjectGraph()
     children: list[list[Child]] = []
@@ -145,7 +184,7 @@ def from_tensors(reader: ArrayReader, prefix: str, module: str = "model") -> Con
     records.append(
         Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
-    write_bundle(os.fspath(prefix), records)
+    write_bundle(os.fspath(prefix), records, progress=progress)
     return Converted(len(records) - 1, size, left_out)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.conversion import from_tensors, to_safetensors
 from checkpointable.errors import CheckpointUnsupportedError
@@ -52,15 +53,16 @@ def run(
             "convert between"
         )
     if tensors is None:
-        with load_checkpoint(source) as reader:
-            done = to_safetensors(reader, target, prefix)
+        with load_checkpoint(source) as reader, progress_bar("convert") as progress:
+            done = to_safetensors(reader, target, prefix, progress)
     elif to_file:
         raise CheckpointUnsupportedError(
             f"{source} and {target} are both files of tensors; one side is a checkpoint"
         )
     else:
-        with tensors:
-            done = from_tensors(tensors, target, "model" if prefix is None else prefix)
+        with tensors, progress_bar("convert") as progress:
+            module = "model" if prefix is None else prefix
+            done = from_tensors(tensors, target, module, progress)
     typer.echo(f"{printable(target)}: {counted(done.values, 'value')}, {bytes_text(done.size)}")
     if done.left_out:
         shown = ", ".join(printable(key) for key in done.left_out[:3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,15 @@ from checkpointable.bundle import BundleReader
 from checkpointable.cli.near import near_names
 from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint, stored
 from checkpointable.cli.output import Output, write_json
+from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.tree import ObjectTree, find_object, graph_of_names
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
 from checkpointable.loading import stored_graph
+
+if TYPE_CHECKING:
+    from checkpointable.cli.value import Details
 
 __all__ = ["HELP", "run"]
 
@@ -118,15 +122,19 @@ def _show_values(
     from checkpointable.cli.value import describe
     from checkpointable.cli.value_text import print_value, value_as_json
 
+    def details(key: str) -> Details:
+        with progress_bar("show") as progress:
+            return describe(reader, key, progress)
+
     if json:
-        values = [value_as_json(describe(reader, key), first, in_full=in_full) for key in keys]
+        values = [value_as_json(details(key), first, in_full=in_full) for key in keys]
         write_json({"checkpoint": reader.prefix, "values": values})
         return
     with Output() as out:
         for position, key in enumerate(keys):
             if position:
                 out.line()
-            print_value(out, describe(reader, key), first, in_full=in_full)
+            print_value(out, details(key), first, in_full=in_full)
 
 
 def _show_tree(

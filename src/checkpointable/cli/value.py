@@ -14,6 +14,7 @@ from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import data_path
 from checkpointable.bundle.slices import slice_key
 from checkpointable.cli.opening import Stored, stored
+from checkpointable.cli.progress import Progress
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader
 
@@ -70,8 +71,12 @@ class Details:
     statistics: dict[str, Number]
 
 
-def describe(reader: BundleReader, key: str) -> Details:
+def describe(reader: BundleReader, key: str, progress: Progress | None = None) -> Details:
     """Reads and verifies a value.
+
+    Args:
+      progress: called with (bytes done, bytes in all, key) as its elements are looked at; each
+        counts as often as it is.
 
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError
@@ -89,7 +94,8 @@ def describe(reader: BundleReader, key: str) -> Details:
     )
     try:
         details.contents = _as_array(reader.get_tensor(key))
-        details.statistics = statistics(details.contents, about.dtype)
+        passes = _Passes(key, details.contents, about.dtype, progress)
+        details.statistics = statistics(details.contents, about.dtype, passes)
     except CheckpointUnsupportedError as error:
         details.note = error.what
         details.is_verified = _verify_bytes(reader, key)
@@ -126,7 +132,27 @@ def _places(reader: BundleReader, key: str, entry: Entry) -> list[Place]:
     return [place(parts[slice_key(key, extents)], extents) for extents in entry.slices]
 
 
-def statistics(array: Array, dtype: str) -> dict[str, Number]:
+class _Passes:
+    """The elements of a value in chunks, as often as they are looked at; tells how far that is."""
+
+    def __init__(
+        self, key: str, array: Array, dtype: str, progress: Progress | None = None
+    ) -> None:
+        self._key = key
+        self._progress = progress
+        # Of complex numbers both parts, each half of the bytes.
+        self._done, self._total = 0, (1 if "int" in dtype else 2) * array.nbytes
+
+    def over(self, flat: Array) -> Iterator[Array]:
+        for start in range(0, flat.size, _CHUNK):
+            chunk = flat[start : start + _CHUNK]
+            yield chunk
+            self._done += chunk.nbytes
+            if self._progress is not None:
+                self._progress(self._done, self._total, self._key)
+
+
+def statistics(array: Array, dtype: str, passes: _Passes | None = None) -> dict[str, Number]:
     """Numbers about the elements of an array; none if it has none.
 
     numbers: min, max, mean, std of those that are finite; of floats also how many are nan, inf
@@ -136,7 +162,9 @@ def statistics(array: Array, dtype: str) -> dict[str, Number]:
 
     Args:
       dtype: its name in the checkpoint.
+      passes: in what its elements are looked at.
     """
+    passes = passes or _Passes("", array, dtype)
     flat = array.reshape(-1)
     if not flat.size:
         return {}
@@ -147,30 +175,25 @@ def statistics(array: Array, dtype: str) -> dict[str, Number]:
         true = int(np.count_nonzero(flat))
         return {"true": true, "false": flat.size - true}
     if "int" in dtype:
-        return _of_integers(flat)
+        return _of_integers(flat, passes)
     if dtype.startswith("complex"):
-        return _of_complex(flat)
-    return _of_floats(flat)
+        return _of_complex(flat, passes)
+    return _of_floats(flat, passes)
 
 
-def _chunks(flat: Array) -> Iterator[Array]:
-    for start in range(0, flat.size, _CHUNK):
-        yield flat[start : start + _CHUNK]
-
-
-def _of_integers(flat: Array) -> dict[str, Number]:
+def _of_integers(flat: Array, passes: _Passes) -> dict[str, Number]:
     if flat.dtype.kind not in "iu":  # those of 2 and 4 bits
         flat = flat.astype(np.int8)
     low, high = int(flat.min()), int(flat.max())
     moments = _Moments(max(abs(low), abs(high)))
-    for chunk in _chunks(flat):
+    for chunk in passes.over(flat):
         moments.add(chunk.astype(np.float64))
     return {"min": low, "max": high, "mean": moments.mean, "std": moments.std}
 
 
-def _of_floats(flat: Array) -> dict[str, Number]:
+def _of_floats(flat: Array, passes: _Passes) -> dict[str, Number]:
     low, high, nan, inf = math.inf, -math.inf, 0, 0
-    for chunk in _chunks(flat):
+    for chunk in passes.over(flat):
         values, more_nan, more_inf = _finite(chunk.astype(np.float64))
         nan, inf = nan + more_nan, inf + more_inf
         if values.size:
@@ -178,19 +201,19 @@ def _of_floats(flat: Array) -> dict[str, Number]:
     if nan + inf == flat.size:
         return {"nan": nan, "inf": inf}
     moments = _Moments(max(abs(low), abs(high)))
-    for chunk in _chunks(flat):
+    for chunk in passes.over(flat):
         moments.add(_finite(chunk.astype(np.float64))[0])
     mean, std = (low, 0.0) if low == high else (moments.mean, moments.std)
     return {"min": low, "max": high, "mean": mean, "std": std, "nan": nan, "inf": inf}
 
 
-def _of_complex(flat: Array) -> dict[str, Number]:
+def _of_complex(flat: Array, passes: _Passes) -> dict[str, Number]:
     nan = int(np.count_nonzero(np.isnan(flat)))
     finite = flat[np.isfinite(flat)]
     inf = flat.size - nan - finite.size
     if not finite.size:
         return {"nan": nan, "inf": inf}
-    real, imaginary = _of_floats(finite.real), _of_floats(finite.imag)
+    real, imaginary = _of_floats(finite.real, passes), _of_floats(finite.imag, passes)
     with np.errstate(over="ignore"):
         sizes = np.abs(finite)
     return {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _HEADER_MAX = 100_000_000  # as the reference implementation has it
 _RANK_MAX = 32  # of an array in every NumPy that we take
 _METADATA = "__metadata__"
+_PART_SIZE = 64 << 20  # so much is written between two calls of a progress
 _DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -150,9 +151,15 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
 
 
 def write_safetensors(
-    path: str, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+    path: str,
+    arrays: Mapping[str, Array],
+    metadata: Mapping[str, str] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> None:
     """Writes arrays as a file, replacing the one that is there, if any, in one step.
+
+    Args:
+      progress: called with the bytes that are written.
 
     Raises:
       CheckpointUnsupportedError: a dtype that the format has not; nothing was written.
@@ -181,8 +188,10 @@ def write_safetensors(
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     parts = [memoryview(len(text).to_bytes(8, "little") + text)]
-    parts += [np.ascontiguousarray(arrays[n]).reshape(-1).view(np.uint8).data for n in order]
-    replace_file(default_storage(), path, parts)
+    for name in order:
+        data = np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+        parts += [data[at : at + _PART_SIZE] for at in range(0, len(data), _PART_SIZE)]
+    replace_file(default_storage(), path, parts, progress=progress)
 
 
 def _little_endian_only(path: str) -> None:

@@ -92,7 +92,11 @@ def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool
 
 
 def replace_file(
-    storage: Storage, path: str, data: bytes | Sequence[Buffer], durability: str = "fsync"
+    storage: Storage,
+    path: str,
+    data: bytes | Sequence[Buffer],
+    durability: str = "fsync",
+    progress: Callable[[int], object] | None = None,
 ) -> None:
     """Gives a file new contents in one step: readers see the old or the new ones.
 
@@ -100,6 +104,7 @@ def replace_file(
       data: the contents, or their parts one after another.
       durability: "fsync" returns when the new contents would survive a loss of power;
         "flush" leaves that to the operating system.
+      progress: called with the bytes that are written, part by part.
     """
     check_durability(durability)
     directory, name = os.path.split(path)
@@ -111,6 +116,8 @@ def replace_file(
         for part in parts:
             file.write_at(part, position)
             position += len(part)
+            if progress is not None:
+                progress(position)
         if durability == "fsync":
             file.sync()
         else:
