@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import enum
 import inspect
 import re
+import signal
 from importlib import import_module
 from pathlib import Path
 
@@ -147,3 +150,71 @@ def test_parameters_keep_their_names(function, parameters):
 )
 def test_hooks_keep_their_names(hook):
     assert hasattr(cp.Checkpointable, hook)
+
+
+def as_documented(parameters: str) -> list[tuple[str, str, object]]:
+    """(name, kind, default) of what stands between the parentheses of a signature on the page."""
+    made: dict[str, object] = {"SIGTERM": signal.SIGTERM}
+    exec(f"def function({parameters}): ...", made)
+    return described(made["function"])
+
+
+def described(thing: object) -> list[tuple[str, str, object]]:
+    found = inspect.signature(thing).parameters.values()
+    return [(p.name, p.kind.name, p.default) for p in found if p.name != "self"]
+
+
+def sections() -> dict[str, str]:
+    """Name -> what the page says under a heading that begins with it."""
+    text = API_PAGE.read_text(encoding="utf-8")
+    parts = re.split(r"^### `cp\.(?=[A-Za-z])", text, flags=re.MULTILINE)[1:]
+    return {
+        re.match(r"\w+", part)[0]: re.split(r"^## ", part, flags=re.MULTILINE)[0] for part in parts
+    }
+
+
+SECTIONS = sections()
+OPTIONS = SECTIONS["CheckpointableSaver"]
+
+
+@pytest.mark.parametrize("name", sorted(SECTIONS.keys() & NAMES))
+def test_signatures_on_the_page_are_those_of_the_code(name):
+    thing = getattr(cp, name)
+    heading = SECTIONS[name].partition("\n")[0]
+    signature = re.match(r"\w+\((.*?)\)`", heading)
+    # A dict has no signature of its own: JSONState.
+    if signature and not (inspect.isclass(thing) and issubclass(thing, dict)):
+        assert as_documented(signature[1]) == described(thing)
+    if not inspect.isclass(thing):
+        return
+    for method, parameters in re.findall(r"`(\w+)\(([^`]*)\)`", SECTIONS[name]):
+        if method in vars(thing) and parameters:  # without any it is a call in a sentence
+            documented, real = as_documented(parameters), described(getattr(thing, method))
+            # The options of every save and every restore stand in a table of their own.
+            rest = [p for p in real if p not in documented]
+            assert documented == [p for p in real if p in documented], method
+            assert all(f"`{p[0]}=" in OPTIONS or f"`{p[0]}=" in SECTIONS[name] for p in rest), (
+                method
+            )
+
+
+def test_errors_on_the_page_are_those_of_the_code():
+    text = API_PAGE.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(Checkpoint\w*Error)` \| `(\w+)` \|", text, re.MULTILINE))
+    assert sorted(rows) == sorted(name for name in NAMES if name.endswith("Error"))
+    for name, also in rows.items():
+        assert issubclass(getattr(cp, name), (cp.CheckpointError, getattr(builtins, also)))
+        assert issubclass(getattr(cp, name), getattr(builtins, also))
+        assert issubclass(getattr(cp, name), cp.CheckpointError)
+
+
+# An adapter's, docs/design.md; those of errors are read, not called.
+OF_OTHERS = {"Value", *(name for name in NAMES if name.endswith("Error"))}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - OF_OTHERS))
+def test_public_members_are_on_the_page(name):
+    thing, text = getattr(cp, name), API_PAGE.read_text(encoding="utf-8")
+    if inspect.isclass(thing) and not issubclass(thing, list | dict | tuple | enum.Enum):
+        members = [member for member in vars(thing) if not member.startswith("_")]
+        assert not [member for member in members if not re.search(rf"`[^`]*\b{member}\b", text)]

@@ -210,8 +210,8 @@ class CheckpointableSaver:
           prefix: for a file of tensors: path of the module that its names are relative to.
             None: the only module there is.
           verify: True: every checksum of what is about to be assigned is verified before the
-            first variable changes. "stream": each is verified while it is assigned. False:
-            none is.
+            first variable changes. "stream": each is verified while it is assigned, in one pass
+            over the files; when damage is found, some variables have changed. False: none is.
           progress: called with (bytes done, bytes in all, key) as it goes, for what exists now
             (and not for a checkpoint without an object graph, which is restored later).
           key: the checkpoint must have a manifest that this key signed (an Ed25519 public key
@@ -225,7 +225,7 @@ class CheckpointableSaver:
 
         Raises:
           CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError,
-          CheckpointMismatchError: no variable was changed.
+          CheckpointMismatchError: no variable was changed (of damage: if `verify` is True).
           CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint; no
             variable was changed.
           ValueError: a rename that matches nothing, or that makes two things collide; a `key`

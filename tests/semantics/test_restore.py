@@ -249,8 +249,11 @@ def test_without_verification_damage_goes_through(tmp_path):
     flip(tmp_path / "c", np.full(3, 1.25).tobytes())
     restore(root, path, verify=False)
     assert root.v.numpy().tolist() != [1.25] * 3
-    with pytest.raises(cp.CheckpointCorruptError):
+    with pytest.raises(cp.CheckpointCorruptError, match="with verify='stream' the values before"):
         restore(root, path, verify="stream")
+    with pytest.raises(cp.CheckpointCorruptError) as caught:
+        restore(root, path)
+    assert "assigned by now" not in str(caught.value)
 
 
 # S26

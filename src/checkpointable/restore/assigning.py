@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.errors import CheckpointCorruptError
 from checkpointable.restore.writes import write_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from checkpointable.bundle.reader import Verify
     from checkpointable.graph.value import Value
@@ -42,13 +44,17 @@ def assign_values(
         else:
             to_write.append((key, value))
     # First, since this is code that may refuse: filling memory is not.
-    for written in [to_write] if progress is None else progress.steps(to_write, key_of):
-        write_values(reader, written, verify)
+    with _unverified(verify, "some of the values that are handed over are assigned by now"):
+        for written in [to_write] if progress is None else progress.steps(to_write, key_of):
+            write_values(reader, written, verify)
     for _, value in to_write:
         value.settle(uid)
     how: Verify = "stream" if verify == "stream" else False
-    for filled in [in_memory] if progress is None else progress.steps(in_memory, key_of):
-        reader.read_into(filled, verify=how)
+    with _unverified(
+        verify, "the values before it in the files are assigned by now, and maybe some after it"
+    ):
+        for filled in [in_memory] if progress is None else progress.steps(in_memory, key_of):
+            reader.read_into(filled, verify=how)
     for _, value in values:
         if value.memory is not None and value.executor is None:
             value.filled()
@@ -57,3 +63,14 @@ def assign_values(
 def key_of(pair: tuple[str, Any]) -> str:
     """The key of a pair of a key and what is read under it."""
     return pair[0]
+
+
+@contextmanager
+def _unverified(verify: Verify, what: str) -> Iterator[None]:
+    """Has an error of damage say what was assigned although not all was verified before."""
+    try:
+        yield
+    except CheckpointCorruptError as error:
+        if verify is not True:
+            error.what += f"; with verify={verify!r} {what}"
+        raise
