@@ -560,5 +560,11 @@ def test_the_managers_page_runs(tmp_path, monkeypatch):
     assert repr(manager.best_checkpoints) in blocks[0]
     exec(compile(blocks[1], page.name, "exec"), found)
     found["status"].assert_consumed()
+    in_background = next(block for block in blocks if "blocking=False" in block)
+    exec(compile(in_background, page.name, "exec"), found)
+    assert found["path"] == manager.latest_checkpoint
+    assert int(found["step"]) == 7
+    with cp.load_checkpoint(found["path"]) as reader:
+        assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 6
     exec(compile(blocks[-1], page.name, "exec"), found)
     assert cp.latest_checkpoint("runs/a") == "runs/a/ckpt-5"
