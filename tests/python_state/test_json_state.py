@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.tracking.json_state import _find_problem, _is_json
 
 KEY = "state/.ATTRIBUTES/py_state"
 
@@ -52,6 +53,35 @@ def test_what_is_saved_comes_back_the_same(contents):  # S8
     other.deserialize(state.serialize())
     assert same(dict(other), contents)
     assert other.serialize() == state.serialize()  # S13
+
+
+class Text(str):
+    pass
+
+
+OTHERS = st.sampled_from([(), b"x", {1}, 1j, np.float32(1), np.arange(2), Text("t"), enum.Flag])
+KEYS = st.text(max_size=2) | st.integers(0, 1) | st.none() | st.builds(Text)
+ANYTHING = st.recursive(
+    LEAVES | OTHERS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(KEYS, inner, max_size=3)
+        | st.tuples(inner)
+        | st.builds(OrderedDict, st.dictionaries(st.text(max_size=2), inner, max_size=2))
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=4), st.sampled_from([0, 0, 0, 197, 198, 199, 200]))
+def test_the_quick_look_sees_what_the_one_that_names_it_sees(contents, deeper):
+    for _ in range(deeper):
+        contents = {"k": contents}
+    if _is_json(contents):
+        assert _find_problem(contents) is None
+    # It may leave to the other what is unusual, but not what everybody has.
+    elif deeper == 0 and same(contents, json.loads(json.dumps(contents, default=repr))):
+        raise AssertionError("it was left to the slow way")
 
 
 def test_it_travels_in_a_checkpoint(tmp_path):  # S8, S17

@@ -6,8 +6,11 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.saving import _record, records_of_values
 from tests.semantics.helpers import Counter, Module, keys, restore, save, variable
 
 
@@ -250,3 +253,23 @@ def test_values_of_a_dtype_that_files_have_not(tmp_path):
     with pytest.raises(TypeError, match="strings"):
         cp.Variable(np.array([object()]))
     assert files(tmp_path) == []
+
+
+@given(
+    st.sampled_from(["float32", "int8", "bool", "complex64", "bfloat16", ">i4"]),
+    st.lists(st.integers(0, 3), max_size=3).map(tuple),
+    st.booleans(),
+)
+def test_what_is_recorded_late_is_what_would_be_recorded_at_once(dtype, shape, fresh):
+    contents = np.ones(shape, cp.Variable(0, dtype=dtype.lstrip(">")).dtype)
+    contents = contents.astype(contents.dtype.newbyteorder(">")) if dtype[0] == ">" else contents
+    value = cp.Value(contents.dtype, shape, lambda: contents, print)
+    if fresh:
+        value = type("Fresh", (cp.Value,), {"fresh": True})(
+            contents.dtype, shape, lambda: contents, print
+        )
+    (late,) = records_of_values([("key", value)])
+    at_once = _record("key", value)
+    assert late._replace(read=None) == at_once._replace(read=None)
+    assert np.array_equal(late.read(), at_once.read())
+    assert late.fresh == fresh
