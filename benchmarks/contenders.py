@@ -126,6 +126,11 @@ OURS, SYNCED = "ours", "ours, synced"
 RESTORE_ONLY = {"ours, verify=stream", "ours, verify=False", "torch.save, mmap"}
 # What restores as another one does.
 SAVE_ONLY = {SYNCED}
+# What writes the same files as another one.
+SAME_FILES = {
+    **dict.fromkeys((SYNCED, "ours, verify=stream", "ours, verify=False"), OURS),
+    "torch.save, mmap": "torch.save",
+}
 
 
 def libraries(arrays: Arrays) -> dict[str, Library]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import page_cache
-from .contenders import OURS, RESTORE_ONLY, SAVE_ONLY, Library, libraries
+from .contenders import OURS, RESTORE_ONLY, SAME_FILES, SAVE_ONLY, Library, libraries
 from .timing import Contender, Result, in_turn
 from .workloads import Arrays
 
@@ -37,9 +37,10 @@ def compare(
 ) -> Iterator[Result]:
     """Save, restore from the page cache, and (`cold`) restore from the disk."""
     found = libraries(arrays)
-    places = {name: scratch / name.replace(", ", "-").replace("=", "-") for name in found}
+    # Ways to use one library share its files: the page cache is to hold those of all.
+    places = {name: scratch / SAME_FILES.get(name, name).replace(", ", "-") for name in found}
     for name, library in found.items():
-        places[name].mkdir()
+        places[name].mkdir(exist_ok=True)
         check(name, library, arrays, places[name])
 
     saves = {
@@ -63,7 +64,7 @@ def compare(
         }
         yield in_turn(f"restore {work}, cold page cache", from_disk, max(3, rounds // 2), OURS)
 
-    for place in places.values():
+    for place in set(places.values()):
         shutil.rmtree(place)
 
 
