@@ -77,6 +77,8 @@ class BundleReader(SingleValues):
           CheckpointCorruptError: the first damage, with file, key and offset.
         """
         rows = list(map(self._row, keys))
+        if rows:
+            self._files.require_open()
         if self._index.partitioned:
             names = self._index.row_names()
             rows = [part for row in rows for part in self._part_rows(names[row], row)]
@@ -125,6 +127,8 @@ class BundleReader(SingleValues):
             ):
                 self._check_array(key, row, array, dtype)
             (strings if dtype.hasobject else targets).append((key, row, array))
+        if pairs:
+            self._files.require_open()
         if verify is True:
             expanded = [row for _, row, _ in targets]
             if index.partitioned:
@@ -148,7 +152,6 @@ class BundleReader(SingleValues):
         return find_damage(self._files, self._storage, progress)
 
     def _check_structure(self) -> None:
-        self._files.require_open()
         if self._structure_checked:
             return
         for damage in structural_damage(self._files, self._storage):

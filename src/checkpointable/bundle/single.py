@@ -201,7 +201,8 @@ class SingleValues(Contents):
         )
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
-        self._files.require_open()
+        if rows:
+            self._files.require_open()
         order = in_file_order(self._files, rows)
         self._files.load(order, threads)
         for stored, what, offset in check_values(self._files, order, threads=threads):
@@ -268,7 +269,6 @@ class SingleValues(Contents):
         verify: bool,
         threads: int | None,
     ) -> None:
-        self._files.require_open()
         partitioned = self._index.partitioned
         if partitioned:
             plain = []
