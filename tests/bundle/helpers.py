@@ -18,6 +18,13 @@ from checkpointable.errors import CheckpointUnsupportedError
 REPEATABLE = settings(derandomize=True, deadline=None)
 
 
+# The sizes by which large values are divided, where they are looked up.
+CHUNK_SIZES = (
+    *("parallel.CHUNK_SIZE", "values.CHUNK_SIZE", "checks.READ_CHUNK_SIZE"),
+    *("transfer.READ_CHUNK_SIZE", "transfer.STREAM_CHUNK_SIZE"),
+)
+
+
 def _has_array(kind: DataType) -> bool:
     try:
         return kind != DataType.DT_STRING and numpy_dtype(kind) is not None

@@ -22,7 +22,7 @@ from checkpointable.bundle import (
 )
 from checkpointable.bundle.strings import EncodedStrings, encode_strings
 from checkpointable.errors import CheckpointCorruptError
-from tests.bundle.helpers import REPEATABLE, same
+from tests.bundle.helpers import CHUNK_SIZES, REPEATABLE, same
 from tests.bundle.test_round_trip import arrays as small_arrays
 from tests.bundle.test_round_trip import as_stored, string_values
 
@@ -67,8 +67,8 @@ limits = st.fixed_dictionaries(
 @contextmanager
 def limited(to):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("parallel", "values", "checks", "transfer"):
-            patch.setattr(f"checkpointable.bundle.{module}.CHUNK_SIZE", to["chunk"])
+        for name in CHUNK_SIZES:
+            patch.setattr(f"checkpointable.bundle.{name}", to["chunk"])
         patch.setattr("checkpointable.bundle.values.GATHERED_SIZE", to["gathered"])
         patch.setattr("checkpointable.bundle.plan._JOINED_SIZE", to["joined"])
         patch.setattr("checkpointable.bundle.strings._PIECE_SIZE", to["piece"])

@@ -24,7 +24,16 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from tests.bundle.helpers import FIXED_KINDS, REPEATABLE, a_few, records, same, save, strings
+from tests.bundle.helpers import (
+    CHUNK_SIZES,
+    FIXED_KINDS,
+    REPEATABLE,
+    a_few,
+    records,
+    same,
+    save,
+    strings,
+)
 
 shapes = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 
@@ -107,8 +116,8 @@ def test_every_value_comes_back(tmp_path_factory, values, random):
 @pytest.fixture
 def large(monkeypatch):
     """Small chunks, so that values of some kilobytes take the ways of large ones."""
-    for module in ("parallel", "values", "checks", "transfer"):
-        monkeypatch.setattr(f"checkpointable.bundle.{module}.CHUNK_SIZE", 4096)
+    for name in CHUNK_SIZES:
+        monkeypatch.setattr(f"checkpointable.bundle.{name}", 4096)
     monkeypatch.setattr("checkpointable.bundle.values.GATHERED_SIZE", 512)
     monkeypatch.setattr(parallel, "_PARALLEL_SIZE", 0)
 

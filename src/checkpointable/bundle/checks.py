@@ -13,7 +13,7 @@ from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.parallel import CHUNK_SIZE, portions, run_in_order
+from checkpointable.bundle.parallel import READ_CHUNK_SIZE, portions, run_in_order
 from checkpointable.bundle.strings import checksum_strings
 from checkpointable.bundle.variants import checksum_variants
 
@@ -103,7 +103,7 @@ def _tasks(
 ) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Found]]]]]:
     columns = files.index.columns
     shards, sizes = columns.shard[order], columns.size[order]
-    alone = (sizes > CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
+    alone = (sizes > READ_CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
     for start, stop in portions(shards, sizes, alone):
         rows = order[start:stop]
         if not alone[start]:
@@ -111,8 +111,8 @@ def _tasks(
             continue
         (value,) = stored_values(files, rows)
         view = files.view(value.shard, value.offset, value.size)
-        for at in range(0, value.size, CHUNK_SIZE):
-            chunk = view[at : at + CHUNK_SIZE]
+        for at in range(0, value.size, READ_CHUNK_SIZE):
+            chunk = view[at : at + READ_CHUNK_SIZE]
             left = value.size - at - len(chunk)
             yield (rows, len(chunk), left), partial(_check_chunk, chunk)
 

@@ -14,11 +14,24 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["CHUNK_SIZE", "portions", "run_in_order", "thread_count"]
+__all__ = [
+    "CHUNK_SIZE",
+    "READ_CHUNK_SIZE",
+    "STREAM_CHUNK_SIZE",
+    "portions",
+    "run_in_order",
+    "thread_count",
+]
 
 # The portion of bytes that a thread takes at a time. Smaller, and the threads hand over the
 # GIL too often; larger, and what a first pass brought into the cache is gone at the second.
 CHUNK_SIZE = 2 * 2**20
+
+# What is read once, to be verified or to be copied, need not stay in a cache: fewer turns.
+READ_CHUNK_SIZE = 8 * 2**20
+
+# Verified and copied in one pass: between the two.
+STREAM_CHUNK_SIZE = 4 * 2**20
 
 # With less than this to do in all, threads cost more than they bring.
 _PARALLEL_SIZE = 4 * 2**20

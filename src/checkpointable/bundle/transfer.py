@@ -16,7 +16,12 @@ from checkpointable.bundle.checks import differs
 from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import byteswapped
-from checkpointable.bundle.parallel import CHUNK_SIZE, portions, run_in_order
+from checkpointable.bundle.parallel import (
+    READ_CHUNK_SIZE,
+    STREAM_CHUNK_SIZE,
+    portions,
+    run_in_order,
+)
 from checkpointable.errors import CheckpointCorruptError
 
 if TYPE_CHECKING:
@@ -80,6 +85,7 @@ class _Copy:
         self._files = files
         self._swap = swap
         self._verify = verify
+        self._chunk_size = STREAM_CHUNK_SIZE if verify else READ_CHUNK_SIZE
         columns = files.index.columns
         rows = np.array([row for _, row, _ in targets], np.int64)
         order = np.lexsort((columns.offset[rows], columns.shard[rows]))
@@ -95,7 +101,7 @@ class _Copy:
     def tasks(self) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
         alone = np.zeros(len(self._sizes), np.bool_)
         if not self._swap:
-            for at in np.flatnonzero(self._sizes > CHUNK_SIZE).tolist():
+            for at in np.flatnonzero(self._sizes > self._chunk_size).tolist():
                 alone[at] = self._targets[at][2].flags.c_contiguous
         for start, stop in portions(self._shards, self._sizes, alone):
             if alone[start]:
@@ -107,8 +113,8 @@ class _Copy:
         size = self._sizes.item(at)
         view = self._files.view(self._shards.item(at), self._offsets.item(at), size)
         destination = self._targets[at][2].reshape(-1).view(np.uint8)
-        for start in range(0, size, CHUNK_SIZE):
-            chunk = view[start : start + CHUNK_SIZE]
+        for start in range(0, size, self._chunk_size):
+            chunk = view[start : start + self._chunk_size]
             left = size - start - len(chunk)
             part = destination[start : start + len(chunk)]
             yield (at, len(chunk), left), partial(self._copy_chunk, chunk, part)
