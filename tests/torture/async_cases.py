@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import checkpointable as cp
-from tests.torture.cases import AGAIN, DIRECTORY, NEW, Case, program, set_to
+from tests.torture.cases import AGAIN, DIRECTORY, NEW, Case, overwriting, program, set_to
 
 LATER = 77  # what the program has made of its values by then: in no checkpoint
 
@@ -42,15 +42,7 @@ def overwrite(staging=None):
         options = {"blocking": False, "max_staging_bytes": staging}
         return wait(checkpoint, checkpoint.write(f"{DIRECTORY}/ck", **options))
 
-    return Case(
-        prepare=lambda: write(1),
-        act=lambda: write(NEW),
-        allowed={"ck": {1, NEW}},
-        always={"ck"},
-        latest={1, NEW},
-        at_end={"ck": NEW},
-        next=lambda: write(AGAIN),
-    )
+    return overwriting(write, lambda: write(1))
 
 
 def manager_saves():

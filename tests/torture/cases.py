@@ -94,6 +94,24 @@ def next_save():
     )
 
 
+def overwriting(write, prepare, before=1):
+    """A checkpoint is written again under its name.
+
+    Args:
+      write: saves a value there.
+      prepare, before: what is there, and the value that it holds.
+    """
+    return Case(
+        prepare=prepare,
+        act=lambda: write(NEW),
+        allowed={"ck": {before, NEW}},
+        always={"ck"},
+        latest={before, NEW},
+        at_end={"ck": NEW},
+        next=lambda: write(AGAIN),
+    )
+
+
 def overwrite(rounds):
     def write(value):
         return cp.CheckpointableSaver(program(value)).save(f"{DIRECTORY}/ck")
@@ -102,15 +120,7 @@ def overwrite(rounds):
         for value in range(1, rounds + 1):
             write(value)
 
-    return Case(
-        prepare=prepare,
-        act=lambda: write(NEW),
-        allowed={"ck": {rounds, NEW}},
-        always={"ck"},
-        latest={rounds, NEW},
-        at_end={"ck": NEW},
-        next=lambda: write(AGAIN),
-    )
+    return overwriting(write, prepare, rounds)
 
 
 def three_shards():
@@ -130,15 +140,7 @@ def three_shards():
     def write(value):
         return program(value).write(f"{DIRECTORY}/ck")
 
-    return Case(
-        prepare=prepare,
-        act=lambda: write(NEW),
-        allowed={"ck": {1, NEW}},
-        always={"ck"},
-        latest={1, NEW},
-        at_end={"ck": NEW},
-        next=lambda: write(AGAIN),
-    )
+    return overwriting(write, prepare)
 
 
 def own_directory():

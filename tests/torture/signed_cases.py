@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import checkpointable as cp
 from checkpointable.renaming import rename_checkpoint
-from tests.torture.cases import AGAIN, DIRECTORY, KEY, NEW, Case, manager_save, program
+from tests.torture.cases import AGAIN, DIRECTORY, KEY, NEW, Case, manager_save, overwriting, program
 
 
 def first_save():
@@ -35,16 +35,9 @@ def overwrite(rounds, before, after, **options):
         for value in range(1, rounds + 1):
             write(value, before)
 
-    return Case(
-        prepare=prepare,
-        act=lambda: write(NEW, after),
-        allowed={"ck": {rounds, NEW}},
-        always={"ck"},
-        latest={rounds, NEW},
-        at_end={"ck": NEW},
-        next=lambda: write(AGAIN, after),
-        manifests="always" if before and after else "maybe",
-    )
+    case = overwriting(lambda value: write(value, after), prepare, rounds)
+    case.manifests = "always" if before and after else "maybe"
+    return case
 
 
 def write_manifest():
