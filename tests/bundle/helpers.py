@@ -20,8 +20,8 @@ REPEATABLE = settings(derandomize=True, deadline=None)
 
 # The sizes by which large values are divided, where they are looked up.
 CHUNK_SIZES = (
-    *("parallel.CHUNK_SIZE", "values.CHUNK_SIZE", "checks.READ_CHUNK_SIZE"),
-    *("transfer.READ_CHUNK_SIZE", "transfer.STREAM_CHUNK_SIZE"),
+    *("parallel.CHUNK_SIZE", "values.CHUNK_SIZE", "values.WRITE_CHUNK_SIZE"),
+    *("checks.READ_CHUNK_SIZE", "transfer.READ_CHUNK_SIZE", "transfer.STREAM_CHUNK_SIZE"),
 )
 
 

@@ -92,6 +92,8 @@ def test_recording(tmp_path):
     reads = RecordingStorage(kinds=READS)
     with use_storage(reads):
         value_of(tmp_path / "ck")
+        with cp.load_checkpoint(tmp_path / "ck", mmap=True) as reader:
+            reader.get_tensor("v/.ATTRIBUTES/VARIABLE_VALUE")
     assert {"open", "read", "map", "identity", "list"} <= {kind for kind, _ in reads.steps}
 
 

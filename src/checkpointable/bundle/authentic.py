@@ -76,6 +76,9 @@ class AuthenticFile(ReadableFile):
     def read(self, offset: int, size: int) -> bytes:
         return bytes(self.view(offset, size))
 
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        buffer[:] = self.view(offset, len(buffer))
+
     def map(self) -> memoryview:
         return self.view(0, self.size)
 

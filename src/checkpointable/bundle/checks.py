@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from checkpointable.bundle.buffers import PIECE_SIZE, Buffers
 from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.parallel import READ_CHUNK_SIZE, portions, run_in_order
+from checkpointable.bundle.parallel import CHUNK_SIZE, READ_CHUNK_SIZE, portions, run_in_order
 from checkpointable.bundle.strings import checksum_strings
 from checkpointable.bundle.variants import checksum_variants
 
@@ -103,18 +104,18 @@ def _tasks(
 ) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Found]]]]]:
     columns = files.index.columns
     shards, sizes = columns.shard[order], columns.size[order]
-    alone = (sizes > READ_CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
-    for start, stop in portions(shards, sizes, alone):
+    alone = (sizes > CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
+    buffers = Buffers()
+    for start, stop in portions(shards, columns.offset[order], sizes, alone):
         rows = order[start:stop]
         if not alone[start]:
-            yield (rows, 0, 0), partial(_check_group, files, rows)
+            yield (rows, 0, 0), partial(_check_group, files, rows, buffers)
             continue
         (value,) = stored_values(files, rows)
-        view = files.view(value.shard, value.offset, value.size)
         for at in range(0, value.size, READ_CHUNK_SIZE):
-            chunk = view[at : at + READ_CHUNK_SIZE]
-            left = value.size - at - len(chunk)
-            yield (rows, len(chunk), left), partial(_check_chunk, chunk)
+            size = min(READ_CHUNK_SIZE, value.size - at)
+            check = partial(_check_chunk, files, value.shard, value.offset + at, size, buffers)
+            yield (rows, size, value.size - at - size), check
 
 
 def _is_structured(dtype: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -122,18 +123,40 @@ def _is_structured(dtype: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     return np.asarray((dtype == DataType.DT_STRING) | (dtype == DataType.DT_VARIANT))
 
 
-def _check_chunk(chunk: memoryview) -> tuple[int, list[_Found]]:
-    return load_crc32c()(chunk), []
+def _check_chunk(
+    files: Files, shard: int, offset: int, size: int, buffers: Buffers
+) -> tuple[int, list[_Found]]:
+    crc32c = load_crc32c()
+    crc = 0
+    with buffers.borrow(PIECE_SIZE) as buffer:
+        for at in range(0, size, PIECE_SIZE):
+            piece = files.read(shard, offset + at, min(PIECE_SIZE, size - at), buffer)
+            crc = crc32c(piece, crc)
+    return crc, []
 
 
-def _check_group(files: Files, rows: npt.NDArray[np.int64]) -> tuple[int, list[_Found]]:
+def _check_group(
+    files: Files, rows: npt.NDArray[np.int64], buffers: Buffers
+) -> tuple[int, list[_Found]]:
+    columns = files.index.columns
+    shard = columns.shard.item(rows[0])
+    start = columns.offset[rows]
+    base = int(start[0])
+    # Not the end of the last: an empty value may lie where another starts.
+    size = int((start + columns.size[rows]).max()) - base
+    if size > CHUNK_SIZE:  # a large value of strings, whose checksum wants it in one piece
+        return 0, _damages(files, rows, files.view(shard, base, size))
+    with buffers.borrow(size) as buffer:
+        return 0, _damages(files, rows, files.read(shard, base, size, buffer))
+
+
+def _damages(files: Files, rows: npt.NDArray[np.int64], view: memoryview) -> list[_Found]:
+    """What differs of values of which `view` has the bytes, from the first one's on."""
     crc32c = load_crc32c()
     columns = files.index.columns
     start = columns.offset[rows]
     end = start + columns.size[rows]
     base = int(start[0])
-    # Not the end of the last: an empty value may lie where another starts.
-    view = files.view(columns.shard.item(rows[0]), base, int(end.max()) - base)
     structured = _is_structured(columns.dtype[rows])
     # Without mask, and strings left to the slower way: this loop runs once a value.
     suspects = [
@@ -159,7 +182,7 @@ def _check_group(files: Files, rows: npt.NDArray[np.int64]) -> tuple[int, list[_
             continue
         if found != value.crc:
             damages.append((value, differs(found, value.crc), value.offset))
-    return 0, damages
+    return damages
 
 
 def _checksum(files: Files, value: Stored, contents: memoryview) -> int:

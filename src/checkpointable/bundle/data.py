@@ -70,9 +70,44 @@ class Files:
           ValueError: the files were closed.
           CheckpointCorruptError: the data file is not there, or too short.
         """
-        self.require_open()
         if not size:
+            self.require_open()
             return memoryview(b"")
+        file = self._file(shard, offset, size)
+        if isinstance(file, AuthenticFile):
+            view = file.view(offset, size)
+            return memoryview(bytearray(view)) if private else view
+        return (file.map_private() if private else file.map())[offset : offset + size]
+
+    def read(self, shard: int, offset: int, size: int, buffer: memoryview) -> memoryview:
+        """The bytes of a value, or some of them: read into `buffer`, or in memory of our own.
+
+        Args:
+          buffer: of at least `size` bytes.
+
+        Raises:
+          As `view`; CheckpointIOError: the disk refused.
+        """
+        if not size:
+            self.require_open()
+            return buffer[:0]
+        file = self._file(shard, offset, size)
+        if isinstance(file, AuthenticFile):
+            return file.view(offset, size)
+        buffer = buffer[:size]
+        file.read_into(offset, buffer)
+        return buffer
+
+    def read_into(self, shard: int, offset: int, buffer: memoryview) -> None:
+        """Fills `buffer` with the bytes of a value, or some of them; raises as `read`."""
+        if len(buffer):
+            self._file(shard, offset, len(buffer)).read_into(offset, buffer)
+        else:
+            self.require_open()
+
+    def _file(self, shard: int, offset: int, size: int) -> ReadableFile:
+        """The data file in which these bytes lie."""
+        self.require_open()
         file = self.data.get(shard)
         if file is None:
             raise missing(self.paths[shard])
@@ -82,10 +117,7 @@ class Files:
                 path=file.path,
                 offset=min(offset, file.size),
             )
-        if isinstance(file, AuthenticFile):
-            view = file.view(offset, size)
-            return memoryview(bytearray(view)) if private else view
-        return (file.map_private() if private else file.map())[offset : offset + size]
+        return file
 
     def load(self, rows: npt.NDArray[np.int64], threads: int | None = None) -> None:
         """Compares what rows need with the manifest, if there is one, before it is used."""

@@ -80,6 +80,9 @@ class HashedFile(WritableFile):
     def sync(self) -> None:
         self._file.sync()
 
+    def begin_sync(self, offset: int, size: int) -> None:
+        self._file.begin_sync(offset, size)
+
     def close(self) -> None:
         self._file.close()
 

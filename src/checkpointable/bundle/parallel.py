@@ -18,6 +18,7 @@ __all__ = [
     "CHUNK_SIZE",
     "READ_CHUNK_SIZE",
     "STREAM_CHUNK_SIZE",
+    "WRITE_CHUNK_SIZE",
     "portions",
     "run_in_order",
     "thread_count",
@@ -32,6 +33,10 @@ READ_CHUNK_SIZE = 8 * 2**20
 
 # Verified and copied in one pass: between the two.
 STREAM_CHUNK_SIZE = 4 * 2**20
+
+# Written: the system takes from one thread at a time, and each handing over costs; what is
+# larger is gone from the cache, where its checksum brought it, when it is copied.
+WRITE_CHUNK_SIZE = 4 * 2**20
 
 # With less than this to do in all, threads cost more than they bring.
 _PARALLEL_SIZE = 4 * 2**20
@@ -111,14 +116,17 @@ def _submit(pool: ThreadPoolExecutor, run: Callable[[], _Result]) -> Future[_Res
 
 
 def portions(
-    shards: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], alone: npt.NDArray[np.bool_]
+    shards: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    alone: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[int, int]]:
     """Divides values, given in file order, into ranges `[start, stop)` to be done in one go.
 
-    A range stays in one data file, and has about a chunk's bytes, or one value.
+    A range is of one data file, and has and covers about a chunk's bytes, or has one value.
 
     Args:
-      shards, sizes: of the values.
+      shards, offsets, sizes: of the values.
       alone: which values are to be ranges by themselves.
     """
     count = len(sizes)
@@ -126,9 +134,13 @@ def portions(
     changes = np.flatnonzero(shards[1:] != shards[:-1]) + 1
     bounds = np.unique(np.concatenate((cuts, cuts + 1, changes, (0, count))))
     before = np.concatenate(((0,), np.cumsum(sizes)))
-    for start, end in pairwise(bounds.tolist()):
+    for first, end in pairwise(bounds.tolist()):
+        # Where all values up to each have ended: an empty one may lie before another's end.
+        reach = np.maximum.accumulate(offsets[first:end] + sizes[first:end])
+        start = first
         while start < end:
             full = int(np.searchsorted(before, before[start] + CHUNK_SIZE, "right")) - 1
-            stop = min(end, start + _COUNT, max(start + 1, full))
+            near = first + int(np.searchsorted(reach, offsets[start] + CHUNK_SIZE, "right"))
+            stop = min(end, start + _COUNT, max(start + 1, min(full, near)))
             yield start, stop
             start = stop

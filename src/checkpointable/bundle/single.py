@@ -80,7 +80,7 @@ class SingleValues(Contents):
                 key=key,
             )
         self._verify_rows([row])
-        return bytes(self._view(row))
+        return bytes(self._bytes_of(row))
 
     def get_variants(self, key: str) -> npt.NDArray[Any]:
         """A value of TensorFlow's opaque objects, verified: an array of `bytes`.
@@ -175,11 +175,11 @@ class SingleValues(Contents):
             or (self._swap and dtype.itemsize > 1)
         ):
             return None
-        view = self._view(row)
-        if mask(load_crc32c()(view)) != columns.crc.item(row):
+        contents = self._bytes_of(row)
+        if mask(load_crc32c()(contents)) != columns.crc.item(row):
             return None
         self._check_rank(key, row)
-        return native_array(view, dtype, self._index.shape_of(row), swap=False).copy()
+        return native_array(contents, dtype, self._index.shape_of(row), swap=False)
 
     def _not_mapped(self, key: str, row: int, dtype: np.dtype[Any]) -> str | None:
         """Why a value cannot be used where it lies in the file; None if it can."""
@@ -199,6 +199,14 @@ class SingleValues(Contents):
             int(columns.size[row]),
             private=private,
         )
+
+    def _bytes_of(self, row: int) -> memoryview:
+        """The bytes of a value, in memory that is the caller's alone."""
+        columns = self._index.columns
+        size = columns.size.item(row)
+        memory: npt.NDArray[np.uint8] = np.empty(size, np.uint8)
+        self._files.read_into(columns.shard.item(row), columns.offset.item(row), memory.data)
+        return memory.data
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
         if rows:
@@ -244,7 +252,7 @@ class SingleValues(Contents):
         stored = next(stored_values(self._files, np.array([row])))
         try:
             array, crc = decode_strings(
-                self._view(row), self._index.shape_of(row), big_endian=self.header.big_endian
+                self._bytes_of(row), self._index.shape_of(row), big_endian=self.header.big_endian
             )
         except Malformed as error:
             raise CheckpointCorruptError(

@@ -1,4 +1,4 @@
-"""Copies values from the mapped data files into arrays that exist, in parallel.
+"""Copies values from the data files into arrays that exist, in parallel.
 
 Everything about a value and its array is compared before the first byte is copied.
 """
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpointable.bundle.buffers import PIECE_SIZE, Buffers
 from checkpointable.bundle.checks import differs
 from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.data import Files
 from checkpointable.bundle.dtypes import byteswapped
 from checkpointable.bundle.parallel import (
+    CHUNK_SIZE,
     READ_CHUNK_SIZE,
     STREAM_CHUNK_SIZE,
     portions,
@@ -85,6 +87,7 @@ class _Copy:
         self._files = files
         self._swap = swap
         self._verify = verify
+        self._buffers = Buffers()
         self._chunk_size = STREAM_CHUNK_SIZE if verify else READ_CHUNK_SIZE
         columns = files.index.columns
         rows = np.array([row for _, row, _ in targets], np.int64)
@@ -101,39 +104,55 @@ class _Copy:
     def tasks(self) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
         alone = np.zeros(len(self._sizes), np.bool_)
         if not self._swap:
-            for at in np.flatnonzero(self._sizes > self._chunk_size).tolist():
+            for at in np.flatnonzero(self._sizes > CHUNK_SIZE).tolist():
                 alone[at] = self._targets[at][2].flags.c_contiguous
-        for start, stop in portions(self._shards, self._sizes, alone):
+        for start, stop in portions(self._shards, self._offsets, self._sizes, alone):
             if alone[start]:
                 yield from self._chunks(start)
             else:
                 yield (start, 0, 0), partial(self._copy_group, start, stop)
 
     def _chunks(self, at: int) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
+        shard, offset = self._shards.item(at), self._offsets.item(at)
         size = self._sizes.item(at)
-        view = self._files.view(self._shards.item(at), self._offsets.item(at), size)
-        destination = self._targets[at][2].reshape(-1).view(np.uint8)
+        destination = self._targets[at][2].reshape(-1).view(np.uint8).data
         for start in range(0, size, self._chunk_size):
-            chunk = view[start : start + self._chunk_size]
-            left = size - start - len(chunk)
-            part = destination[start : start + len(chunk)]
-            yield (at, len(chunk), left), partial(self._copy_chunk, chunk, part)
+            part = destination[start : start + self._chunk_size]
+            left = size - start - len(part)
+            yield (at, len(part), left), partial(self._copy_chunk, shard, offset + start, part)
 
-    def _copy_chunk(self, chunk: memoryview, destination: npt.NDArray[np.uint8]) -> int:
-        crc = load_crc32c()(chunk) if self._verify else 0
-        np.copyto(destination, np.frombuffer(chunk, np.uint8))
+    def _copy_chunk(self, shard: int, offset: int, destination: memoryview) -> int:
+        if not self._verify:
+            self._files.read_into(shard, offset, destination)
+            return 0
+        crc32c = load_crc32c()
+        crc = 0
+        for start in range(0, len(destination), PIECE_SIZE):
+            piece = destination[start : start + PIECE_SIZE]
+            self._files.read_into(shard, offset + start, piece)
+            crc = crc32c(piece, crc)
         return crc
 
     def _copy_group(self, start: int, stop: int) -> int:
+        shard = self._shards.item(start)
+        offsets = self._offsets[start:stop]
+        base = offsets.item(0)
+        size = int((offsets + self._sizes[start:stop]).max()) - base
+        if size > CHUNK_SIZE:  # of one value, which the array has in another order
+            self._copy_from(start, stop, self._files.view(shard, base, size))
+            return 0
+        with self._buffers.borrow(size) as buffer:
+            self._copy_from(start, stop, self._files.read(shard, base, size, buffer))
+        return 0
+
+    def _copy_from(self, start: int, stop: int, view: memoryview) -> None:
+        """Copies values of which `view` has the bytes, from the first one's on."""
         crc32c = load_crc32c()
         verify, swap = self._verify, self._swap
         offsets = self._offsets[start:stop]
-        base = offsets.item(0)
-        end = int((offsets + self._sizes[start:stop]).max())
-        view = self._files.view(self._shards.item(start), base, end - base)
         for at, offset, size in zip(
             range(start, stop),
-            (offsets - base).tolist(),
+            (offsets - offsets[0]).tolist(),
             self._sizes[start:stop].tolist(),
             strict=True,
         ):
@@ -148,7 +167,6 @@ class _Copy:
             else:
                 source = np.ndarray(array.shape, array.dtype, view, offset)
             array[...] = source
-        return 0
 
     def compare(self, at: int, crc: int) -> None:
         """Compares a checksum (not masked) with the stored one."""

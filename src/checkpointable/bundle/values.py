@@ -17,7 +17,12 @@ import numpy as np
 
 from checkpointable.bundle.checksum import combine, load_crc32c, mask
 from checkpointable.bundle.dtypes import byteswapped, numpy_dtype
-from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order, thread_count
+from checkpointable.bundle.parallel import (
+    CHUNK_SIZE,
+    WRITE_CHUNK_SIZE,
+    run_in_order,
+    thread_count,
+)
 from checkpointable.bundle.plan import Plan, Planned, check_declared
 from checkpointable.bundle.strings import EncodedStrings
 from checkpointable.storage import WritableFile
@@ -35,6 +40,9 @@ __all__ = ["contents_of", "write_values"]
 # Values below this are copied into one buffer with their neighbours.
 GATHERED_SIZE = 128 * 1024
 
+# So many bytes in a row are handed to the disk while those after them are still to be written.
+SYNC_SIZE = 32 * 2**20
+
 
 def write_values(
     file: WritableFile,
@@ -44,12 +52,14 @@ def write_values(
     stop: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    sync_follows: bool = False,
 ) -> None:
     """Writes every value of `plan` to its place in `file` and sets its `crc`.
 
     Args:
       start, stop: write only the values `plan.values[start:stop]`.
       threads: how many; None for as many as there are processors.
+      sync_follows: the file is going to be synced, which may begin at once.
       progress: called with (bytes done, bytes in all, key), those before `start` included.
 
     Raises:
@@ -60,7 +70,7 @@ def write_values(
     values = plan.values[start:stop]
     if not values:
         return
-    writer = _Writer(file, values, progress)
+    writer = _Writer(file, values, progress, sync_follows=sync_follows)
     if progress is not None:
         writer.total = sum(value.size for value in plan.values)
         writer.done = sum(value.size for value in plan.values[:start])
@@ -69,10 +79,16 @@ def write_values(
     with closing(run_in_order(tasks, size, threads)) as results:
         for task, crc in results:
             task.finish(crc)
+            writer.reached(task.end)
 
 
 class _Task:
     """Something for a thread to do (`run`), and what its result means (`finish`)."""
+
+    @property
+    def end(self) -> int:
+        """Where in the file that ends which it writes."""
+        raise NotImplementedError
 
     def run(self) -> int:
         raise NotImplementedError
@@ -83,11 +99,18 @@ class _Task:
 
 class _Writer:
     def __init__(
-        self, file: WritableFile, values: list[Planned], progress: Progress | None
+        self,
+        file: WritableFile,
+        values: list[Planned],
+        progress: Progress | None,
+        *,
+        sync_follows: bool,
     ) -> None:
         self.file = file
         self._values = values
         self._progress = progress
+        self._sync_follows = sync_follows
+        self._begun = values[0].offset
         self.done = 0
         self.total = 0
 
@@ -123,6 +146,12 @@ class _Writer:
             self.done += size
             self._progress(self.done, self.total, key)
 
+    def reached(self, end: int) -> None:
+        """Everything before `end` is written."""
+        if self._sync_follows and end - self._begun >= SYNC_SIZE:
+            self.file.begin_sync(self._begun, end - self._begun)
+            self._begun = end
+
 
 class _Chunk(_Task):
     """A part of a large value, or all of it."""
@@ -138,6 +167,10 @@ class _Chunk(_Task):
         self._offset = offset
         self._left = left
         self._size = part.nbytes
+
+    @property
+    def end(self) -> int:
+        return self._offset + self._size
 
     def run(self) -> int:
         data = _plain_bytes(self._part).data
@@ -172,6 +205,10 @@ class _Gathered(_Task):
         self.values.append(value)
         self._parts.append(contents_of(value))
         self.size += value.size
+
+    @property
+    def end(self) -> int:
+        return self.values[-1].offset + self.values[-1].size
 
     def run(self) -> int:
         crc32c = load_crc32c()
@@ -216,29 +253,25 @@ def _pieces(strings: EncodedStrings) -> Iterator[tuple[npt.NDArray[Any], int]]:
 
 
 def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
-    """Parts of an array of about `CHUNK_SIZE` bytes, in row-major order, with their sizes.
+    """Parts of an array, in row-major order, with their sizes: alike, `WRITE_CHUNK_SIZE` at most.
 
     A part of a contiguous array is a view; that of another is one too, and is made
     contiguous when its turn comes, so that no copy of the whole is ever held.
     """
-    if array.nbytes <= CHUNK_SIZE:
+    if array.nbytes <= WRITE_CHUNK_SIZE:
         yield array, array.nbytes
-    elif array.flags.c_contiguous:
-        flat = array.reshape(-1)
-        step = CHUNK_SIZE // array.itemsize
-        for start in range(0, flat.size, step):
-            part = flat[start : start + step]
-            yield part, part.nbytes
-    else:
-        row_size = array.nbytes // len(array)
-        if row_size > CHUNK_SIZE:
-            for row in array:
-                yield from _split(row)
-            return
-        step = CHUNK_SIZE // row_size
-        for start in range(0, len(array), step):
-            part = array[start : start + step]
-            yield part, part.nbytes
+        return
+    rows = array.reshape(-1) if array.flags.c_contiguous else array
+    row_size = array.nbytes // len(rows)
+    if row_size > WRITE_CHUNK_SIZE:
+        for row in rows:
+            yield from _split(row)
+        return
+    count = -(-len(rows) // (WRITE_CHUNK_SIZE // row_size))
+    step = -(-len(rows) // count)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        yield part, part.nbytes
 
 
 @lru_cache(maxsize=256)

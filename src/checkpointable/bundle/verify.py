@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from checkpointable.bundle.buffers import PIECE_SIZE
 from checkpointable.bundle.checks import (
     Stored,
     check_values,
@@ -17,7 +18,7 @@ from checkpointable.bundle.checks import (
 )
 from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.data import Files
-from checkpointable.storage import Storage
+from checkpointable.storage import ReadableFile, Storage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -120,14 +121,15 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
                 f"the file has {file.size} bytes, {kind} than the {wanted} that the index "
                 "says: it belongs to another checkpoint, or was changed",
             )
-        view = file.map()
         gaps_start = np.concatenate(([0], end[:-1]))
         for row in np.flatnonzero(gaps_start < start).tolist():
-            gap = view[int(gaps_start[row]) : int(start[row])]
-            used = np.flatnonzero(np.frombuffer(gap, np.uint8)) if len(gap) else gap
-            if len(used):
-                offset = int(gaps_start[row]) + int(used[0])
-                yield Damage(file.path, None, offset, "the gap between values is not zero")
+            gap = int(gaps_start[row]), min(int(start[row]), file.size)
+            for offset, piece in _pieces(file, *gap):
+                used = np.flatnonzero(np.frombuffer(piece, np.uint8))
+                if len(used):
+                    at = offset + int(used[0])
+                    yield Damage(file.path, None, at, "the gap between values is not zero")
+                    break
         yield from _unreferenced_damage(files, shard)
     for path in files.unused(storage):
         identity = storage.identity(path)
@@ -141,9 +143,19 @@ def _unreferenced_damage(files: Files, shard: int) -> Iterator[Damage]:
     file = files.data[shard]
     for gap in files.index.header.unreferenced:
         if gap.shard == shard and gap.offset + gap.size <= file.size:
-            found = mask(load_crc32c()(file.map()[gap.offset : gap.offset + gap.size]))
+            crc32c = load_crc32c()
+            crc = 0
+            for _, piece in _pieces(file, gap.offset, gap.offset + gap.size):
+                crc = crc32c(piece, crc)
+            found = mask(crc)
             if found != gap.crc:
                 yield Damage(file.path, None, gap.offset, differs(found, gap.crc))
+
+
+def _pieces(file: ReadableFile, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of a part of a file, some at a time."""
+    for offset in range(start, stop, PIECE_SIZE):
+        yield offset, file.read(offset, min(PIECE_SIZE, stop - offset))
 
 
 def _extents(files: Files, shard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

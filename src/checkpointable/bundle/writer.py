@@ -101,6 +101,7 @@ class BundleWriter:
             raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
         self._plan = plan
         self._prefix = path
+        self._durability = durability
         self._signer = signer
         self._chunk_size = chunk_size_for(plan.size)
         self._publication = Publication(storage or default_storage(), path, durability)
@@ -127,6 +128,7 @@ class BundleWriter:
             stop=self._written,
             threads=threads,
             progress=progress,
+            sync_follows=self._durability == "fsync",
         )
 
     def publish(self) -> None:

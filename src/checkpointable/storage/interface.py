@@ -52,6 +52,13 @@ class WritableFile(abc.ABC):
     def sync(self) -> None:
         """Returns when everything written so far would survive a loss of power."""
 
+    def begin_sync(self, offset: int, size: int) -> None:  # noqa: B027 - need not have it
+        """Says that a `sync` follows, and that `[offset, offset + size)` will not change before.
+
+        Where the system can begin to make it durable, the disk works while the rest is being
+        written. Promises nothing, and raises nothing: `sync` says what went wrong.
+        """
+
     def flush(self) -> None:  # noqa: B027 - most places refuse at once, and need not have it
         """Hands what was written to the system, so that its refusals come now.
 
@@ -85,6 +92,16 @@ class ReadableFile(abc.ABC):
         Raises:
           CheckpointCorruptError: the file ends before.
         """
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fills `buffer`, contiguous bytes, with those from byte `offset` on.
+
+        Safe to call from several threads.
+
+        Raises:
+          CheckpointCorruptError: the file ends before.
+        """
+        buffer[:] = self.read(offset, len(buffer))
 
     @abc.abstractmethod
     def map(self) -> memoryview:

@@ -82,6 +82,7 @@ class StorageConformance:
         file.write_at(bytearray(b"cd"), 2)
         file.write_at(b"ab", 0)
         file.write_at(b"", 3)
+        file.begin_sync(0, 6)
         file.sync()
         file.close()
         file.close()
@@ -122,6 +123,12 @@ class StorageConformance:
             assert view.readonly
             with _raises(CheckpointCorruptError, path):
                 file.read(8, 3)
+            buffer = memoryview(bytearray(6))
+            file.read_into(4, buffer[1:5])
+            file.read_into(10, buffer[:0])
+            assert bytes(buffer) == b"\x004567\x00"
+            with _raises(CheckpointCorruptError, path):
+                file.read_into(8, buffer)
         file.close()
         assert bytes(view[2:4]) == b"23", "a view lives on after close"
 

@@ -66,6 +66,9 @@ class _Mortal(WritableFile):
     def sync(self) -> None:
         self._file.sync()
 
+    def begin_sync(self, offset: int, size: int) -> None:
+        self._file.begin_sync(offset, size)
+
     def flush(self) -> None:
         self._file.flush()
 

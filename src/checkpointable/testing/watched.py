@@ -156,6 +156,9 @@ class _WatchedWritable(WritableFile):
         with self._storage.watch("sync", self.path):
             self._file.sync()
 
+    def begin_sync(self, offset: int, size: int) -> None:
+        self._file.begin_sync(offset, size)
+
     def flush(self) -> None:
         self._file.flush()
 
@@ -175,6 +178,10 @@ class _WatchedReadable(ReadableFile):
     def read(self, offset: int, size: int) -> bytes:
         with self._storage.watch("read", self.path, offset=offset, size=size):
             return self._file.read(offset, size)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        with self._storage.watch("read", self.path, offset=offset, size=len(buffer)):
+            self._file.read_into(offset, buffer)
 
     def map(self) -> memoryview:
         with self._storage.watch("map", self.path):

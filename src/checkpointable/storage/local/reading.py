@@ -7,6 +7,8 @@ import mmap
 import os
 import stat
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.storage.interface import ReadableFile
@@ -30,7 +32,7 @@ class LocalReadableFile(ReadableFile):
         self._view: memoryview | None = None
         self._private: memoryview | None = None
         self._map_lock = threading.Lock()
-        self._fd = -1
+        self._open: _Descriptor | None = None
         try:
             # A FIFO or a device in a checkpoint's place would block or never end.
             fd = os.open(path, os.O_RDONLY | BINARY | CLOSE_ON_EXEC | NON_BLOCKING)
@@ -46,39 +48,54 @@ class LocalReadableFile(ReadableFile):
         except OSError as error:
             os.close(fd)
             raise refusal(error, "open the file", path) from error
-        self._fd = fd
+        self._open = _Descriptor(fd)
         self.identity = identity_of(status)
         self.size = status.st_size
 
     def read(self, offset: int, size: int) -> bytes:
+        parts = []
+        left = size
         try:
+            descriptor = self._descriptor()
             if hasattr(os, "pread"):
-                parts = []
-                missing = size
-                while missing > 0:
-                    part = os.pread(self._fd, missing, offset + size - missing)
+                while left > 0:
+                    part = os.pread(descriptor.number, left, offset + size - left)
                     if not part:
                         break
                     parts.append(part)
-                    missing -= len(part)
-                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                    left -= len(part)
             else:
-                data = bytes(self.map()[offset : offset + size])
+                parts.append(bytes(self.map()[offset : offset + size]))
+                left -= len(parts[0])
         except OSError as error:
             raise refusal(error, f"read {size} bytes at {offset}", self.path) from error
-        if len(data) != size:
-            raise CheckpointCorruptError(
-                f"the file ends after {len(data)} of {size} bytes",
-                path=self.path,
-                offset=offset,
-            )
-        return data
+        if left:
+            raise self._ends(offset, size - left, size)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        if not hasattr(os, "preadv"):
+            super().read_into(offset, buffer)
+            return
+        size = len(buffer)
+        done = 0
+        try:
+            descriptor = self._descriptor()
+            while done < size:
+                count = os.preadv(descriptor.number, (buffer[done:],), offset + done)
+                if not count:
+                    break
+                done += count
+        except OSError as error:
+            raise refusal(error, f"read {size} bytes at {offset}", self.path) from error
+        if done != size:
+            raise self._ends(offset, done, size)
 
     def map(self) -> memoryview:
         with self._map_lock:
             if self._view is None:
                 self._view = self._map(mmap.ACCESS_READ)
-            elif self._fd >= 0 and self._present_size() < self.size:
+            elif self._present_size() < self.size:
                 raise self._shorter()  # to read beyond the end would end the process
             return self._view
 
@@ -86,13 +103,16 @@ class LocalReadableFile(ReadableFile):
         with self._map_lock:
             if self._private is None:
                 self._private = self._map(mmap.ACCESS_COPY)
-            elif self._fd >= 0 and self._present_size() < self.size:
+            elif self._present_size() < self.size:
                 raise self._shorter()
             return self._private
 
     def _present_size(self) -> int:
+        descriptor = self._open
+        if descriptor is None:
+            return self.size
         try:
-            return os.fstat(self._fd).st_size
+            return os.fstat(descriptor.number).st_size
         except OSError:
             return self.size  # nothing is known of a change: what is mapped is there
 
@@ -100,7 +120,7 @@ class LocalReadableFile(ReadableFile):
         if not self.size:
             return memoryview(b"")
         try:
-            return memoryview(mmap.mmap(self._fd, self.size, access=access))
+            return memoryview(mmap.mmap(self._descriptor().number, self.size, access=access))
         except ValueError as error:  # the file became shorter than it was when opened
             raise self._shorter() from error
         except OSError as error:
@@ -113,8 +133,30 @@ class LocalReadableFile(ReadableFile):
             path=self.path,
         )
 
+    def _ends(self, offset: int, found: int, size: int) -> CheckpointCorruptError:
+        return CheckpointCorruptError(
+            f"the file ends after {found} of {size} bytes", path=self.path, offset=offset
+        )
+
+    def _descriptor(self) -> _Descriptor:
+        if self._open is None:
+            raise OSError(errno.EBADF, "the file was closed")
+        return self._open
+
     def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        self._view = self._private = None
-        if fd >= 0:
-            os.close(fd)
+        self._open = self._view = self._private = None
+
+
+class _Descriptor:
+    """The number of an open file, which is closed when the last who uses it lets go.
+
+    A thread may still be reading when another closes the file; the system would give the number
+    to the next file that is opened, and the rest would be read from that.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        with suppress(OSError):
+            close(self.number)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from checkpointable.storage.interface import WritableFile
 from checkpointable.storage.local.locks import lock
-from checkpointable.storage.local.syncing import sync
+from checkpointable.storage.local.syncing import begin_sync, sync
 from checkpointable.storage.local.system import (
     BINARY,
     CLOSE_ON_EXEC,
@@ -92,6 +92,9 @@ class LocalWritableFile(WritableFile):
             sync(self._fd)
         except OSError as error:
             raise refusal(error, "make the file durable", self.path) from error
+
+    def begin_sync(self, offset: int, size: int) -> None:
+        begin_sync(self._fd, offset, size)
 
     def flush(self) -> None:
         # Closing a second descriptor makes the system do what it does at the last one's end.
