@@ -70,7 +70,7 @@ class Checkpointable:
         current = _stored(self, name)
         if isinstance(value, NoDependency):
             self._untrack_attribute(name, current)
-            state_of(self).left_out.add(name)
+            state_of(self).left_out |= {name}
             super().__setattr__(name, value.value)
             return
         value = wrap(value)

@@ -54,7 +54,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
             )
         else:
             continue
-        state.left_out.add(name)
+        state.left_out |= {name}
         yield name, what
 
 

@@ -26,7 +26,7 @@ class TrackingState(ObjectRecord):
     def __init__(self, owner: Any = None) -> None:
         super().__init__(owner)
         self.dependencies: dict[str, Any] = {}
-        self.left_out: set[str] = set()
+        self.left_out: frozenset[str] = frozenset()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copied or unpickled object has the same dependencies (or their copies), but no
@@ -34,7 +34,7 @@ class TrackingState(ObjectRecord):
         return _rebuild, (self.dependencies, self.left_out)
 
 
-def _rebuild(dependencies: dict[str, Any], left_out: set[str]) -> TrackingState:
+def _rebuild(dependencies: dict[str, Any], left_out: frozenset[str]) -> TrackingState:
     state = TrackingState()
     state.dependencies = dependencies
     state.left_out = left_out
@@ -57,6 +57,6 @@ def state_of(obj: Any) -> TrackingState:
     # `copy.copy` hands the copy the state of the original: from here on they part.
     own = TrackingState(obj)
     own.dependencies = dict(state.dependencies)
-    own.left_out = set(state.left_out)
+    own.left_out = state.left_out
     obj.__dict__[STATE_NAME] = own
     return own
