@@ -6,6 +6,9 @@ Everything restored is compared with what was saved before any time is taken.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -141,8 +144,36 @@ def compare(
             TORCH: Contender(prepare, partial(restore_torch, program, theirs)),
         }
         yield in_turn(f"{what} {work}", restores, rounds, OURS)
+    for what, new in (("restore", False), ("restore, new optimizer,", True)):
+        seconds: dict[str, list[float]] = {OURS: [], TORCH: []}
+        for number in range(rounds):
+            for name, path in ((OURS, ours), (TORCH, theirs))[:: -1 if number % 2 else 1]:
+                seconds[name].append(_in_new_process(name, path, layers, words, new=new))
+        yield Result(f"{what} in a new process, {work}", seconds, OURS)
     shutil.rmtree(place)
+
+
+def _in_new_process(name: str, path: Path, layers: int, words: int, *, new: bool) -> float:
+    """Seconds of one restore: as it happens, once in the life of a process."""
+    arguments = [name, str(path), str(layers), str(words), "new" if new else "there"]
+    command = [sys.executable, "-m", __name__, *arguments]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _child(name: str, path: str, layers: str, words: str, optimizer: str) -> None:
+    program = Program(int(layers), int(words))
+    if optimizer == "new":
+        program.forget()
+    restore = {OURS: restore_ours, TORCH: restore_torch}[name]
+    _ = cp.Checkpoint  # loaded, as torch is
+    start = time.perf_counter()
+    restore(program, Path(path))
+    print(time.perf_counter() - start)
 
 
 def _nothing() -> None:
     pass
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:])

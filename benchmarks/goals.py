@@ -38,7 +38,8 @@ GOALS = (
     Goal(f"save {bert.WORK}", bert.OURS, bert.TORCH, 2.0),
     *(
         Goal(f"{what} {bert.WORK}", bert.OURS, bert.TORCH, 3.0)
-        for what in ("restore", "restore, new optimizer,")
+        for of in ("restore", "restore, new optimizer,")
+        for what in (of, f"{of} in a new process,")
     ),
     Goal("open 100,000 entries, read one", OURS, "TensorFlow", 5.0),
     # An asynchronous save's caller waits for 1.3 times one copy at most.
