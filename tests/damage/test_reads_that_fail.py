@@ -9,10 +9,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import checkpointable as cp
 from checkpointable.bundle import buffers, checks, parallel, transfer
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
+from checkpointable.foreign import arrays
 from checkpointable.storage import LocalStorage
 from checkpointable.testing import READS, FaultyStorage, RecordingStorage, use_storage
 from checkpointable.testing.watched import WatchedStorage
@@ -137,6 +139,29 @@ def test_a_manager_goes_back_when_the_disk_fails(tmp_path):
         again.restore_latest_valid().assert_consumed()
     assert (restored.large.numpy() == 1).all()
     assert again.latest_checkpoint == older
+
+
+def test_a_file_of_tensors_that_is_cut_short_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "CHUNK_SIZE", 4096)
+    path = str(tmp_path / "model.safetensors")
+    save_file({"large": np.full(5000, 3, np.float32), "small": np.ones(3)}, path)
+    with open(path, "rb") as file:
+        whole = file.read()
+    for number in range(2, 7):  # after the header
+        with open(path, "wb") as file:
+            file.write(whole)
+        with (
+            use_storage(Cutting(path, number)),
+            cp.load_checkpoint(path) as reader,
+            pytest.raises(CheckpointCorruptError, match="the file ends after") as caught,
+        ):
+            reader.get_tensor("large")
+        assert caught.value.path == path
+    with open(path, "wb") as file:
+        file.write(whole)
+    with cp.load_checkpoint(path) as reader:
+        assert (reader.get_tensor("large") == 3).all()
+        assert (reader.get_tensor("small") == 1).all()
 
 
 def test_a_file_that_another_thread_closes_is_read_to_the_end(tmp_path, monkeypatch):

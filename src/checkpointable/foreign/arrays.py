@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from checkpointable.bundle.reader import Verify
+    from checkpointable.storage import ReadableFile
 
 __all__ = ["ArrayReader", "Unreadable"]
 
@@ -43,13 +45,26 @@ class Unreadable(NamedTuple):
     why: str
 
 
+class Place(NamedTuple):
+    """Where the elements of an array lie, row by row.
+
+    Attributes:
+      file: open.
+      offset: of the first, in bytes.
+    """
+
+    file: ReadableFile
+    offset: int
+
+
 class ArrayReader(BundleReader):
     """Arrays by name, read as a bundle is, by key. They have no checksums.
 
     Args:
       path: where they come from.
       arrays: the arrays, nobody's to change; or what is known of one that cannot be read.
-      close: lets go of what they lie in.
+      places: of arrays that are mapped. What is to be copied is read from there: a mapped file
+        ends the process where the disk fails.
 
     Attributes:
       in_place: `get_tensor` gives read-only arrays where they lie, not copies.
@@ -65,13 +80,13 @@ class ArrayReader(BundleReader):
         self,
         path: str,
         arrays: Mapping[str, Array | Unreadable],
-        close: Callable[[], object] | None = None,
+        places: Mapping[str, Place] | None = None,
     ) -> None:
         self.prefix = path
         self.header = Header(num_shards=1)
         self._arrays = dict(sorted(arrays.items()))
+        self._places = dict(places or {})
         self._closed = False
-        self._close = close
 
     def keys(self) -> list[str]:
         """The names, sorted."""
@@ -136,7 +151,10 @@ class ArrayReader(BundleReader):
         """A tensor in an array of its own, or where it lies."""
         if self.in_place:
             return self.view(key)
-        return np.array(self._array(key), order="C")
+        stored = self._array(key)
+        made = np.empty(stored.shape, stored.dtype)
+        self.read_into([(key, made)])
+        return made
 
     def get_bytes(self, key: str) -> bytes:
         """A tensor's elements, row by row."""
@@ -175,8 +193,9 @@ class ArrayReader(BundleReader):
                     key=key,
                 )
         total = sum(source.nbytes for _, source, _ in chosen)
-        for _ in run_in_order(_copies(chosen), total, threads):
-            pass
+        with closing(run_in_order(self._copies(chosen), total, threads)) as copies:
+            for _ in copies:
+                pass
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
         """Nothing: there are no checksums."""
@@ -188,19 +207,24 @@ class ArrayReader(BundleReader):
         self._closed = True
         gone = Unreadable("", (), 0, "the reader was closed")
         self._arrays = dict.fromkeys(self._arrays, gone)  # the names stay
-        close, self._close = self._close, None
-        if close is not None:
-            close()
+        for file, _ in self._places.values():
+            file.close()
+        self._places = {}
 
-
-def _copies(chosen: list[tuple[str, Array, Array]]) -> Iterator[tuple[str, Callable[[], None]]]:
-    for key, source, target in chosen:
-        contiguous = source.flags.c_contiguous and target.flags.c_contiguous
-        if source.nbytes <= CHUNK_SIZE or not contiguous:
-            yield key, partial(np.copyto, target, source)
-            continue
-        step = CHUNK_SIZE // source.itemsize
-        flat, into = source.reshape(-1), target.reshape(-1)
-        for start in range(0, source.size, step):
-            part = slice(start, start + step)
-            yield key, partial(np.copyto, into[part], flat[part])
+    def _copies(
+        self, chosen: list[tuple[str, Array, Array]]
+    ) -> Iterator[tuple[str, Callable[[], None]]]:
+        for key, source, target in chosen:
+            if not (source.flags.c_contiguous and target.flags.c_contiguous):
+                yield key, partial(np.copyto, target, source)
+                continue
+            place = self._places.get(key)
+            step = max(CHUNK_SIZE // source.itemsize, 1)
+            flat, into = source.reshape(-1), target.reshape(-1)
+            for start in range(0, source.size, step):
+                part = into[start : start + step]
+                if place is None:
+                    yield key, partial(np.copyto, part, flat[start : start + step])
+                else:
+                    offset = place.offset + start * source.itemsize
+                    yield key, partial(place.file.read_into, offset, part.view(np.uint8).data)

@@ -62,7 +62,7 @@ def _open_sharded(path: str) -> ArrayReader:
         files = sorted(set(names.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointCorruptError(f"it is no such index: {error!r:.200}", path=path) from None
-    arrays = {}
+    arrays, places = {}, {}
     for file_name in files:
         if (
             not isinstance(file_name, str)
@@ -77,7 +77,8 @@ def _open_sharded(path: str) -> ArrayReader:
         if reader is None:
             raise CheckpointCorruptError("it names a file that holds no tensors", path=one)
         arrays.update(reader._arrays)
+        places.update(reader._places)
     missing = sorted(set(names) - set(arrays))
     if missing:
         raise CheckpointCorruptError("its files do not have it", path=path, key=missing[0])
-    return ArrayReader(path, arrays)
+    return ArrayReader(path, arrays, places)

@@ -19,9 +19,9 @@ import numpy as np
 
 from checkpointable.bundle.format import INT64_MAX
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
-from checkpointable.foreign.arrays import ArrayReader, Unreadable
+from checkpointable.foreign.arrays import ArrayReader, Place, Unreadable
 from checkpointable.graph.value import as_dtype
-from checkpointable.storage import default_storage, replace_file
+from checkpointable.storage import ReadableFile, default_storage, replace_file
 
 __all__ = ["open_safetensors", "read_header", "write_safetensors"]
 
@@ -55,19 +55,32 @@ _NAMES = {name: kind for kind, name in _DTYPES.items()}
 
 
 def open_safetensors(path: str) -> ArrayReader:
-    """The tensors of a file, mapped.
+    """The tensors of a file, which stays open.
 
     Raises:
       CheckpointCorruptError: it is no such file, or damaged.
     """
     _little_endian_only(path)
-    with default_storage().open(path) as file:
-        size = file.size
-        if size < 8:
-            raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
-        mapped = file.map()
-    entries, start = read_header(mapped, size, path)
+    file = default_storage().open(path)
+    try:
+        return ArrayReader(path, *_mapped(file, path))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _mapped(
+    file: ReadableFile, path: str
+) -> tuple[dict[str, Array | Unreadable], dict[str, Place]]:
+    """The tensors where they are mapped, and where they lie."""
+    size = file.size
+    if size < 8:
+        raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
+    length = min(int.from_bytes(file.read(0, 8), "little"), size - 8, _HEADER_MAX)
+    entries, start = read_header(file.read(0, 8 + length), size, path)
+    mapped = file.map()
     arrays: dict[str, Array | Unreadable] = {}
+    places = {}
     for name, (kind, shape, begin, end) in entries.items():
         if kind not in _DTYPES:
             why = f"its dtype {kind} has no place in a checkpoint"
@@ -88,7 +101,8 @@ def open_safetensors(path: str) -> ArrayReader:
             raise CheckpointCorruptError(
                 f"shape {shape}: {error}", path=path, key=name, offset=start + begin
             ) from None
-    return ArrayReader(path, arrays)
+        places[name] = Place(file, start + begin)
+    return arrays, places
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
