@@ -13,14 +13,15 @@ from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign import open_foreign
-from checkpointable.graph.encoding import decode_graph
-from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
+from checkpointable.graph.decoding import decode_graph
+from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.walk import walk
 from checkpointable.management import checkpoint_prefix
 from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, refuse_foreign, verifier_of_option
-from checkpointable.report.build import State, build_report
+from checkpointable.report.build import build_report
+from checkpointable.report.state import state_of_plan
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.file_names import FileNames
 from checkpointable.restore.module_names import module_values
@@ -137,20 +138,7 @@ def plan_objects(
             )
         restore = _start(reader, renames, verify=True)
         restore.expect_partial()
-        found = restore.match(0, root, attached)
-        consumed = {(a.node_id, a.attribute) for a in found.assignments}
-        consumed -= found.mismatches.keys()
-        consumed.update(found.in_place)
-        restored = {(id(found.bound[node_id]), attribute) for node_id, attribute in consumed}
-        consumed.update((node_id, VARIABLE_VALUE) for node_id in found.new_slots)
-        state = State(
-            consumed,
-            found.bound,
-            restored,
-            {node_id for _, _, node_id, _ in found.missing},
-            found.mismatches,
-            found.conflicts,
-        )
+        state = state_of_plan(restore.match(0, root, attached))
         return build_report(restore, walk(root, adapter_of, attached), state)
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from checkpointable.bundle import BundleReader, rekey_bundle
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader
-from checkpointable.graph.encoding import decode_graph, graph_message_class
+from checkpointable.graph.decoding import decode_graph
+from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import checkpointable as cp
 from checkpointable.bundle import DataType, Record, write_bundle
-from checkpointable.graph.encoding import graph_message_class
+from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, SlotVariable
 from tests.damage.helpers import contents, program, restore, save
 

@@ -11,7 +11,8 @@ import pytest
 
 import checkpointable as cp
 from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
-from checkpointable.graph.encoding import encode_graph, graph_message_class
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.value import as_string_array

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from checkpointable.report import counterparts
-from checkpointable.report.counterparts import Unmatched, find_counterparts, suggest_renames
+from checkpointable.report.counterparts import Unmatched, find_counterparts
+from checkpointable.report.suggested_renames import suggest_renames
 
 
 def sides(program, checkpoint):

@@ -7,14 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.graph import decoding
-from checkpointable.graph.decoding import decode_usual
-from checkpointable.graph.encoding import (
-    decode_graph,
-    decode_plainly,
-    encode_graph,
-    graph_message_class,
-)
+from checkpointable.graph import decoding_fast
+from checkpointable.graph.decoding import decode_graph, decode_plainly
+from checkpointable.graph.decoding_fast import decode_usual
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
 
 names = st.text(max_size=3) | st.sampled_from(["v", "VARIABLE_VALUE", "é" * 60, "x" * 130])
@@ -111,7 +108,7 @@ def test_variables_are_decoded_alike_by_the_quickest_way(graph, draw):
     data = changed(graph, draw)
     quickest = decode_usual(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "_HEADS", [b"\0"] * 256)
+        patch.setattr(decoding_fast, "_HEADS", [b"\0"] * 256)
         quick = decode_usual(data)
     if quick is None:
         assert quickest is None
@@ -124,8 +121,8 @@ def test_the_quickest_way_is_taken(monkeypatch, size):
     """By variables whose message's size fits a byte, and no others."""
     graph = ObjectGraph([Node([], [Attribute("VARIABLE_VALUE", "", "k" * size)], [], None, True)])
     data = encode_graph(graph)
-    monkeypatch.setattr(decoding, "_variable", lambda *_: None)
-    monkeypatch.setattr(decoding, "_node", lambda *_: pytest.fail("the longer way"))
+    monkeypatch.setattr(decoding_fast, "_variable", lambda *_: None)
+    monkeypatch.setattr(decoding_fast, "_node", lambda *_: pytest.fail("the longer way"))
     if 0 < size <= 103:
         assert plain(ObjectGraph(decode_usual(data))) == plain(graph)
     else:

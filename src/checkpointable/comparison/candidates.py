@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from checkpointable.comparison.result import Comparison, Difference, Verdict
-from checkpointable.report.counterparts import (
-    SLOT_MARK,
-    find_counterparts,
-    suggest_renames,
-    unmatched,
-)
+from checkpointable.report.counterparts import find_counterparts, unmatched
+from checkpointable.report.suggested_renames import suggest_renames
 
 __all__ = ["add_candidates"]
 
@@ -38,11 +34,6 @@ def add_candidates(result: Comparison) -> None:
             guess = guesses.get(entry.path)
             if guess is not None and guess.sure:
                 entry.candidate = guess.paths[0]
-    pairs = [
-        (guess.paths[0], path)
-        for path, guess in found.of_program.items()
-        if guess.sure and SLOT_MARK not in path and guess.paths[0] != path
-    ]
     settled = [e.path for e in result.differences if e.verdict in (Verdict.EQUAL, Verdict.CHANGED)]
     taken = set[str]()
     for entry in result.differences:
@@ -50,4 +41,4 @@ def add_candidates(result: Comparison) -> None:
         while path and path not in taken:
             taken.add(path)
             path = path.rpartition("/")[0]
-    result.renames = suggest_renames(pairs, settled, taken)
+    result.renames = suggest_renames(found.moved(), settled, taken)

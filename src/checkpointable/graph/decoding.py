@@ -1,194 +1,166 @@
-"""Reads an object graph of the usual form, byte by byte, in a third of the time.
+"""Reads an object graph of the message that `message.py` describes; refuses what is none.
 
-`decode_usual` takes what writers produce: every field once, in the order of their numbers,
-nothing empty, nothing unknown. It gives up on anything else, be it damaged or merely unusual,
-and leaves the judgement to `encoding.decode_graph`. What it accepts means the same there (a
-property in the tests).
+The usual form is read in `decoding_fast.py`; any other, and whatever is wrong, here.
 """
 
 from __future__ import annotations
 
-from checkpointable.graph.object_graph import Attribute, Child, Node, SlotVariable
+from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["decode_usual"]
+from checkpointable.errors import CheckpointCorruptError
+from checkpointable.graph.decoding_fast import decode_usual
+from checkpointable.graph.message import NODES_TAG, graph_message_class
+from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
+from checkpointable.graph.paths import GRAPH_KEY
 
-# A variable's node: after tag and size of the attribute its name, and at the end of the node
-# that it has values.
-_VARIABLE = b"\x0a\x0eVARIABLE_VALUE"
-_VARIABLE_SIZE = len(_VARIABLE)
-_HAS_VALUES = b"\x2a\x02\x08\x01"
+__all__ = ["decode_graph", "decode_plainly"]
 
-# How a variable's node without a global name begins, up to its key, by the size of the node;
-# no node begins with what stands for a size that such a node cannot have.
-_HEAD_SIZE = 6 + _VARIABLE_SIZE
-_HEADS = [
-    b"\x0a%c\x12%c%b\x1a%c" % (size, size - 6, _VARIABLE, size - 24)
-    if 24 < size < 0x80
-    else b"\x00"
-    for size in range(256)
-]
-
-# Past the classes' own, slower way of being made: one for every edge and value.
-_new = tuple.__new__
+# Every node but the root costs at least an empty field of its own and an edge that leads to
+# it. What is smaller is no graph, and must not make more objects than bytes can pay for.
+_LEAST_BYTES_PER_NODE = 6
+# An empty node, child, attribute or slot. A graph has few: an empty node is an empty container
+# of an old TensorFlow, and costs an edge too.
+_EMPTY_PARTS = (b"\x0a\x00", b"\x12\x00", b"\x1a\x00")
 
 
-class _UnusualError(Exception):
-    """The graph is not of the usual form."""
+def decode_graph(data: bytes, path: str) -> ObjectGraph:
+    """The graph in `data`, checked: every edge leads to a node, no name stands twice.
+
+    Args:
+      data: the message's bytes.
+      path: the checkpoint, for messages.
+
+    Raises:
+      CheckpointCorruptError: it is no object graph.
+    """
+    usual = decode_usual(data)
+    if usual and (len(usual) - 1) * _LEAST_BYTES_PER_NODE <= len(data):
+        return ObjectGraph(usual)
+    return decode_plainly(data, path)
 
 
-def decode_usual(data: bytes) -> list[Node] | None:
-    """The nodes of the message `data`; None where it is not of the usual form, or damaged."""
-    nodes: list[Node] = []
-    position, end = 0, len(data)
-    highest = 0
-    heads, begins = _HEADS, data.startswith
+def decode_plainly(data: bytes, path: str) -> ObjectGraph:
+    """As `decode_graph`, by protobuf: any form, and says what is wrong."""
+    from google.protobuf.message import DecodeError
+
+    count = _count_nodes(data, path)
     try:
-        while position < end:
-            size = data[position + 1]
-            if begins(heads[size], position):
-                stop = position + 2 + size
-                if begins(_HAS_VALUES, stop - 4):
-                    key = data[position + _HEAD_SIZE : stop - 4].decode()
-                    attribute = _new(Attribute, ("VARIABLE_VALUE", "", key))
-                    nodes.append(Node((), (attribute,), (), None, True))
-                    position = stop
-                    continue
-            if data[position] != 0x0A:
-                return None
-            size, position = _size(data, position + 1)
-            stop = position + size
-            if stop > end or not size:
-                return None
-            node = _variable(data, position, stop)
-            if node is None:
-                node, reference = _node(data, position, stop)
-                highest = max(highest, reference)
-            nodes.append(node)
-            position = stop
-    except (_UnusualError, IndexError, UnicodeDecodeError):
-        return None
-    return nodes if highest < len(nodes) else None
+        message = graph_message_class().FromString(data)
+    except (DecodeError, ValueError) as error:
+        raise _corrupt(path, f"object graph: does not parse: {error}") from None
+    return ObjectGraph(
+        [_decode_node(node, node_id, count, path) for node_id, node in enumerate(message.nodes)]
+    )
 
 
-def _size(data: bytes, position: int) -> tuple[int, int]:
-    """(a number of at most four bytes, the position after it)."""
-    value = data[position]
-    if value < 0x80:
-        return value, position + 1
-    value &= 0x7F
-    for shift in (7, 14, 21):
-        position += 1
+def _corrupt(path: str, what: str) -> CheckpointCorruptError:
+    return CheckpointCorruptError(what, path=path, key=GRAPH_KEY)
+
+
+def _count_nodes(data: bytes, path: str) -> int:
+    """How many nodes there are, found without building anything.
+
+    Refuses what has more parts than its bytes can be worth: an empty message takes two bytes
+    here and dozens in memory.
+    """
+    count = position = 0
+    while position < len(data):
+        tag, position = _varint(data, position, path)
+        if tag == NODES_TAG:
+            length, position = _varint(data, position, path)
+            if length > len(data) - position:
+                raise _corrupt(
+                    path,
+                    f"object graph: node {count} claims {length} bytes at byte {position} of "
+                    f"{len(data)}",
+                )
+            count += 1
+            position += length
+        else:
+            position = _skip_field(data, position, tag, path)
+    if not count:
+        raise _corrupt(path, "object graph: has no root node")
+    empty = sum(data.count(part) for part in _EMPTY_PARTS)
+    if max((count - 1) * _LEAST_BYTES_PER_NODE, (empty - 64) * _LEAST_BYTES_PER_NODE) > len(data):
+        raise _corrupt(
+            path, f"object graph: {count} nodes in {len(data)} bytes cannot all be reached"
+        )
+    return count
+
+
+def _varint(data: bytes, position: int, path: str) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data) and shift < 64:
         byte = data[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position + 1
-    raise _UnusualError
+            return value, position
+        shift += 7
+    raise _corrupt(path, f"object graph: bad number before byte {position} of {len(data)}")
 
 
-def _variable(data: bytes, position: int, stop: int) -> Node | None:
-    """What most nodes are: one value, VARIABLE_VALUE, and nothing else."""
-    end = stop - 4
-    start = position + 2 + _VARIABLE_SIZE
-    if (
-        start >= end
-        or data[position] != 0x12
-        or data[position + 1] != end - position - 2  # and so below 128
-        or not data.startswith(_VARIABLE, position + 2)
-        or data[end:stop] != _HAS_VALUES
-    ):
-        return None
-    full_name = ""
-    if data[start] == 0x12:
-        name_end = start + 2 + data[start + 1]
-        if name_end >= end:
-            return None
-        full_name = data[start + 2 : name_end].decode()
-        if not full_name:
-            return None
-        start = name_end
-    if data[start] != 0x1A or data[start + 1] != end - start - 2 or start + 2 == end:
-        return None
-    attribute = _new(Attribute, ("VARIABLE_VALUE", full_name, data[start + 2 : end].decode()))
-    return Node((), (attribute,), (), None, True)
+def _skip_field(data: bytes, position: int, tag: int, path: str) -> int:
+    """The end of a field that a newer writer added."""
+    wire_type = tag & 7
+    if wire_type == 0:
+        return _varint(data, position, path)[1]
+    if wire_type == 2:
+        length, position = _varint(data, position, path)
+        end = position + length
+    elif wire_type in (1, 5):
+        end = position + (8 if wire_type == 1 else 4)
+    else:
+        raise _corrupt(path, f"object graph: field of unknown wire type {wire_type}")
+    if end > len(data):
+        raise _corrupt(path, f"object graph: a field ends at byte {end} of {len(data)}")
+    return end
 
 
-def _node(data: bytes, position: int, stop: int) -> tuple[Node, int]:
-    """(the node, the highest node that it refers to)."""
-    children: list[Child] = []
-    attributes: list[Attribute] = []
-    slots: list[SlotVariable] = []
-    has_values: bool | None = None
-    highest = 0
-    while position < stop:
-        tag = data[position]
-        size, position = _size(data, position + 1)
-        end = position + size
-        if end > stop or has_values is not None:
-            raise _UnusualError
-        if tag == 0x0A:
-            if data[position] != 0x08:
-                raise _UnusualError
-            node_id, position = _size(data, position + 1)
-            if node_id > highest:  # noqa: PLR1730 - max takes longer, and this runs once an edge
-                highest = node_id
-            if data[position] == 0x12 and 0 < data[position + 1] == end - position - 2 < 0x80:
-                name = data[position + 2 : end].decode()
-            else:
-                name = _last_text(data, 0x12, position, end)
-            children.append(_new(Child, (node_id, name)))
-        elif tag == 0x12:
-            attributes.append(_attribute(data, position, end))
-        elif tag == 0x1A:
-            slots.append(_slot(data, position, end))
-            highest = max(highest, slots[-1][0], slots[-1][2])
-        elif tag == 0x2A and data[position:end] in {b"", b"\x08\x01"}:
-            has_values = size > 0
-        else:
-            raise _UnusualError
-        position = end
-    if (
-        len({name for _, name in children}) != len(children)
-        or len({name for name, _, _ in attributes}) != len(attributes)
-        or len({slot[:2] for slot in slots}) != len(slots)
-    ):
-        raise _UnusualError
-    return Node(children, attributes, slots, None, has_values), highest
+def _decode_node(message: Any, node_id: int, node_count: int, path: str) -> Node:
+    node = Node()
+    if message.children:
+        node.children = [Child(c.node_id, c.local_name) for c in message.children]
+        _check_ids([c.node_id for c in node.children], node_id, node_count, path)
+        _check_names([c.local_name for c in node.children], node_id, "dependencies", path)
+    if message.attributes:
+        node.attributes = [
+            Attribute(a.name, a.full_name, a.checkpoint_key) for a in message.attributes
+        ]
+        if len(node.attributes) > 1:
+            _check_names([a.name for a in node.attributes], node_id, "values", path)
+    if message.slot_variables:
+        node.slot_variables = [
+            SlotVariable(s.original_variable_node_id, s.slot_name, s.slot_variable_node_id)
+            for s in message.slot_variables
+        ]
+        ids = [s.original_variable_node_id for s in node.slot_variables]
+        ids += [s.slot_variable_node_id for s in node.slot_variables]
+        _check_ids(ids, node_id, node_count, path)
+        _check_names([s[:2] for s in node.slot_variables], node_id, "slots", path)
+    if message.HasField("registered_saver"):
+        saver = message.registered_saver
+        node.registered_saver = (saver.name, saver.object_name)
+    if message.HasField("has_checkpoint_values"):
+        node.has_checkpoint_values = message.has_checkpoint_values.value
+    return node
 
 
-def _last_text(data: bytes, tag: int, position: int, end: int) -> str:
-    """The text of the field `tag`, which lasts until `end`; not empty."""
-    text, position = _text(data, tag, position)
-    if position != end:
-        raise _UnusualError
-    return text
+def _check_ids(ids: Sequence[int], node_id: int, node_count: int, path: str) -> None:
+    if min(ids) < 0 or max(ids) >= node_count:
+        target = next(target for target in ids if not 0 <= target < node_count)
+        raise _corrupt(
+            path,
+            f"object graph: node {node_id} refers to node {target}, but there are {node_count}",
+        )
 
 
-def _text(data: bytes, tag: int, position: int) -> tuple[str, int]:
-    if data[position] != tag:
-        raise _UnusualError
-    size, position = _size(data, position + 1)
-    end = position + size
-    if not size or end > len(data):
-        raise _UnusualError
-    return data[position:end].decode(), end
-
-
-def _attribute(data: bytes, position: int, end: int) -> Attribute:
-    name, position = _text(data, 0x0A, position)
-    full_name = ""
-    if data[position] == 0x12:
-        full_name, position = _text(data, 0x12, position)
-    return Attribute(name, full_name, _last_text(data, 0x1A, position, end))
-
-
-def _slot(data: bytes, position: int, end: int) -> SlotVariable:
-    if data[position] != 0x08:
-        raise _UnusualError
-    variable, position = _size(data, position + 1)
-    name, position = _text(data, 0x12, position)
-    if data[position] != 0x18:
-        raise _UnusualError
-    slot, position = _size(data, position + 1)
-    if position != end:
-        raise _UnusualError
-    return SlotVariable(variable, name, slot)
+def _check_names(names: Sequence[Any], node_id: int, what: str, path: str) -> None:
+    if len(set(names)) == len(names):
+        return
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            raise _corrupt(path, f"object graph: node {node_id} has two {what} named {name!r}")
+        seen.add(name)

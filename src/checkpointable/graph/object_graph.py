@@ -1,6 +1,6 @@
 """The object graph of a checkpoint as plain data; the field names are those of the message.
 
-Its encoding is in encoding.py, its meaning in docs/semantics.md (S9-S12).
+Its message is in message.py, its meaning in docs/semantics.md (S9-S12).
 """
 
 from __future__ import annotations

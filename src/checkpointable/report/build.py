@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from checkpointable.graph.paths import split
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.value import Value
 from checkpointable.report.counterparts import (
-    SLOT_MARK,
     Candidates,
     Guess,
     find_counterparts,
-    suggest_renames,
     unmatched,
 )
 from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
+from checkpointable.report.shifts import note_shifts
+from checkpointable.report.state import TAKEN, is_taken
+from checkpointable.report.suggested_renames import suggest_renames
 from checkpointable.restore.mismatch import dtype_name, stored_dtype
 
 if TYPE_CHECKING:
@@ -24,56 +23,13 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.adapter import ObjectRecord
     from checkpointable.graph.walk import ObjectWalk
-    from checkpointable.restore import Conflict, Mismatch, Restore
+    from checkpointable.report.state import State
+    from checkpointable.restore import Restore
 
-__all__ = ["TAKEN", "State", "build_report", "is_taken", "report_without_checkpoint"]
+__all__ = ["build_report", "report_without_checkpoint"]
 
-_SHIFTED = "matched by position, may have shifted"
 _STAYS = "assigned after the restore; it stays as it was, the value waits for another object"
 _HELD_BACK = "refused when its object came: it, or what came with it, does not fit or is damaged"
-
-TAKEN = "its value went to another object, which was there before"
-
-
-def is_taken(restore: Restore, path: str, attribute: str) -> bool:
-    """Whether the checkpoint's value of that path has found an object.
-
-    That of a slot goes by its variable and its optimizer, so none takes another's.
-    """
-    if ".OPTIMIZER_SLOT/" in path:
-        return False
-    node_id = 0
-    for local_name in split(path):
-        for child in restore.graph.nodes[node_id].children:
-            if child.local_name == local_name:
-                node_id = child.node_id
-                break
-        else:
-            return False
-    return (node_id, attribute) in restore.consumed
-
-
-class State(NamedTuple):
-    """How far a restore has come, or would come.
-
-    Attributes:
-      consumed: (node, attribute) of every value that found its object.
-      bound: node -> the record of its object, where that is alive.
-      restored: (id of a record, attribute) of every value that is in place in the program.
-      waiting: nodes that a living object waits for.
-      mismatches: (node, attribute) -> what does not fit.
-      conflicts: the refused claims.
-      refused: nodes of objects that came later, and were not restored since something that came
-        with them does not fit.
-    """
-
-    consumed: Collection[tuple[int, str]]
-    bound: Mapping[int, ObjectRecord]
-    restored: Collection[tuple[int, str]]
-    waiting: Collection[int]
-    mismatches: Mapping[tuple[int, str], Mismatch]
-    conflicts: list[Conflict]
-    refused: Collection[int] = frozenset()
 
 
 def build_report(restore: Restore, program: ObjectWalk, state: State) -> Report:
@@ -118,7 +74,7 @@ class _Builder:
         self._add_program()
         self._add_checkpoint()
         self._add_counterparts()
-        self._add_shifts()
+        note_shifts(self.report, self.restore, self.program, self.state.bound)
         return self.report
 
     def _add_program(self) -> None:
@@ -212,11 +168,7 @@ class _Builder:
             if entry.outcome is Outcome.DEFERRED:
                 # An object that lacks a value is there, so this one was hardly meant to come.
                 entry.outcome, entry.note = Outcome.UNUSED, entry.note if not guess.sure else ""
-        pairs = [
-            (guess.paths[0], path)
-            for path, guess in found.of_program.items()
-            if guess.sure and SLOT_MARK not in path and guess.paths[0] != path
-        ]
+        pairs = found.moved()
         settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
         taken = map(self.restore.paths.__getitem__, range(len(self.restore.graph.nodes)))
         renames = suggest_renames(pairs, settled, taken if pairs else ())
@@ -235,53 +187,11 @@ class _Builder:
             return found.of_program.get(entry.path)
         return found.of_checkpoint.get(entry.path)
 
-    def _add_shifts(self) -> None:
-        """Lists that were matched by position although they differ in length."""
-        own_ids = {
-            id(adapter.record(obj)): own_id
-            for own_id, (obj, adapter) in enumerate(
-                zip(self.program.objects, self.program.adapters, strict=True)
-            )
-        }
-        shifted = set()
-        for node_id, record in self.state.bound.items():
-            own_id = own_ids.get(id(record))
-            if own_id is None:
-                continue
-            stored = _list_length(self.restore.graph.nodes[node_id].children)
-            own = _list_length(self.program.children[own_id])
-            if stored is not None and own is not None and stored != own:
-                path = self.program.path(own_id)
-                shifted.add(path)
-                self.report.notes.append(
-                    f"{path or 'the root'}: {stored} items in the checkpoint, {own} in the "
-                    f"program: {_SHIFTED}"
-                )
-        if shifted:
-            for entry in self.report.entries:
-                if entry.outcome is Outcome.RESTORED and not shifted.isdisjoint(_above(entry.path)):
-                    entry.note = _SHIFTED
-
-
-def _above(path: str) -> Iterator[str]:
-    """The paths of the objects that lead to this one."""
-    while path:
-        path = path.rpartition("/")[0]
-        yield path
-
 
 def _info(value: Value) -> ValueInfo | None:
     if value.parts is not None:
         return None
     return ValueInfo(dtype_name(value.dtype), value.shape)
-
-
-def _list_length(children: Any) -> int | None:
-    """How many items, if the dependencies are those of a list: "0", "1", … without gaps."""
-    names = {child.local_name for child in children}
-    if not names or not all(name.isdecimal() for name in names):
-        return None
-    return len(names) if names == {str(i) for i in range(len(names))} else None
 
 
 def _below(restore: Restore, nodes: Collection[int]) -> set[int]:

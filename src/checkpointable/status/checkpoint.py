@@ -12,9 +12,8 @@ from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
-from checkpointable.report.build import TAKEN, State, is_taken
+from checkpointable.report.state import TAKEN, is_taken, present_conflicts, state_of_restore
 from checkpointable.restore.executors import initialize, tell_without_contents
-from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from checkpointable.report import Report
-    from checkpointable.restore import Conflict, Restore
+    from checkpointable.restore import Restore
 
 __all__ = ["CheckpointLoadStatus"]
 
@@ -52,35 +51,9 @@ class CheckpointLoadStatus(LoadStatus):
         with suppress(CheckpointMismatchError):  # of an object that has just come: it is shown
             look_again()
         with collector_paused():
-            return self._report()
-
-    def _report(self) -> Report:
-        program = self._program()
-        restore = self._restore
-        restored: set[tuple[int, str]] = set()
-        waiting: set[int] = set()
-        for obj, adapter in zip(program.objects, program.adapters, strict=True):
-            own = adapter.record(obj)
-            for attribute, (uid, _) in own.sources.items():
-                if uid >= restore.uid:
-                    restored.add((id(own), attribute))
-            waiting.update(node_id for _, node_id in pending_nodes(own, restore))
-        bound = {
-            node_id: record
-            for node_id in range(len(restore.graph.nodes))
-            if (record := restore.record(node_id)) is not None
-        }
-        refused = refused_arrivals(restore, program)
-        state = State(
-            restore.consumed,
-            refused.bound | bound,
-            restored,
-            waiting | refused.waiting,
-            refused.mismatches,
-            self._conflicts(program),
-            refused.bound.keys() - bound.keys(),
-        )
-        return build_report(restore, program, state)
+            program = self._program()
+            state = state_of_restore(self._restore, program)
+            return build_report(self._restore, program, state)
 
     def require(self, *patterns: str) -> CheckpointLoadStatus:
         """Fails if anything under the patterns was not restored; returns the status.
@@ -222,19 +195,6 @@ class CheckpointLoadStatus(LoadStatus):
         with collector_paused():
             return walk(self._root, adapter_of, self._attached)
 
-    def _conflicts(self, program: ObjectWalk) -> list[Conflict]:
-        """The refused claims of objects that the program still has."""
-        conflicts = self._restore.conflicts
-        if not conflicts:
-            return []
-        objects = zip(program.objects, program.adapters, strict=True)
-        alive = {id(adapter.record(obj)) for obj, adapter in objects}
-        return [
-            conflict
-            for conflict in conflicts
-            if conflict.claimant is None or id(conflict.claimant()) in alive
-        ]
-
     def _objects_without_value(self, what: str, found: ObjectWalk) -> list[str]:
         """A message on objects with a value that neither this nor a later restore has set."""
         missing: list[tuple[int, str]] = []
@@ -274,7 +234,7 @@ class CheckpointLoadStatus(LoadStatus):
             problems = self._objects_without_value(what, found)
         conflicts = [
             f"{conflict.claimed_by or 'the root'} ({conflict.what})"
-            for conflict in self._conflicts(found)
+            for conflict in present_conflicts(self._restore, found)
             if not self._is_allowed(conflict.claimed_by)
         ]
         if conflicts:

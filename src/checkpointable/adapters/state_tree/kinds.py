@@ -1,0 +1,82 @@
+"""The kinds of objects that state may hold beyond JSON and Python's containers.
+
+NumPy's arrays are registered here; a framework's adapter registers those of the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from checkpointable.graph.value import Value
+
+__all__ = [
+    "FACTORIES",
+    "ArrayKind",
+    "array_kind_of_tag",
+    "array_kinds",
+    "plain_builder_of_tag",
+    "plain_kinds",
+    "register_array_kind",
+    "register_plain_kind",
+]
+
+
+class ArrayKind(NamedTuple):
+    """A type of arrays that state may hold.
+
+    Attributes:
+      tag: names it in JSON, "!" included.
+      value: a `Value` of it, for a save.
+      build: makes it of an array that it may keep, for a restore; and of what `detail` gave.
+      detail: what else is to be known of it (a device), or None.
+    """
+
+    tag: str
+    value: Callable[[Any], Value]
+    build: Callable[[np.ndarray[Any, np.dtype[Any]], str | None], Any]
+    detail: Callable[[Any], str | None] = lambda _: None
+
+
+array_kinds: list[tuple[type, ArrayKind]] = []
+array_kind_of_tag: dict[str, ArrayKind] = {}
+plain_kinds: dict[type, tuple[str, Callable[[Any], Any]]] = {}  # -> tag, what makes JSON of one
+plain_builder_of_tag: dict[str, Callable[[Any], Any]] = {}
+
+
+def register_array_kind(cls: type, kind: ArrayKind) -> None:
+    """Lets state hold arrays of this class, its subclasses included."""
+    array_kinds.append((cls, kind))
+    array_kind_of_tag[kind.tag] = kind
+
+
+def register_plain_kind(
+    cls: type, tag: str, to_json: Callable[[Any], Any], build: Callable[[Any], Any]
+) -> None:
+    """Lets state hold objects of exactly this class, which JSON says all of.
+
+    Args:
+      tag: names it in JSON, "!" included.
+      to_json, build: make JSON of one, and one of JSON.
+    """
+    plain_kinds[cls] = tag, to_json
+    plain_builder_of_tag[tag] = build
+
+
+def _numpy_value(array: Any) -> Value:
+    found = np.asarray(array)
+    return Value(found.dtype, found.shape, lambda: found, _refuse)
+
+
+def _refuse(_: Any) -> None:
+    raise TypeError("the arrays of a state are not assigned one by one")
+
+
+register_array_kind(np.ndarray, ArrayKind("!ndarray", _numpy_value, lambda array, _: array))
+register_array_kind(np.generic, ArrayKind("!numpy", _numpy_value, lambda array, _: array[()]))
+
+
+# What a `defaultdict` makes its values of, where that is no code of the program.
+FACTORIES = {cls.__name__: cls for cls in (int, float, bool, str, list, dict, set, tuple)}
