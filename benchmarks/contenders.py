@@ -18,8 +18,8 @@ import checkpointable as cp
 from .workloads import Arrays
 
 if TYPE_CHECKING:
+    from checkpointable.options import Durability
     from checkpointable.restore import Verify
-    from checkpointable.saving import Durability
 
 
 class Library(Protocol):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
     from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
     from checkpointable.status import NameBasedSaverStatus as NameBasedSaverStatus
+    from checkpointable.tracking.add_variable import add_variable as add_variable
     from checkpointable.tracking.base import Checkpointable as Checkpointable
     from checkpointable.tracking.base import NoDependency as NoDependency
     from checkpointable.tracking.base import NotCheckpointable as NotCheckpointable
@@ -54,7 +55,6 @@ if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable.tracking.random_state import NumpyRandomState as NumpyRandomState
     from checkpointable.tracking.random_state import RandomState as RandomState
     from checkpointable.tracking.variable import Variable as Variable
-    from checkpointable.tracking.variable import add_variable as add_variable
 
 __version__ = "0.1.0"
 
@@ -134,13 +134,14 @@ _MODULES = {
     "report": ("Outcome", "Report", "ReportEntry"),
     "saver": ("CheckpointableSaver",),
     "status": ("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
+    "tracking.add_variable": ("add_variable",),
     "tracking.base": ("Checkpointable", "NoDependency", "NotCheckpointable"),
     "tracking.containers": ("Dict", "List"),
     "tracking.json_state": ("JSONState",),
     "tracking.optimizer": ("Optimizer",),
     "tracking.python_state": ("PythonState",),
     "tracking.random_state": ("NumpyRandomState", "RandomState"),
-    "tracking.variable": ("Variable", "add_variable"),
+    "tracking.variable": ("Variable",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

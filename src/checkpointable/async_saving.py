@@ -14,7 +14,7 @@ from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
 from checkpointable.collector import collector_paused
 from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
-from checkpointable.saving import Durability, Progress
+from checkpointable.options import Durability, Progress
 
 __all__ = ["AsyncSaves"]
 

@@ -14,16 +14,12 @@ from checkpointable.graph.value import Value
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, Signer, signer_of
-from checkpointable.saving import (
-    Durability,
-    Path,
-    Progress,
-    numbered_prefix,
-    plan_of_objects,
-    write_objects,
-)
+from checkpointable.numbering import numbered_prefix
+from checkpointable.options import Durability, Path, Progress
+from checkpointable.saving import plan_of_objects, write_objects
+from checkpointable.tracking.add_variable import add_variable
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
-from checkpointable.tracking.variable import Variable, add_variable
+from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,7 +20,7 @@ from checkpointable.restore.file_names import bare_names
 if TYPE_CHECKING:
     import numpy as np
 
-    from checkpointable.saving import Progress
+    from checkpointable.options import Progress
 
 __all__ = ["Converted", "from_tensors", "to_safetensors"]
 

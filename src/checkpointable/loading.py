@@ -20,13 +20,13 @@ from checkpointable.graph.walk import walk
 from checkpointable.management import checkpoint_prefix
 from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, refuse_foreign, verifier_of_option
+from checkpointable.options import Attached, Path, Progress
 from checkpointable.report.build import build_report
 from checkpointable.report.state import state_of_plan
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.file_names import FileNames
 from checkpointable.restore.module_names import module_values
 from checkpointable.restore.name_based import NamedValue
-from checkpointable.saving import Attached, Path, Progress
 from checkpointable.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,

@@ -10,6 +10,7 @@ from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.bundle.v1_files import v1_prefixes_in
 from checkpointable.errors import CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
+from checkpointable.options import Path
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
 from checkpointable.storage import default_storage, temporary_of
 
@@ -23,8 +24,6 @@ __all__ = [
     "named_latest",
     "update_checkpoint_state",
 ]
-
-Path = str | os.PathLike[str]
 
 _INDEX = ".index"
 _NUMBER = re.compile(r"-(\d{1,18})$")

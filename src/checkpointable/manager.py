@@ -12,9 +12,10 @@ from checkpointable.keeping import Best, check_best, check_metrics
 from checkpointable.kept_checkpoints import KeptCheckpoints
 from checkpointable.manifest import Key, signer_of, verifier_of
 from checkpointable.newest_whole import restore_newest_whole
+from checkpointable.numbering import numbered_prefix
+from checkpointable.options import Durability, Path, Progress
 from checkpointable.preemption import Preemption
 from checkpointable.saver import CheckpointableSaver
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix
 from checkpointable.steps import StepInterval
 
 if TYPE_CHECKING:

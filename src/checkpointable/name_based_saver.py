@@ -15,13 +15,15 @@ from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
 from checkpointable.manifest import Key, signer_of
+from checkpointable.numbering import numbered_prefix
 from checkpointable.opening import open_stored, verifier_of_option
+from checkpointable.options import Durability, Path, Progress
+from checkpointable.records import records_of_values
 from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.executors import by_executor, record_values
 from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
 from checkpointable.restore.state import next_uid
-from checkpointable.saving import Durability, Path, Progress, numbered_prefix, records_of_values
 from checkpointable.state_file import CheckpointState, write_state
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from checkpointable.errors import CheckpointError
 from checkpointable.logs import logger
-from checkpointable.management import Path, find_latest, is_whole
+from checkpointable.management import find_latest, is_whole
+from checkpointable.options import Path
 from checkpointable.storage import FileIdentity, default_storage
 
 __all__ = ["checkpoints_iterator"]

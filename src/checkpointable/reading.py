@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
 from checkpointable.bundle import BundleReader
@@ -11,13 +10,12 @@ from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.loading import stored_graph
 from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, verifier_of_option
+from checkpointable.options import Path
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph
 
 __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
-
-Path = str | os.PathLike[str]
 
 
 def load_checkpoint(

@@ -18,8 +18,8 @@ from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, value_key
 from checkpointable.graph.value import as_string_array
+from checkpointable.options import Durability, Path, Progress
 from checkpointable.reading import load_checkpoint
-from checkpointable.saving import Durability, Path, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

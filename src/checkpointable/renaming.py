@@ -21,8 +21,8 @@ from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph
 from checkpointable.loading import read_graph
+from checkpointable.options import Durability, Path
 from checkpointable.reading import load_checkpoint
-from checkpointable.saving import Durability, Path
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
 

@@ -12,9 +12,9 @@ from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.deletion import delete_checkpoint
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
 from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.judged_manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.loading import stored_graph
 from checkpointable.management import list_checkpoints
-from checkpointable.manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.state_file import CheckpointState, read_state, write_state
 from checkpointable.storage import FileIdentity, default_storage, temporary_of
 

@@ -11,14 +11,9 @@ from checkpointable.async_saving import AsyncSaves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, Signer, signer_of
-from checkpointable.saving import (
-    Durability,
-    Path,
-    Progress,
-    numbered_prefix,
-    plan_of_objects,
-    write_objects,
-)
+from checkpointable.numbering import numbered_prefix
+from checkpointable.options import Durability, Path, Progress
+from checkpointable.saving import plan_of_objects, write_objects
 
 if TYPE_CHECKING:
     from checkpointable.background import SaveHandle

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
+from checkpointable.judged_manifests import stray_manifests
 from checkpointable.manifest.format import base_of_manifest, is_manifest_name
 from checkpointable.manifest.tree import leaf_hashes, root_hash
-from checkpointable.manifests import stray_manifests
 from checkpointable.repairing import inspect_directory, repair_directory
 from checkpointable.storage import temporary_of, use_storage
 from checkpointable.testing import MemoryStorage

@@ -6,9 +6,9 @@ from typing import Any
 
 from checkpointable.cli.output import Output
 from checkpointable.cli.text import counted, printable
+from checkpointable.judged_manifests import Judged
 from checkpointable.manifest import Manifest
 from checkpointable.manifest.format import UNSIGNED
-from checkpointable.manifests import Judged
 
 __all__ = ["manifest_as_json", "print_problem", "signature_text"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Progress", "progress_bar"]
+from checkpointable.options import Progress
+
+__all__ = ["progress_bar"]
 
 _PATIENCE = 1.0  # seconds without a progress bar
-
-Progress = Callable[[int, int, str], None]
 
 
 @contextmanager
@@ -20,14 +20,14 @@ def progress_bar(title: str) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda _done, _total, _key: None
         return
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    bar = Progress(
-        TextColumn(title),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TimeRemainingColumn(),
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn(title),
+        rich_progress.BarColumn(),
+        rich_progress.DownloadColumn(binary_units=True),
+        rich_progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )

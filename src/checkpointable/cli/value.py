@@ -14,9 +14,9 @@ from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import data_path
 from checkpointable.bundle.slices import slice_key
 from checkpointable.cli.opening import Stored, stored
-from checkpointable.cli.progress import Progress
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader
+from checkpointable.options import Progress
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -17,8 +17,8 @@ from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.foreign import open_foreign
 from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.judged_manifests import Judged, look_at_manifest
 from checkpointable.loading import stored_graph
-from checkpointable.manifests import Judged, look_at_manifest
 from checkpointable.repairing import inspect_directory
 
 __all__ = ["HELP", "run"]

@@ -21,7 +21,7 @@ from checkpointable.restore.mismatch import dtype_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from checkpointable.saving import Path, Progress
+    from checkpointable.options import Path, Progress
 
 __all__ = ["compare_checkpoints"]
 

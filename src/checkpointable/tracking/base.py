@@ -165,7 +165,7 @@ class Checkpointable:
         initializer: Any = None,
     ) -> Variable:
         """Creates a variable that this object tracks; see `add_variable`."""
-        from checkpointable.tracking.variable import create_tracked_variable
+        from checkpointable.tracking.add_variable import create_tracked_variable
 
         return create_tracked_variable(self, name, shape, dtype, initializer)
 

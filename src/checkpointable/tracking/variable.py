@@ -1,8 +1,7 @@
-"""Variable: a NumPy array that is state, changed in place; and add_variable (S6)."""
+"""Variable: a NumPy array that is state, changed in place."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,11 @@ import numpy as np
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import STRING, Value, as_dtype, as_string_array
 from checkpointable.tracking.base import Checkpointable
-from checkpointable.tracking.state import state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Variable", "VariableValue", "add_variable", "create_tracked_variable"]
+__all__ = ["Array", "Variable", "VariableValue", "as_array", "is_fraction"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,7 +41,7 @@ class Variable(Checkpointable):
     name: str | None
 
     def __init__(self, value: Any, name: str | None = None, dtype: Any = None) -> None:
-        self._adopt(_as_array(value, dtype), name)
+        self._adopt(as_array(value, dtype), name)
 
     @classmethod
     def _from_buffer(cls, array: Array, name: str | None) -> Variable:
@@ -145,7 +143,7 @@ class VariableValue(Value):
         self._array[...] = contents
 
 
-def _as_array(value: Any, dtype: Any) -> Array:
+def as_array(value: Any, dtype: Any) -> Array:
     """A fresh C-ordered array of `value`, in the machine's byte order."""
     if dtype is not None:
         wanted = as_dtype(dtype)
@@ -175,7 +173,7 @@ def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
         converted = array.astype(dtype, copy=False)
         # From one kind of float to another rounding is what everybody expects.
-        lossy = not _is_fraction(dtype) and not np.array_equal(converted.astype(array.dtype), array)
+        lossy = not is_fraction(dtype) and not np.array_equal(converted.astype(array.dtype), array)
     if lossy or (array.dtype.kind == "c" != dtype.kind and np.any(array.imag)):
         raise TypeError(
             f"{what} has dtype {dtype.name}, which cannot hold the value of dtype "
@@ -184,119 +182,6 @@ def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
     return converted
 
 
-def _is_fraction(dtype: np.dtype[Any]) -> bool:
+def is_fraction(dtype: np.dtype[Any]) -> bool:
     """Whether it is a kind of float or complex, ml_dtypes' included (kind "V")."""
     return dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name)
-
-
-def add_variable(
-    obj: Checkpointable,
-    name: str,
-    shape: Any = None,
-    dtype: Any = "float32",
-    initializer: Any = None,
-) -> Variable:
-    """Creates a variable that `obj` tracks under `name`, and returns it (S6).
-
-    It is a dependency of `obj`; as an attribute it is there only if you assign it:
-
-        self.kernel = cp.add_variable(self, "kernel", (3, 4))
-
-    If a restore waits for it, it starts from the checkpointed value: the initializer is not
-    run (S21).
-
-    Args:
-      obj: the owner.
-      name: local name, unique within `obj`; also the variable's global name.
-      shape: a shape, or an int for one dimension. None: the initializer's value says.
-      dtype: as in `Variable`.
-      initializer: the initial value, or a callable `(shape, dtype)` that returns it. None:
-        Glorot uniform for floats, zeros (empty strings) for the rest.
-
-    Raises:
-      ValueError: `name` is taken; a constant initializer together with a shape; neither.
-      CheckpointMismatchError: the checkpointed value has another shape or dtype.
-    """
-    variable: Variable = obj._add_variable(name, shape, dtype, initializer)
-    return variable
-
-
-def create_tracked_variable(
-    owner: Checkpointable, name: str, shape: Any, dtype: Any, initializer: Any
-) -> Variable:
-    """What `Checkpointable._add_variable` does."""
-    if owner._lookup_dependency(name) is not None:
-        raise ValueError(
-            f"a dependency named {name!r} is already declared on this {type(owner).__name__}; "
-            "add_variable needs a new name"
-        )
-    wanted = as_dtype(dtype)
-    if wanted != STRING:
-        wanted = wanted.newbyteorder("=")
-    if isinstance(shape, (int, np.integer)):
-        shape = (int(shape),)
-    fixed = None if shape is None else tuple(int(size) for size in shape)
-    if fixed is not None and min(fixed, default=0) < 0:
-        raise ValueError(f"variable {name!r}: shape {fixed} has a negative dimension")
-    if initializer is not None and not callable(initializer) and fixed is not None:
-        raise ValueError(
-            f"variable {name!r}: the initializer is a constant, so do not specify shape "
-            f"(got {fixed})"
-        )
-    pending = state_of(owner).pending.get(name, ())
-    restored = None
-    if pending:
-        latest = max(pending, key=lambda p: p.uid)
-        expected = fixed
-        if fixed is None and initializer is not None and not callable(initializer):
-            expected = np.shape(initializer)
-        restored = latest.initial_value(wanted, expected)
-    if restored is not None:
-        array, source = restored
-        variable = Variable._from_buffer(array, name)
-        state_of(variable).sources[VARIABLE_VALUE] = source
-    else:
-        array = _initial_array(name, fixed, wanted, initializer)
-        variable = Variable._from_buffer(array, name)
-    owner._track_checkpointable(variable, name)
-    return variable
-
-
-def _initial_array(
-    name: str, shape: tuple[int, ...] | None, dtype: np.dtype[Any], initializer: Any
-) -> Array:
-    if initializer is not None and not callable(initializer):
-        return _as_array(initializer, dtype)
-    if shape is None:
-        raise ValueError(f"variable {name!r}: give a shape or a constant initializer")
-    make: Callable[..., Any] = initializer or _default_initializer
-    array = _as_array(make(shape, dtype), dtype)
-    if array.shape != shape:
-        raise ValueError(
-            f"variable {name!r}: the initializer returned shape {array.shape}, asked for {shape}"
-        )
-    return array
-
-
-def _default_initializer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    if dtype == STRING:
-        return np.full(shape, b"", dtype=object)
-    is_float = _is_fraction(dtype) and dtype.kind != "c"
-    return glorot_uniform(shape, dtype) if is_float else np.zeros(shape, dtype)
-
-
-def glorot_uniform(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Uniform on [-x, x], x = sqrt(6 / (fan_in + fan_out)), from NumPy's global generator.
-
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward
-    neural networks, 2010; fans of a convolution kernel as in TensorFlow: the last two
-    dimensions, times the receptive field.
-    """
-    if len(shape) < 2:
-        fan_in = fan_out = shape[0] if shape else 1
-    else:
-        receptive = math.prod(shape[:-2])
-        fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
-    limit = math.sqrt(6.0 / max(1.0, fan_in + fan_out))
-    # The global generator: a program that seeds it gets the same start every time.
-    return np.random.uniform(-limit, limit, shape).astype(dtype)  # noqa: NPY002
