@@ -1,4 +1,4 @@
-"""Asynchronous saves: what they write is as it was when `save` was called."""
+"""The saves of one saver; what an asynchronous one writes is as it was when it was called."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from checkpointable.background import LastSave, SaveHandle, start
 from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
 from checkpointable.collector import collector_paused
 from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
-from checkpointable.options import Durability, Progress
+from checkpointable.options import Attached, Durability, Progress
+from checkpointable.saving import plan_of_objects, write_objects
 
-__all__ = ["AsyncSaves"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Saves", "WriteOptions"]
 
 _memory: weakref.ref[StagingMemory] | None = None
 
@@ -41,8 +45,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class AsyncSaves:
-    """The asynchronous saves of one saver.
+class _SaveOptions(TypedDict):
+    durability: Durability
+    progress: Progress | None
+    blocking: bool
+    max_staging_bytes: int | None
+
+
+class WriteOptions(_SaveOptions, total=False):
+    """Options of `CheckpointableSaver.save`, and what goes with them.
+
+    Attributes:
+      signer: of the manifest; None: there is none.
+      finish: of a save that is not blocking: called with its absolute path when it is there.
+      failed: called when such a save has failed.
+    """
+
+    signer: Signer | None
+    finish: Callable[[str], object]
+    failed: Callable[[], object]
+
+
+class Saves:
+    """The saves of one saver.
 
     Attributes:
       lock: who holds it is the only one that saves, where that matters.
@@ -54,7 +79,7 @@ class AsyncSaves:
         self._memory: StagingMemory | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AsyncSaves, ()  # a copied saver has started none
+        return Saves, ()  # a copied saver has started none
 
     def settle(self) -> None:
         """Waits for the last one, and raises its error if nobody has seen it.
@@ -63,27 +88,36 @@ class AsyncSaves:
         """
         self._last.settle()
 
-    def save(
+    def write(
         self,
+        root: Any,
+        attached: Attached,
         prefix: str,
-        plan: Plan,
-        *,
-        durability: Durability,
-        progress: Progress | None,
-        max_staging_bytes: int | None,
-        signer: Signer | None = None,
-        finish: Callable[[str], object] | None = None,
-        failed: Callable[[], object] | None = None,
-    ) -> SaveHandle:
-        """Writes what `plan` says as the checkpoint `prefix`, in the background where that can be.
-
-        Returns once the values may change.
+        session: Any,
+        **options: Unpack[WriteOptions],
+    ) -> str | SaveHandle:
+        """Writes the objects below `root` as the checkpoint `prefix`, now or in the background.
 
         Args:
-          signer: of the manifest; None: there is none.
-          finish: called, with the checkpoint's absolute path, when it is there.
-          failed: called when the save has failed in the background.
+          attached: further dependencies of the root that it does not track itself.
         """
+        if not options["blocking"]:
+            return self._start(prefix, plan_of_objects(root, attached, session), **options)
+        write_objects(
+            root,
+            prefix,
+            attached=attached,
+            session=session,
+            durability=options["durability"],
+            progress=options["progress"],
+            signer=options.get("signer"),
+        )
+        return prefix
+
+    def _start(self, prefix: str, plan: Plan, **options: Unpack[WriteOptions]) -> SaveHandle:
+        """Writes what `plan` says in the background; returns once the values may change."""
+        max_staging_bytes, progress = options["max_staging_bytes"], options["progress"]
+        finish, failed = options.get("finish"), options.get("failed")
         if max_staging_bytes is not None and max_staging_bytes < 0:
             raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
         # The program may go to another directory meanwhile.
@@ -121,7 +155,9 @@ class AsyncSaves:
             undo.enter_context(memory.taken())
             with collector_paused():
                 staging = Staging(plan, max_staging_bytes)
-            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
+            writer = undo.enter_context(
+                BundleWriter(path, plan, options["durability"], signer=options.get("signer"))
+            )
             if staging.direct:
                 writer.write(staging.direct, progress=advance)
             with collector_paused():

@@ -8,30 +8,28 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import AsyncSaves
-from checkpointable.graph.adapter import resolve_pending
-from checkpointable.graph.value import Value
+from checkpointable.async_saving import Saves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
-from checkpointable.manifest import Key, Signer, signer_of
+from checkpointable.manifest import Key, signer_of
 from checkpointable.numbering import numbered_prefix
 from checkpointable.options import Durability, Path, Progress
-from checkpointable.saving import plan_of_objects, write_objects
-from checkpointable.tracking.add_variable import add_variable
+from checkpointable.save_counter import COUNTER, counter_beside, counter_of, usable_counter
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from typing_extensions import Unpack
+
+    from checkpointable.async_saving import WriteOptions
     from checkpointable.background import SaveHandle
     from checkpointable.report import Report
     from checkpointable.restore import Names, Verify
     from checkpointable.status import LoadStatus
 
 __all__ = ["Checkpoint"]
-
-_COUNTER = "save_counter"
 
 
 class Checkpoint(Checkpointable):
@@ -80,8 +78,8 @@ class Checkpoint(Checkpointable):
                     f"Checkpoint: the name {name!r} is taken, since the root has another "
                     "dependency of that name"
                 )
-        counter = None if root is None else _dependency(root, _COUNTER)
-        if _can_count(counter):
+        counter = None if root is None else usable_counter(root)
+        if counter is not None:
             self._counter = NoDependency(counter)
 
     @property
@@ -92,31 +90,18 @@ class Checkpoint(Checkpointable):
         """
         if self._counter is None:
             if self._attached is None:
-                counter = _dependency(self, _COUNTER)  # an interrupt came before it was noted
-                if counter is None:
-                    counter = add_variable(self, _COUNTER, dtype=np.int64, initializer=0)
+                made = counter_of(self)
             else:
-                counter = self._attached_counter()
-            # NoDependency: it has its name already.
-            self._counter = NoDependency(counter)
-        counter_made: Variable = self.__dict__["_counter"]
-        return counter_made
-
-    def _attached_counter(self) -> Variable:
-        """The counter beside a root that must not be changed; a restore may wait for it."""
-        assert self._attached is not None
-        adapter = adapter_of(self._target)
-        assert adapter is not None
-        counter = Variable(0, name=_COUNTER, dtype=np.int64)
-        self._attached.append((_COUNTER, counter))
-        resolve_pending(adapter.record(self._target), _COUNTER, counter)
+                made = counter_beside(self._target, self._attached)
+            self._counter = NoDependency(made)  # it has its name already
+        counter: Variable = self.__dict__["_counter"]
         return counter
 
     @property
-    def _saves(self) -> AsyncSaves:
-        saves: AsyncSaves | None = self.__dict__.get("_async_saves")
+    def _saves(self) -> Saves:
+        saves: Saves | None = self.__dict__.get("_async_saves")
         if saves is None:  # of two threads that come here both get the same
-            saves = self.__dict__.setdefault("_async_saves", AsyncSaves())
+            saves = self.__dict__.setdefault("_async_saves", Saves())
         return saves
 
     @property
@@ -263,46 +248,9 @@ class Checkpoint(Checkpointable):
         )
 
     def _write(
-        self,
-        prefix: str,
-        session: Any,
-        *,
-        durability: Durability,
-        progress: Progress | None,
-        blocking: bool,
-        max_staging_bytes: int | None,
-        signer: Signer | None = None,
-        finish: Callable[[str], object] | None = None,
-        failed: Callable[[], object] | None = None,
+        self, prefix: str, session: Any, **options: Unpack[WriteOptions]
     ) -> str | SaveHandle:
-        """Writes the checkpoint `prefix`.
-
-        Args:
-          signer: of the manifest; None: there is none.
-          finish: of a save that is not blocking: called with its path when it is there.
-          failed: called when such a save has failed.
-        """
-        if not blocking:
-            return self._saves.save(
-                prefix,
-                plan_of_objects(self._target, self._extra(), session),
-                durability=durability,
-                progress=progress,
-                max_staging_bytes=max_staging_bytes,
-                signer=signer,
-                finish=finish,
-                failed=failed,
-            )
-        write_objects(
-            self._target,
-            prefix,
-            attached=self._extra(),
-            session=session,
-            durability=durability,
-            progress=progress,
-            signer=signer,
-        )
-        return prefix
+        return self._saves.write(self._target, self._extra(), prefix, session, **options)
 
     def restore(
         self,
@@ -350,7 +298,7 @@ class Checkpoint(Checkpointable):
             renames=renames,
             names=names,
             prefix=prefix,
-            optional=(_COUNTER,),  # files that are not ours do not count our saves
+            optional=(COUNTER,),  # files that are not ours do not count our saves
             verify=verify,
             progress=progress,
             key=key,
@@ -363,18 +311,8 @@ class Checkpoint(Checkpointable):
         """
         attached = list(self._extra())
         if self._counter is None:  # a restore makes it: here one stands in for it
-            attached.append((_COUNTER, Variable(0, dtype=np.int64)))
+            attached.append((COUNTER, Variable(0, dtype=np.int64)))
         return plan_objects(self._target, save_path, attached=attached, renames=renames)
-
-
-def _can_count(counter: Any) -> bool:
-    """Whether something that a root has under the counter's name is one, of any framework."""
-    adapter = adapter_of(counter)
-    if adapter is None or not hasattr(counter, "assign_add"):
-        return False
-    values = adapter.values(counter).values()
-    # A variable of a graph would need a session to be counted up.
-    return not any(isinstance(value, Value) and value.executor is not None for value in values)
 
 
 def _dependency(obj: Any, name: str) -> Any | None:

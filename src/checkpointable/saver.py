@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import AsyncSaves
+from checkpointable.async_saving import Saves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
-from checkpointable.manifest import Key, Signer, signer_of
+from checkpointable.manifest import Key, signer_of
 from checkpointable.numbering import numbered_prefix
 from checkpointable.options import Durability, Path, Progress
-from checkpointable.saving import plan_of_objects, write_objects
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from checkpointable.async_saving import WriteOptions
     from checkpointable.background import SaveHandle
     from checkpointable.report import Report
     from checkpointable.restore import Names, Verify
@@ -45,7 +47,7 @@ class CheckpointableSaver:
                 "Checkpointable nor an object of a framework that an adapter knows"
             )
         self._root = root_checkpointable
-        self._saves = AsyncSaves()
+        self._saves = Saves()
 
     @overload
     def save(
@@ -139,45 +141,9 @@ class CheckpointableSaver:
         return saved
 
     def _write(
-        self,
-        prefix: str,
-        session: Any,
-        *,
-        durability: Durability,
-        progress: Progress | None,
-        blocking: bool,
-        max_staging_bytes: int | None,
-        signer: Signer | None = None,
-        finish: Callable[[str], object] | None = None,
-        failed: Callable[[], object] | None = None,
+        self, prefix: str, session: Any, **options: Unpack[WriteOptions]
     ) -> str | SaveHandle:
-        """Writes the checkpoint `prefix`.
-
-        Args:
-          signer: of the manifest; None: there is none.
-          finish: of a save that is not blocking: called with its path when it is there.
-          failed: called when such a save has failed.
-        """
-        if not blocking:
-            return self._saves.save(
-                prefix,
-                plan_of_objects(self._root, session=session),
-                durability=durability,
-                progress=progress,
-                max_staging_bytes=max_staging_bytes,
-                signer=signer,
-                finish=finish,
-                failed=failed,
-            )
-        write_objects(
-            self._root,
-            prefix,
-            session=session,
-            durability=durability,
-            progress=progress,
-            signer=signer,
-        )
-        return prefix
+        return self._saves.write(self._root, (), prefix, session, **options)
 
     def restore(
         self,

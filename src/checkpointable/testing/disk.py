@@ -1,9 +1,10 @@
-"""What a file system in memory consists of, and how a change of it is applied."""
+"""What a file system in memory consists of, and what changes make of it, lost ones too."""
 
 from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "TORN",
     "Change",
     "File",
+    "after_cut",
     "apply_contents",
     "apply_name",
     "next_number",
@@ -107,3 +109,43 @@ def apply_name(
         # The old name may be another file's by now: what came between may be lost.
         if change.kind == "rename" and names.get(change.source) is file:
             del names[change.source]
+
+
+def after_cut(
+    files: Mapping[str, File],
+    directories: Iterable[str],
+    unsynced: Iterable[Change],
+    fates: Mapping[int, str],
+) -> tuple[dict[str, File], set[str]]:
+    """The files, as copies, and the directories that a cut of the power leaves.
+
+    Args:
+      files, directories: what is durable.
+      unsynced: what happened since.
+      fates: by its number there, whether a change is `LOST` or `TORN`.
+    """
+    copies: dict[int, File] = {}
+
+    def copy(file: File) -> File:
+        made = copies.get(file.number)
+        if made is None:
+            made = copies[file.number] = File()
+            made.contents = bytearray(file.durable)
+            made.modified = file.modified
+        return made
+
+    names = {path: copy(file) for path, file in files.items()}
+    known = set(directories)
+    for number, change in enumerate(unsynced):
+        fate = fates.get(number)
+        if fate == LOST:
+            continue
+        if change.file is None:
+            apply_name(change, None, names, known)
+        elif change.kind in {"write", "size"}:
+            apply_contents(change, copy(change.file).contents, torn=fate == TORN)
+        else:
+            apply_name(change, copy(change.file), names, known)
+    # What lies in a directory whose own name is lost is lost with it.
+    left = {path for path in known if set(parents(path)) <= known}
+    return {p: file for p, file in names.items() if os.path.dirname(p) in left}, left

@@ -30,9 +30,9 @@ from checkpointable.errors import (
 from checkpointable.storage import FileIdentity, ReadableFile, Storage, WritableFile
 from checkpointable.testing.disk import (
     LOST,
-    TORN,
     Change,
     File,
+    after_cut,
     apply_contents,
     apply_name,
     next_number,
@@ -84,34 +84,9 @@ class MemoryStorage(Storage):
         fates = lost if isinstance(lost, Mapping) else dict.fromkeys(lost, LOST)
         with self._lock:
             found = MemoryStorage()
-            copies: dict[int, File] = {}
-
-            def copy(file: File) -> File:
-                made = copies.get(file.number)
-                if made is None:
-                    made = copies[file.number] = File()
-                    made.contents = bytearray(file.durable)
-                    made.modified = file.modified
-                return made
-
-            names = {path: copy(file) for path, file in self._durable_files.items()}
-            directories = set(self._durable_directories)
-            for number, change in enumerate(self.unsynced):
-                fate = fates.get(number)
-                if fate == LOST:
-                    continue
-                if change.file is None:
-                    apply_name(change, None, names, directories)
-                elif change.kind in {"write", "size"}:
-                    apply_contents(change, copy(change.file).contents, torn=fate == TORN)
-                else:
-                    apply_name(change, copy(change.file), names, directories)
-            found._directories = {path for path in directories if set(parents(path)) <= directories}
-            found._files = {
-                path: file
-                for path, file in names.items()
-                if os.path.dirname(path) in found._directories
-            }
+            found._files, found._directories = after_cut(
+                self._durable_files, self._durable_directories, self.unsynced, fates
+            )
             found.make_durable()
             return found
 
