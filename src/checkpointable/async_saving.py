@@ -20,7 +20,7 @@ from checkpointable.saving import plan_of_objects, write_objects
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Saves", "WriteOptions"]
+__all__ = ["AsyncSaves", "WriteOptions"]
 
 _memory: weakref.ref[StagingMemory] | None = None
 
@@ -66,7 +66,7 @@ class WriteOptions(_SaveOptions, total=False):
     failed: Callable[[], object]
 
 
-class Saves:
+class AsyncSaves:
     """The saves of one saver.
 
     Attributes:
@@ -79,7 +79,7 @@ class Saves:
         self._memory: StagingMemory | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Saves, ()  # a copied saver has started none
+        return AsyncSaves, ()  # a copied saver has started none
 
     def settle(self) -> None:
         """Waits for the last one, and raises its error if nobody has seen it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import Saves
+from checkpointable.async_saving import AsyncSaves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, signer_of
@@ -98,10 +98,10 @@ class Checkpoint(Checkpointable):
         return counter
 
     @property
-    def _saves(self) -> Saves:
-        saves: Saves | None = self.__dict__.get("_async_saves")
+    def _saves(self) -> AsyncSaves:
+        saves: AsyncSaves | None = self.__dict__.get("_async_saves")
         if saves is None:  # of two threads that come here both get the same
-            saves = self.__dict__.setdefault("_async_saves", Saves())
+            saves = self.__dict__.setdefault("_async_saves", AsyncSaves())
         return saves
 
     @property

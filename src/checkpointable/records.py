@@ -11,6 +11,7 @@ import numpy as np
 from checkpointable.bundle import DataType, Record, datatype_of
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.executor import NoContentsError
+from checkpointable.graph.paths import path_of_key
 from checkpointable.graph.value import STRING, VARIANT, AtOnce, Value, as_string_array, fits
 from checkpointable.restore.executors import by_executor
 
@@ -34,7 +35,7 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
         except NoContentsError as error:
             # The value knows what is wrong, its key where it is.
             key = next(key for key, value in own if value is error.value)
-            raise ValueError(f"{_path(key)}: {error}") from error
+            raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
         evaluated.update(zip((key for key, _ in own), contents, strict=True))
     if evaluated:
         values = [
@@ -100,12 +101,7 @@ def _read(key: str, value: Value) -> Any:
     try:
         return value.read()
     except NoContentsError as error:
-        raise ValueError(f"{_path(key)}: {error}") from error
-
-
-def _path(key: str) -> str:
-    """The path of the object that has the value of this key."""
-    return key.rpartition("/.ATTRIBUTES/")[0] or "the root"
+        raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
 
 
 def _datatype(key: str, value: Value) -> DataType:

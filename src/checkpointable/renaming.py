@@ -18,7 +18,7 @@ from checkpointable.foreign import ArrayReader
 from checkpointable.graph.decoding import decode_graph
 from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.graph.paths import GRAPH_KEY, upwards
 from checkpointable.graph.renames import rename_graph
 from checkpointable.loading import read_graph
 from checkpointable.options import Durability, Path
@@ -250,7 +250,8 @@ def _starts(names: Iterable[str]) -> list[str]:
     """The names and what they begin with, for a hint; no more than can be compared quickly."""
     found: dict[str, None] = {}
     for name in names:
-        while name and len(found) < 10_000:
-            found[name] = None
-            name = name.rpartition("/")[0]
+        for start in upwards(name):
+            if len(found) >= 10_000:
+                return list(found)
+            found[start] = None
     return list(found)

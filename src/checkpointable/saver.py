@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import Saves
+from checkpointable.async_saving import AsyncSaves
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, signer_of
@@ -47,7 +47,7 @@ class CheckpointableSaver:
                 "Checkpointable nor an object of a framework that an adapter knows"
             )
         self._root = root_checkpointable
-        self._saves = Saves()
+        self._saves = AsyncSaves()
 
     @overload
     def save(

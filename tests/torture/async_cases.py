@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 import checkpointable as cp
-from tests.torture.cases import AGAIN, DIRECTORY, NEW, Case, overwriting, program, set_to
+from tests.torture.cases import (
+    AGAIN,
+    DIRECTORY,
+    NEW,
+    Case,
+    going_on,
+    overwriting,
+    program,
+    set_to,
+)
 
 LATER = 77  # what the program has made of its values by then: in no checkpoint
 
@@ -23,15 +32,7 @@ def go_on(value, number=None):
 
 
 def next_save():
-    return Case(
-        prepare=lambda: program(1).save(f"{DIRECTORY}/ckpt"),
-        act=lambda: go_on(NEW),
-        allowed={"ckpt-1": {1}, "ckpt-2": {NEW}},
-        always={"ckpt-1"},
-        latest={1, NEW},
-        at_end={"ckpt-1": 1, "ckpt-2": NEW},
-        next=lambda: go_on(AGAIN),
-    )
+    return going_on(go_on)
 
 
 def overwrite(staging=None):

@@ -83,6 +83,11 @@ def next_save():
         checkpoint.restore(cp.latest_checkpoint(DIRECTORY))
         return set_to(checkpoint, value).save(f"{DIRECTORY}/ckpt")
 
+    return going_on(go_on)
+
+
+def going_on(go_on):
+    """A second checkpoint beside the first; `go_on` restores the latest and saves a value."""
     return Case(
         prepare=lambda: program(1).save(f"{DIRECTORY}/ckpt"),
         act=lambda: go_on(NEW),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 
@@ -16,33 +14,7 @@ import pytest
 import checkpointable as cp
 from checkpointable.storage import use_storage
 from checkpointable.testing import Fault, FaultyStorage, RecordingStorage
-
-VALUE = "v/.ATTRIBUTES/VARIABLE_VALUE"
-
-
-def program(value=0, size=1000):
-    return cp.Checkpoint(v=cp.Variable(np.full(size, value, np.int32)))
-
-
-def value_of(path):
-    with cp.load_checkpoint(path) as reader:
-        assert reader.verify() == []
-        return int(reader.get_tensor(VALUE)[0])
-
-
-def child(source, *arguments, **options):
-    """Runs a program whose functions are those of this file; its output."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import *\n{source}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
-        **options,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
+from tests.torture.children import VALUE, child, may_mount, program, value_of
 
 # -- full ----------------------------------------------------------------------------------
 
@@ -105,7 +77,6 @@ def test_an_asynchronous_save_of_a_file_that_may_not_grow(tmp_path, limit):
     assert child(LIMITED_ASYNC, tmp_path, limit) == ["EFBIG", "1", "1", "EFBIG", "1", "1", "2"]
 
 
-# A namespace of its own, so that the mount is gone with the process.
 FULL = """
 directory = sys.argv[1]
 manager = cp.CheckpointManager(program(1, 40_000), directory, 2)
@@ -137,33 +108,11 @@ def test_a_small_file_system_that_fills_up(tmp_path, blocking):
     """400 KB of 1 MB are taken: the third checkpoint has no room beside the other two."""
     mounted = tmp_path / "small"
     mounted.mkdir()
-    probe = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs -o size=1m none '{mounted}'"]
-    if not _may_mount(probe):  # the limit on the size of files has shown the same
+    mount = f"mount -t tmpfs -o size=1m none '{mounted}'"
+    if not may_mount(mount):  # the limit on the size of files has shown the same
         return
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c"),
-            (
-                f"mount -t tmpfs -o size=1m none '{mounted}' && "
-                f"head -c 650000 /dev/zero > '{mounted}/ballast' && "
-                f'exec "{sys.executable}" -c "$1" "{mounted}" {blocking}'
-            ),
-            "sh",
-            f"from {__name__} import *\n{FULL}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True"]
-
-
-def _may_mount(probe):
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    mount += f" && head -c 650000 /dev/zero > '{mounted}/ballast'"
+    assert child(FULL, mounted, blocking, mount=mount) == ["True"]
 
 
 def test_room_for_the_data_and_none_for_the_index(tmp_path):

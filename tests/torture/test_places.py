@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -19,8 +16,8 @@ from checkpointable.management import list_checkpoints
 from checkpointable.renaming import rename_checkpoint
 from checkpointable.storage import LocalStorage
 from checkpointable.storage.local import locks, syncing
+from tests.torture.children import child, may_mount, program, run_child, value_of
 from tests.torture.kill import left_over
-from tests.torture.test_disks import child, program, value_of
 
 # -- names ---------------------------------------------------------------------------------
 
@@ -142,27 +139,8 @@ def test_a_directory_that_is_another_file_system(tmp_path):
     """Nothing is renamed across; a rename of paths copies where it cannot link."""
     (tmp_path / "mounted").mkdir()
     mount = f"mount -t tmpfs -o size=4m none '{tmp_path / 'mounted'}'"
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run(
-            ["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False
-        ).returncode
-    ):
-        return  # tests/storage/test_link.py refuses the link itself
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c"),
-            f'{mount} && exec "{sys.executable}" -c "$1" "{tmp_path}"',
-            "sh",
-            f"from tests.torture.test_disks import *\n{BOUNDARY}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["2", "1"]
+    if may_mount(mount):  # else tests/storage/test_link.py refuses the link itself
+        assert child(BOUNDARY, tmp_path, mount=mount) == ["2", "1"]
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -290,16 +268,7 @@ else:
 @pytest.mark.parametrize("cut", [1, 2])
 def test_a_file_that_is_cut_short_during_a_restore(tmp_path, cut, verify):
     """An error, or, within one value, the end of the process: never other values."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", f"from tests.torture.test_disks import *\n{CUT}"),
-            *(str(tmp_path), str(cut), str(verify)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])},
-    )
+    done = run_child(CUT, tmp_path, cut, verify)
     assert done.returncode in {0, -signal.SIGBUS}, done.stderr
     assert done.stdout.strip() in {"", "refused", "read True"}
     assert done.returncode or done.stdout

@@ -11,7 +11,7 @@ from typing import Any
 
 from checkpointable.adapters.state_tree import Encoded, decode, encode
 from checkpointable.errors import CheckpointError, CheckpointMismatchError
-from checkpointable.graph.paths import PYTHON_STATE
+from checkpointable.graph.paths import PYTHON_STATE, path_of_key
 from checkpointable.graph.value import ANY, STRING, Value, ValueFactory
 
 __all__ = ["StateValues"]
@@ -83,7 +83,7 @@ def _outgoing_text(encoded: Encoded | ValueError, key: str) -> Value:
     def read() -> str:
         if isinstance(encoded, Encoded):
             return encoded.text
-        path = key.rpartition("/.ATTRIBUTES/")[0] or "the root"
+        path = path_of_key(key) or "the root"
         raise ValueError(f"{path}: {encoded}") from encoded
 
     return Value(STRING, (), read, _refuse)

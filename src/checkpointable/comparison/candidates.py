@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from checkpointable.comparison.result import Comparison, Difference, Verdict
+from checkpointable.graph.paths import upwards
 from checkpointable.report.counterparts import find_counterparts, unmatched
 from checkpointable.report.suggested_renames import suggest_renames
 
@@ -37,8 +38,8 @@ def add_candidates(result: Comparison) -> None:
     settled = [e.path for e in result.differences if e.verdict in (Verdict.EQUAL, Verdict.CHANGED)]
     taken = set[str]()
     for entry in result.differences:
-        path = entry.path if entry.first is not None else ""
-        while path and path not in taken:
+        for path in upwards(entry.path if entry.first is not None else ""):
+            if path in taken:
+                break
             taken.add(path)
-            path = path.rpartition("/")[0]
     result.renames = suggest_renames(found.moved(), settled, taken)

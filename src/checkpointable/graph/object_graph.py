@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from checkpointable.graph.paths import escape, slot_path
+from checkpointable.graph.paths import escape, path_of_key, slot_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,7 +139,7 @@ class NodePaths:
             if all(not node or self._edges[node] is not None for node in ids):
                 return slot_path(self[variable_id], self[optimizer_id], slot.slot_name)
         for attribute in self._graph.nodes[node_id].attributes:
-            return attribute.checkpoint_key.rpartition("/.ATTRIBUTES/")[0]
+            return path_of_key(attribute.checkpoint_key)
         return f"(node {node_id})"
 
 

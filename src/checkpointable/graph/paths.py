@@ -10,15 +10,19 @@ marks what is not a local name. People see and type paths in this notation every
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 __all__ = [
     "GRAPH_KEY",
     "PYTHON_STATE",
     "VARIABLE_VALUE",
     "escape",
     "join",
+    "path_of_key",
     "slot_path",
     "split",
     "unescape",
+    "upwards",
     "value_key",
 ]
 
@@ -71,9 +75,21 @@ def split(path: str) -> list[str]:
     return [unescape(segment) for segment in path.split("/")] if path else []
 
 
+def upwards(path: str) -> Iterator[str]:
+    """The path and those that lead to it, the longest first; the root's, "", is left out."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
 def value_key(path: str, attribute: str) -> str:
     """The key of a value of the object at `path`; the root's path is "", its keys start "/"."""
     return f"{path}/.ATTRIBUTES/{attribute}"
+
+
+def path_of_key(key: str) -> str:
+    """The path of the object whose value has this key; "" for the root's, and for no such key."""
+    return key.rpartition("/.ATTRIBUTES/")[0]
 
 
 def slot_path(variable_path: str, optimizer_path: str, slot_name: str) -> str:

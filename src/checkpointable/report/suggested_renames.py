@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+from checkpointable.graph.paths import upwards
 
 __all__ = ["suggest_renames"]
 
@@ -83,7 +85,7 @@ class _Moves:
         """Whether something else than `old` comes to be, or stays, at `new`."""
         if new != old and new in self._occupied and self._mover(new) is None:
             return True
-        for above in _and_above(new):
+        for above in upwards(new):
             for source in self._sources.get(above, ()):
                 other = source + new[len(above) :]
                 if other != old and other in self._occupied and self._mover(other) == source:
@@ -92,14 +94,7 @@ class _Moves:
 
     def _mover(self, path: str) -> str | None:
         """The rename, by its source, that moves what is at `path`."""
-        return next((above for above in _and_above(path) if above in self._renames), None)
-
-
-def _and_above(path: str) -> Iterator[str]:
-    """The path and those that lead to it, from the longest."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
+        return next((above for above in upwards(path) if above in self._renames), None)
 
 
 def _holds_any(path: str, sorted_paths: list[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.errors import CheckpointError, CheckpointMismatchError
-from checkpointable.graph.paths import PYTHON_STATE
+from checkpointable.graph.paths import PYTHON_STATE, path_of_key
 from checkpointable.graph.value import STRING, Value
 from checkpointable.tracking.base import Checkpointable
 
@@ -106,5 +106,4 @@ class _StateValue(Value):
             raise
 
     def _path(self) -> str:
-        path = self._key.rpartition("/.ATTRIBUTES/")[0]
-        return path or "the root"
+        return path_of_key(self._key) or "the root"
