@@ -21,7 +21,7 @@ from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, upwards
 from checkpointable.graph.renames import rename_graph
 from checkpointable.loading import read_graph
-from checkpointable.options import Durability, Path
+from checkpointable.options import Durability, Path, Progress
 from checkpointable.reading import load_checkpoint
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
@@ -46,6 +46,7 @@ def rename_checkpoint(
     *,
     overwrite: bool = False,
     durability: Durability = "fsync",
+    progress: Progress | None = None,
 ) -> str:
     """Writes a checkpoint again with its paths renamed.
 
@@ -63,6 +64,7 @@ def rename_checkpoint(
         once, `*` stands for any run within a segment, the longest wins.
       overwrite: replace a checkpoint that `target` names already; never `source` itself.
       durability: "fsync" or "flush", as for `save`.
+      progress: called with (bytes that are there, bytes in all, data file) as files are copied.
 
     Returns:
       `target`, to be given to `restore`.
@@ -81,7 +83,15 @@ def rename_checkpoint(
     with load_checkpoint(source) as reader:
         plan = plan_renaming(reader, renames)
         strings = {} if plan.graph is None else {GRAPH_KEY: plan.graph}
-        rekey_bundle(reader, prefix, plan.keys, strings, overwrite=overwrite, durability=durability)
+        rekey_bundle(
+            reader,
+            prefix,
+            plan.keys,
+            strings,
+            overwrite=overwrite,
+            durability=durability,
+            progress=progress,
+        )
     return prefix
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "verify --all": ["verify", "--all", "."],
     "repair": ["repair", "."],
     "diff": ["diff", "a", "b"],
+    "rename": ["rename", "a", "new", "x=y"],
     "reencode": ["reencode", "named", "new"],
     "convert": ["convert", "a", "new.safetensors"],
     "convert back": ["convert", "a.safetensors", "new"],

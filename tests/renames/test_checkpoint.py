@@ -104,6 +104,29 @@ def test_the_data_is_the_same_file(tmp_path):
     assert "net/tied/bias/.ATTRIBUTES/VARIABLE_VALUE" in values(tmp_path / "b")
 
 
+def test_a_copy_tells_how_far_it_is_and_can_be_stopped(tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    source = cp.Checkpoint(v=cp.Variable(np.zeros(1_500_000))).write(tmp_path / "a")
+    data = tmp_path / "a.data-00000-of-00001"
+    size = data.stat().st_size
+    told = []
+    rename_checkpoint(source, tmp_path / "b", {"v": "w"}, progress=lambda *far: told.append(far))
+    assert told[-1] == (size, size, str(data))
+    assert [done for done, _, _ in told] == sorted({done for done, _, _ in told})
+    assert len(told) > 2
+    before = sorted(os.listdir(tmp_path))
+
+    def stop(done, total, _):
+        raise InterruptedError(f"{done} of {total}")
+
+    with pytest.raises(InterruptedError):
+        rename_checkpoint(source, tmp_path / "c", {"v": "w"}, progress=stop)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
 def test_saving_the_source_again_does_not_touch_the_target(tmp_path):
     source = write(program(), tmp_path / "a")
     rename_checkpoint(source, tmp_path / "b", {"model": "net"})

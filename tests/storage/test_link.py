@@ -61,6 +61,16 @@ def test_a_storage_without_links_copies(source, tmp_path):
     assert "sync" not in [what for what, _ in storage.steps]
 
 
+@pytest.mark.parametrize("storage", [LocalStorage(), _WithoutLinks()])
+def test_progress_is_told_part_by_part_of_a_copy(source, tmp_path, storage):
+    told = []
+    with storage.open(str(source)) as file:
+        same = link_or_copy(storage, file, str(tmp_path / "b"), sync=False, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == source.stat().st_size
+    assert len(told) == (1 if same else 3)
+
+
 def test_other_refusals_are_errors(source, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", refuse(errno.ENOSPC))
     storage = LocalStorage()

@@ -97,7 +97,7 @@ class Publication:
         self._directory, self._base = split_prefix(prefix)
         self._sync = durability == "fsync"
         self._overwrite = overwrite
-        self._linked: list[ReadableFile] = []
+        self._linked: list[tuple[ReadableFile, Callable[[int], object] | None]] = []
         self._data: WritableFile | None = None
         self._index: WritableFile | None = None
         # Data files under their final names, while no index names them yet.
@@ -126,9 +126,15 @@ class Publication:
         self._data = create_temporary(self._storage, f"{self._prefix}.data", size)
         return self._data
 
-    def link_data(self, source: ReadableFile) -> None:
-        """Lets a data file that exists be the next shard, before the one of `create_data`."""
-        self._linked.append(source)
+    def link_data(
+        self, source: ReadableFile, progress: Callable[[int], object] | None = None
+    ) -> None:
+        """Lets a data file that exists be the next shard, before the one of `create_data`.
+
+        Args:
+          progress: called with how many of its bytes are there, where it is copied.
+        """
+        self._linked.append((source, progress))
 
     def publish(
         self,
@@ -174,10 +180,10 @@ class Publication:
             # Left by a process that ended before its switch, or the removal of its old data,
             # was durable: until it is, these may belong to what a loss of power brings back.
             storage.sync_directory(self._directory)
-        for shard, source in enumerate(self._linked):
+        for shard, (source, progress) in enumerate(self._linked):
             path = data_path(self._prefix, shard, num_shards)
             self._renamed.append(path)
-            link_or_copy(storage, source, path, sync=self._sync)
+            link_or_copy(storage, source, path, sync=self._sync, progress=progress)
         for shard in range(self._least_shards(), num_shards):
             empty = create_temporary(storage, f"{self._prefix}.data", 0)
             try:

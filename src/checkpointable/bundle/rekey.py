@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from checkpointable.bundle.checksum import load_crc32c, mask
 from checkpointable.bundle.commit import Publication, check_target
@@ -25,6 +27,9 @@ from checkpointable.bundle.writer import encode_index
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, check_durability, default_storage
 
+if TYPE_CHECKING:
+    from checkpointable.bundle.values import Progress
+
 __all__ = ["rekey_bundle"]
 
 
@@ -37,6 +42,7 @@ def rekey_bundle(
     overwrite: bool = False,
     durability: str = "fsync",
     storage: Storage | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Writes the values of `reader` as the checkpoint `prefix`, under other keys.
 
@@ -49,6 +55,7 @@ def rekey_bundle(
       strings: old key -> new contents, of scalar strings that change.
       overwrite: replace a checkpoint that has this prefix.
       durability, storage: as `write_bundle`.
+      progress: called with (bytes that are there, bytes in all, data file).
 
     Raises:
       ValueError: two values would have one key; or `prefix` is the reader's own.
@@ -69,9 +76,14 @@ def rekey_bundle(
     reader.check(())  # lengths, and what lies between values
     layout = _Layout(reader, keys, strings)
     files = reader._files.data
+    total = sum(files[shard].size for shard in layout.shards)
+    done = 0
     with Publication(storage, path, durability, overwrite=overwrite) as publication:
         for shard in layout.shards:
-            publication.link_data(files[shard])
+            file = files[shard]
+            told = progress and partial(_tell, progress, done, total, file.path)
+            publication.link_data(file, told)
+            done += file.size
         if layout.data or not layout.shards:
             publication.create_data(len(layout.data)).write_at(layout.data, 0)
         publication.publish(
@@ -80,6 +92,10 @@ def rekey_bundle(
                 layout.entries,
             )
         )
+
+
+def _tell(progress: Progress, before: int, total: int, path: str, size: int) -> None:
+    progress(before + size, total, path)
 
 
 class _Layout:

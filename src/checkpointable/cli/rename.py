@@ -8,6 +8,7 @@ import typer
 
 from checkpointable.cli.opening import open_checkpoint
 from checkpointable.cli.output import Output
+from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.renames import (
     OverwriteOption,
     SourceArgument,
@@ -56,7 +57,10 @@ def run(
         check_is_prefix(target, reader)
         keys = plan_renaming(reader, wanted).keys
         if not dry_run:
-            rename_checkpoint(reader.prefix, target, wanted, overwrite=overwrite)
+            with progress_bar("rename") as progress:
+                rename_checkpoint(
+                    reader.prefix, target, wanted, overwrite=overwrite, progress=progress
+                )
         total = len(reader)
     with Output() as out:
         if dry_run:

@@ -131,7 +131,14 @@ def replace_file(
         storage.sync_directory(directory or os.curdir)
 
 
-def link_or_copy(storage: Storage, source: ReadableFile, path: str, *, sync: bool) -> bool:
+def link_or_copy(
+    storage: Storage,
+    source: ReadableFile,
+    path: str,
+    *,
+    sync: bool,
+    progress: Callable[[int], object] | None = None,
+) -> bool:
     """Gives an open file a further name, or a copy of it where it cannot have one.
 
     The name appears with the whole contents, and what had it before is gone.
@@ -139,6 +146,7 @@ def link_or_copy(storage: Storage, source: ReadableFile, path: str, *, sync: boo
     Args:
       sync: the contents would survive a loss of power when this returns; the name does once
         its directory is synced.
+      progress: called with how many of its bytes are there, part by part of a copy.
 
     Returns:
       Whether the two names are the same file.
@@ -147,13 +155,18 @@ def link_or_copy(storage: Storage, source: ReadableFile, path: str, *, sync: boo
         storage.delete(path)
     if storage.link(source.path, path, sync=sync):
         if storage.identity(path) == source.identity:
+            if progress is not None:
+                progress(source.size)
             return True
         storage.delete(path)  # since it was opened, its name has become another file's
     file = create_temporary(storage, path, source.size)
     try:
         contents = source.map()
         for offset in range(0, source.size, _COPIED_SIZE):
-            file.write_at(contents[offset : offset + _COPIED_SIZE], offset)
+            part = contents[offset : offset + _COPIED_SIZE]
+            file.write_at(part, offset)
+            if progress is not None:
+                progress(offset + len(part))
         if sync:
             file.sync()
         else:
