@@ -10,6 +10,8 @@ import numpy as np
 
 import checkpointable as cp
 
+HOUR = 3600.0
+
 
 def program(value=0.0):
     """A small program: a checkpoint with one variable."""

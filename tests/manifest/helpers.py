@@ -8,6 +8,7 @@ import os
 import shutil
 
 import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -128,3 +129,25 @@ def plan_of(arrays):
         return Record(key, datatype_of(array.dtype), array.shape, lambda: array)
 
     return plan_layout([record(key, array) for key, array in arrays.items()])
+
+
+def refused(prefix, error, match, key=SECRET):
+    """Every way to read it refuses, and nothing has changed."""
+    checkpoint = program(0)
+    for restore in (
+        checkpoint.read,
+        checkpoint.restore,
+        cp.CheckpointableSaver(checkpoint).restore,
+    ):
+        with pytest.raises(error, match=match):
+            restore(prefix, key=key)
+        assert held(checkpoint) == 0
+    with pytest.raises(error, match=match):
+        cp.verify_manifest(prefix, key)
+    with pytest.raises(error, match=match):
+        read_all(prefix, key)
+
+
+def read_all(prefix, key):
+    with cp.load_checkpoint(prefix, key=key) as reader:
+        return [reader.get_tensor(name) for name in reader.keys()]

@@ -9,8 +9,10 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_slice_pb2
 from tensorflow.core.util.saved_tensor_slice_pb2 import SavedSliceMeta, SavedTensorSlices
 
+import checkpointable as cp
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.table_writer import TableBuilder
+from checkpointable.bundle.v1 import V1Reader
 
 # What TensorFlow's V1 writer takes; the quantized ones are stored as their integers.
 DTYPES = [
@@ -95,3 +97,51 @@ def craft(path: Path, metas, parts, versions=None, *, first: bytes | None = None
         builder.add(key, value)
     path.write_bytes(builder.finish())
     return str(path)
+
+
+def shards(directory, whole):
+    """Parts of "a" in two files, and a value in each."""
+    for shard, rows in enumerate((slice(0, 2), slice(2, 6))):
+        write_slices(
+            directory / f"m-{shard:05d}-of-00002",
+            [
+                ("a", f"6 4 {rows.start},{rows.stop - rows.start}:-", whole[rows]),
+                (f"only/{shard}", "", whole[shard]),
+            ],
+        )
+
+
+def same(ours, theirs):
+    ours = np.asarray(ours, object) if isinstance(ours, bytes) else ours
+    theirs = np.asarray(theirs, object) if isinstance(theirs, bytes) else theirs
+    assert ours.dtype == theirs.dtype
+    assert ours.shape == theirs.shape
+    assert ours.tobytes() == theirs.tobytes() if ours.dtype != object else (ours == theirs).all()
+
+
+def theirs_can_read(path, key):
+    """TensorFlow's reader takes neither parts nor every kind that its writer takes."""
+    try:
+        tf.train.load_checkpoint(path).get_tensor(key)
+    except tf.errors.UnimplementedError:
+        return False
+    return True
+
+
+def compare(path):
+    """Everything that TensorFlow's reader says, ours says."""
+    theirs = tf.train.load_checkpoint(path)
+    shapes = theirs.get_variable_to_shape_map()
+    with cp.load_checkpoint(path) as ours:
+        assert isinstance(ours, V1Reader)
+        assert ours.keys() == list(ours) == sorted(shapes)
+        assert len(ours) == len(shapes)
+        for key, shape in shapes.items():
+            assert key in ours
+            assert list(ours.shape(key)) == list(ours.entry(key).shape) == shape
+            assert ours.entry(key).dtype == theirs.get_variable_to_dtype_map()[key].as_datatype_enum
+            if theirs_can_read(path, key):
+                same(ours.get_tensor(key), theirs.get_tensor(key))
+        ours.check(ours)
+        assert ours.verify() == []
+    assert [(k, list(s)) for k, s in cp.list_variables(path)] == tf.train.list_variables(path)
