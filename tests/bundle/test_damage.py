@@ -1,4 +1,4 @@
-"""Damaged files: found always, and named (one test a kind of damage); indexes have their own file."""
+"""Damaged files: found always, and named (one test a kind of damage; indexes: the next file)."""
 
 from __future__ import annotations
 
