@@ -1,4 +1,4 @@
-"""Against TensorFlow: it reads what we write, we read what it writes (FORMAT.md)."""
+"""Against TensorFlow: it reads what we write, we read what it writes (docs/format.md)."""
 
 from __future__ import annotations
 
