@@ -11,10 +11,10 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle import BundleReader, Record, write_bundle
 from checkpointable.bundle.reader import checked_verify
 from checkpointable.deletion import delete_checkpoint
+from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.logs import logger
 from checkpointable.manifest import Key, signer_of
-from checkpointable.named_variables import variables_by_name
 from checkpointable.numbering import numbered_prefix
 from checkpointable.opening import open_stored, verifier_of_option
 from checkpointable.options import Durability, Path, Progress
@@ -69,7 +69,7 @@ class Saver:
                 "Saver: give var_list, a list of named variables or a mapping of names to "
                 "variables: there is no collection of all variables to take them from"
             )
-        self._variables = variables_by_name(var_list)
+        self._variables = _by_name(var_list)
         self._max_to_keep = max_to_keep or 0
         self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
         self._written: list[tuple[str, float]] = []
@@ -145,7 +145,7 @@ class Saver:
         for name, variables in sorted(self._variables.items()):
             for variable in variables:
                 adapter = adapter_of(variable)
-                assert adapter is not None  # variables_by_name has asked
+                assert adapter is not None  # _by_name has asked
                 ((attribute, made),) = adapter.values(variable).items()
                 value = made if isinstance(made, Value) else made(name)
                 record = adapter.record(variable)
@@ -204,6 +204,61 @@ def _records(named: list[_Named], records: list[Record]) -> list[Record]:
         extents = tuple((part.extents, piece) for part, piece in pieces)
         whole.append(Record(name, record.dtype, first.shape, record.read, extents))
     return whole
+
+
+def _by_name(var_list: Iterable[Any] | Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Name -> its variable, or those that are its parts."""
+    if isinstance(var_list, Mapping):
+        named = [(name, own) for name, given in var_list.items() for own in _parts_of(given)]
+    else:
+        named = [(_own_name(own), own) for given in var_list for own in _parts_of(given)]
+    variables: dict[str, list[Any]] = {}
+    for name, variable in named:
+        if adapter_of(variable) is None or len(_attributes(variable)) != 1:
+            raise TypeError(
+                f"Saver: {name or 'an item of var_list'} is a {type(variable).__name__}, which "
+                "is not an object with one value"
+            )
+        if not name:
+            raise ValueError(
+                f"Saver: {variable!r} has no name; give a mapping of names to variables"
+            )
+        if name in variables and not (_is_part(variable) and _is_part(variables[name][0])):
+            raise ValueError(f"Saver: two variables are named {name!r}")
+        if name == GRAPH_KEY:
+            raise ValueError(f"Saver: the name {name!r} belongs to object graphs")
+        variables.setdefault(name, []).append(variable)
+    if not variables:
+        raise ValueError("Saver: var_list has no variables")
+    return variables
+
+
+def _parts_of(given: Any) -> list[Any]:
+    """A variable, or the parts of a partitioned one."""
+    if isinstance(given, (list, tuple)):
+        return [own for each in given for own in _parts_of(each)]
+    adapter = adapter_of(given)
+    children = [] if adapter is None or _attributes(given) else list(adapter.children(given))
+    if children and all(_is_part(child) for _, child in children):
+        return [child for _, child in children]
+    return [given]
+
+
+def _is_part(variable: Any) -> bool:
+    """Whether a variable is a part of a partitioned one."""
+    adapter = adapter_of(variable)
+    values = {} if adapter is None else adapter.values(variable)
+    return any(isinstance(own, Value) and own.part_of is not None for own in values.values())
+
+
+def _own_name(variable: Any) -> str:
+    adapter = adapter_of(variable)
+    return "" if adapter is None else adapter.full_name(variable)
+
+
+def _attributes(variable: Any) -> list[str]:
+    adapter = adapter_of(variable)
+    return [] if adapter is None else list(adapter.values(variable))
 
 
 def _check(reader: BundleReader, parts: PartReader, named: list[_Named]) -> list[tuple[str, Value]]:
