@@ -1,4 +1,4 @@
-"""The saves of one saver; what an asynchronous one writes is as it was when it was called."""
+"""The saves of one saver; what an asynchronous one writes is as it was when `save` was called."""
 
 from __future__ import annotations
 
@@ -102,7 +102,16 @@ class AsyncSaves:
           attached: further dependencies of the root that it does not track itself.
         """
         if not options["blocking"]:
-            return self._start(prefix, plan_of_objects(root, attached, session), **options)
+            return self.save(
+                prefix,
+                plan_of_objects(root, attached, session),
+                durability=options["durability"],
+                progress=options["progress"],
+                max_staging_bytes=options["max_staging_bytes"],
+                signer=options.get("signer"),
+                finish=options.get("finish"),
+                failed=options.get("failed"),
+            )
         write_objects(
             root,
             prefix,
@@ -114,10 +123,27 @@ class AsyncSaves:
         )
         return prefix
 
-    def _start(self, prefix: str, plan: Plan, **options: Unpack[WriteOptions]) -> SaveHandle:
-        """Writes what `plan` says in the background; returns once the values may change."""
-        max_staging_bytes, progress = options["max_staging_bytes"], options["progress"]
-        finish, failed = options.get("finish"), options.get("failed")
+    def save(
+        self,
+        prefix: str,
+        plan: Plan,
+        *,
+        durability: Durability,
+        progress: Progress | None,
+        max_staging_bytes: int | None,
+        signer: Signer | None = None,
+        finish: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> SaveHandle:
+        """Writes what `plan` says as the checkpoint `prefix`, in the background where that can be.
+
+        Returns once the values may change.
+
+        Args:
+          signer: of the manifest; None: there is none.
+          finish: called, with the checkpoint's absolute path, when it is there.
+          failed: called when the save has failed in the background.
+        """
         if max_staging_bytes is not None and max_staging_bytes < 0:
             raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
         # The program may go to another directory meanwhile.
@@ -155,9 +181,7 @@ class AsyncSaves:
             undo.enter_context(memory.taken())
             with collector_paused():
                 staging = Staging(plan, max_staging_bytes)
-            writer = undo.enter_context(
-                BundleWriter(path, plan, options["durability"], signer=options.get("signer"))
-            )
+            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
             if staging.direct:
                 writer.write(staging.direct, progress=advance)
             with collector_paused():
