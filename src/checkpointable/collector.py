@@ -15,7 +15,7 @@ _pauses = 0
 
 
 class _Pause:
-    """One block's; ended by its deletion too, if an interrupt came in the way of its end."""
+    """One block's; ended by its deletion too, if two interrupts came in the way of its end."""
 
     counted = False
 
@@ -33,9 +33,9 @@ class _Pause:
             with _lock:
                 # No pause is left in a process that was forked within the block.
                 _pauses = max(0, _pauses - 1)
+                self.counted = False
                 if not _pauses:
                     gc.enable()
-                self.counted = False
 
     def __del__(self) -> None:
         self.end()
@@ -55,7 +55,12 @@ def collector_paused() -> Iterator[None]:
         pause.begin()
         yield
     finally:
-        pause.end()
+        try:
+            pause.end()
+        except BaseException:
+            # Whoever keeps the interrupt, an interactive session or a handle, keeps `pause`.
+            pause.end()
+            raise
 
 
 def _after_fork() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 
 import pytest
 
+from checkpointable.collector import collector_paused
 from tests.torture.interrupts import (
     SAVES,
+    Interrupt,
     interrupted_restore,
     interrupted_save,
     length,
@@ -46,3 +50,19 @@ def test_an_interrupt_of_a_restore(tmp_path):
     came = sum(interrupted_restore(path, at) for at in places(COUNT, most, "restore"))
     print("restore interrupted", came, "times, at", most, "places")
     assert came > COUNT / 2
+
+
+def test_an_interrupt_that_is_kept_leaves_the_collector_on():
+    """An interactive session keeps the last one, and with it what was on the stack."""
+    kept = []
+    for at in itertools.count():
+        with Interrupt(at) as interrupt:
+            try:
+                with collector_paused():
+                    assert not gc.isenabled()
+            except KeyboardInterrupt as error:
+                kept.append(error)
+        assert gc.isenabled(), f"it is off after an interrupt at {interrupt.where}"
+        if interrupt.where is None:
+            break
+    assert len(kept) == at > 3
