@@ -15,7 +15,7 @@ from checkpointable.graph.object_graph import Attribute, Child, Node, NodePaths,
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, split, value_key
 from checkpointable.graph.value import as_string_array
 from checkpointable.loading import stored_graph
-from checkpointable.restore.file_names import bare_names
+from checkpointable.restore.file_parts import file_paths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,18 +129,26 @@ def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
 
 
 def from_tensors(
-    reader: ArrayReader, prefix: str, module: str = "model", progress: Progress | None = None
+    reader: ArrayReader,
+    prefix: str,
+    module: str | None = None,
+    progress: Progress | None = None,
 ) -> Converted:
     """Writes a file of tensors as a checkpoint with an object graph.
 
     The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
-    `cp.Checkpoint(model=model).restore(prefix)` finds it. What wrapped the module that was
-    saved (`module.`, `_orig_mod.`) is left out of the names.
+    `cp.Checkpoint(model=model).restore(prefix)` finds it; of a file that holds several state
+    dicts each goes by its own name (`restore.file_parts`). What wrapped the module that was saved
+    (`module.`, `_orig_mod.`) is left out of the names.
 
     Args:
       prefix: the checkpoint to write.
-      module: path under which the names go; "" for the root itself.
+      module: path under which the names go; "" for the root itself; None: `model`.
       progress: called with (bytes done, bytes in all, key).
+
+    Raises:
+      CheckpointMismatchError: two tensors go to one path.
+      CheckpointUnsupportedError: nothing is to be written.
     """
     graph = ObjectGraph()
     children: list[list[Child]] = []
@@ -162,23 +170,37 @@ def from_tensors(
 
     node_at("")
     records: list[Record] = []
-    left_out: list[str] = []
-    bare = bare_names(reader.keys())
-    for name in reader.keys():
+    paths = file_paths(reader.keys(), reader.sections, reader.optimizers, module)
+    left_out = [*reader.optimizers, *reader.others]
+    size = 0
+    names: dict[str, str] = {}
+    for name, (path, full_name) in paths.items():
         try:
             dtype = reader.dtype(name)
         except CheckpointUnsupportedError:
-            left_out.append(name)
+            left_out.insert(0, name)
             continue
-        path = module
-        for step in bare[name].split("."):
-            path = join(path, step)
         key = value_key(path, VARIABLE_VALUE)
-        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, bare[name], key)]
+        if key in names:
+            raise CheckpointMismatchError(
+                f"{names[key]!r} and {name!r} both go to the path {path}; a prefix tells them "
+                "apart",
+                path=reader.prefix,
+            )
+        names[key] = name
+        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, full_name, key)]
         records.append(
             Record(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )
-    size = sum(reader.entry(name).size for name in reader.keys() if name not in left_out)
+        size += reader.entry(name).size
+    if not records:
+        raise CheckpointUnsupportedError(
+            "nothing in it has a place in a checkpoint: the state of an optimizer goes by the "
+            "position of its parameters"
+            if reader.optimizers
+            else "no tensor of it can be written",
+            path=reader.prefix,
+        )
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
     records.append(

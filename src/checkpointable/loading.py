@@ -76,7 +76,7 @@ def restore_objects(
                 return module_values(root, attached, names, prefix, present)
 
             return NameBasedSaverStatus(
-                NameBasedRestore(foreign, names, verify, find), root, attached, optional
+                NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
             )
         if prefix is not None:
             raise ValueError(
@@ -87,7 +87,7 @@ def restore_objects(
         try:
             if GRAPH_KEY not in reader:
                 _refuse_renames(reader, renames)
-                by_name = NameBasedRestore(reader, names, verify)
+                by_name = NameBasedRestore(reader, names, verify, progress=progress)
                 return NameBasedSaverStatus(by_name, root, attached, optional)
             restore = _start(reader, renames, verify)
         except BaseException:

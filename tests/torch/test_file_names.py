@@ -162,6 +162,75 @@ def test_a_file_of_a_wrapped_module_becomes_a_checkpoint_of_the_module_inside(tm
     assert equal(other, whole)
 
 
+def convert(state, tmp_path, *options):
+    torch.save(state, tmp_path / "m.pt")
+    paths = [str(tmp_path / "m.pt"), str(tmp_path / "ckpt")]
+    return CliRunner().invoke(app, ["convert", *paths, *options])
+
+
+def trained(net: nn.Module) -> torch.optim.Optimizer:
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(4, 2)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_the_only_state_dict_of_a_file_is_converted_as_if_it_were_the_file(tmp_path, key):
+    whole = net()
+    optimizer = trained(whole).state_dict()
+    state = {key: nn.DataParallel(whole).state_dict(), "optimizer": optimizer, "epoch": 3}
+    done = convert({**state, "args": {"lr": 0.1}, "mean": torch.ones(2)}, tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "left out: 3 values (optimizer, epoch, args.lr)" in done.output
+    other, mean = net(seed=1), torch.zeros(2)
+    cp.Checkpoint(model=other, mean=mean).read(tmp_path / "ckpt").assert_consumed()
+    assert equal(other, whole)
+    assert mean.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("prefix", [None, "nets"])
+def test_of_several_state_dicts_each_is_converted_to_its_own_name(tmp_path, prefix):
+    whole, average = net(), net(seed=1)
+    optimizer = trained(whole).state_dict()
+    state = {"model": whole.state_dict(), "ema": average.state_dict(), "opt": optimizer}
+    done = convert(state, tmp_path, *(["--prefix", prefix] if prefix else []))
+    assert done.exit_code == 0, done.output
+    nets = {"model": net(seed=2), "ema": net(seed=3)}
+    objects = nets if prefix is None else {prefix: nn.ModuleDict(nets)}
+    cp.Checkpoint(**objects).read(tmp_path / "ckpt").assert_consumed()
+    assert equal(nets["model"], whole)
+    assert equal(nets["ema"], average)
+    paths = [str(tmp_path / "ckpt"), str(tmp_path / "x.safetensors")]
+    below = "ema" if prefix is None else f"{prefix}/ema"
+    done = CliRunner().invoke(app, ["convert", *paths, "--prefix", below])
+    assert done.exit_code == 0, done.output
+    again = net(seed=4)
+    restored(tmp_path / "x.safetensors", model=again).assert_consumed()
+    assert equal(again, average)
+
+
+def test_extra_state_of_a_state_dict_is_no_state_dict_of_its_own(tmp_path):
+    whole = net()
+    state = {**whole.state_dict(), "0._extra_state": {"scale": torch.ones(1), "name": "x"}}
+    done = convert(state, tmp_path)
+    assert "left out: 1 value (0._extra_state.name)" in done.output
+    other = net(seed=1)
+    cp.Checkpoint(model=other).read(tmp_path / "ckpt").expect_partial().require("model/**/weight")
+    assert equal(other, whole)
+
+
+def test_what_cannot_become_a_checkpoint_is_told(tmp_path):
+    done = convert(trained(net()).state_dict(), tmp_path)
+    assert done.exit_code == 1
+    assert "goes by the position of its parameters" in done.output
+    clash = {"model": {"mean": torch.ones(1)}, "mean": torch.zeros(1)}
+    done = convert(clash, tmp_path, "--prefix", "")
+    assert done.exit_code == 1
+    assert "both go to the path mean; a prefix tells them" in done.output
+    assert not list(tmp_path.glob("ckpt*"))
+
+
 def test_names_are_bare_only_where_they_tell():
     assert bare_names(["module.a", "b"]) == {"module.a": "module.a", "b": "b"}
     assert bare_names(["a._orig_mod.w", "b"]) == {"a._orig_mod.w": "a.w", "b": "b"}

@@ -156,6 +156,20 @@ def test_how_a_step_is_computed_is_the_programs_business(tmp_path):
     assert (group["lr"], group["maximize"]) == (0.4, True)
 
 
+def test_adamw_stays_adamw_whatever_the_checkpoint_is_of(tmp_path):
+    # `load_state_dict` keeps it, too: the class sees to that in `__setstate__`
+    net, again = mlp(), mlp()
+    adam = torch.optim.Adam(net.parameters(), weight_decay=0.5)
+    train(net, adam)
+    optimizer = torch.optim.AdamW(again.parameters())
+    read(write(tmp_path, net=net, opt=adam), net=again, opt=optimizer).assert_consumed()
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is True
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+    by_torch = torch.optim.AdamW(again.parameters())
+    by_torch.load_state_dict(adam.state_dict())
+    assert by_torch.param_groups[0]["decoupled_weight_decay"] is True
+
+
 def test_a_learning_rate_that_is_a_tensor_stays_where_it_is(tmp_path):
     net = mlp()
     optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.25))

@@ -166,6 +166,55 @@ def test_restoring_in_every_mode_of_autograd(tmp_path, mode):
     read(again, net=nn.Linear(2, 2))
 
 
+@pytest.mark.parametrize("make", ["Adam", "LBFGS", "NAdam", "ASGD"])
+def test_what_a_restore_makes_in_inference_mode_is_trained_outside_of_it(tmp_path, make):
+    def program(width):
+        net = nn.Sequential(nn.Linear(2, 3) if width else nn.LazyLinear(3))
+        lr = torch.tensor(0.1) if make == "Adam" else 0.1
+        options = {"foreach": False} if make == "Adam" else {}
+        return net, getattr(torch.optim, make)(net.parameters(), lr=lr, **options)
+
+    def train(net, optimizer):
+        def closure():
+            optimizer.zero_grad()
+            loss = net(torch.ones(4, 2)).square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    net, optimizer = program(2)
+    train(net, optimizer)
+    path = write(tmp_path, net=net, opt=optimizer)
+    again, other = program(2 if make == "LBFGS" else None)  # LBFGS must know the sizes
+    if make == "Adam":
+        del other.param_groups[0]["lr"]  # is made anew
+    with torch.inference_mode():
+        read(path, net=again, opt=other)
+    train(again, other)
+    train(net, optimizer)
+    assert torch.equal(again[0].weight, net[0].weight)
+
+
+def test_state_that_is_restored_in_inference_mode_is_no_inference_tensor(tmp_path):
+    class Average:
+        def __init__(self, value):
+            self.value = value
+
+        def state_dict(self):
+            return vars(self)
+
+        def load_state_dict(self, state):
+            vars(self).update(state)
+
+    path = write(tmp_path, average=Average(torch.ones(2)))
+    average = Average(None)
+    with torch.inference_mode():
+        read(path, average=average)
+    average.value += 1
+    assert average.value.tolist() == [2, 2]
+
+
 def test_an_inference_tensor(tmp_path):
     path = write(tmp_path, t=torch.arange(3.0), c=torch.ones(2, dtype=torch.complex64))
     with torch.inference_mode():

@@ -55,6 +55,7 @@ class BundleReader(SingleValues):
     Attributes:
       prefix: as given.
       header: what the index says of the bundle as a whole.
+      has_checksums: whether there is something to verify.
 
     Raises:
       CheckpointNotFoundError: there is no such checkpoint; names those beside it.
@@ -63,6 +64,8 @@ class BundleReader(SingleValues):
       CheckpointSignatureError: no manifest that `verifier` vouches for.
       CheckpointIOError, CheckpointPermissionError: the operating system refused.
     """
+
+    has_checksums = True
 
     # -- many values -----------------------------------------------------------------------
 

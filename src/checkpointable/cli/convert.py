@@ -21,7 +21,9 @@ Converts a checkpoint to a .safetensors file, or a file of tensors to a checkpoi
 SOURCE is a checkpoint (a prefix, an .index file, a directory) and TARGET a .safetensors file;
 or SOURCE is a .safetensors file, its .safetensors.index.json, or a state dict that torch.save
 wrote, and TARGET a checkpoint's prefix. Optimizer slots and Python state have no place in
-safetensors and are left out.
+safetensors and are left out. Of a file that holds several state dicts each goes by its own name
+({"model": ..., "ema": ...}), the only one to 'model'; optimizers' states, which go by position, are
+left out.
 
 Exit codes: 0 done; 1 an error, and nothing was written; 2 wrong usage.
 
@@ -41,7 +43,7 @@ def run(
         typer.Option(
             "--prefix",
             help="Path of the module in the checkpoint. To safetensors: by default all values "
-            "that have a global name; from it: 'model'.",
+            "that have a global name; from it: 'model', or below which several state dicts go.",
         ),
     ] = None,
 ) -> None:
@@ -61,8 +63,7 @@ def run(
         )
     else:
         with tensors, progress_bar("convert") as progress:
-            module = "model" if prefix is None else prefix
-            done = from_tensors(tensors, target, module, progress)
+            done = from_tensors(tensors, target, prefix, progress)
     typer.echo(f"{printable(target)}: {counted(done.values, 'value')}, {bytes_text(done.size)}")
     if done.left_out:
         shown = ", ".join(printable(key) for key in done.left_out[:3])

@@ -67,14 +67,18 @@ class ArrayReader(BundleReader):
         ends the process where the disk fails.
 
     Attributes:
+      has_checksums: no.
       in_place: `get_tensor` gives read-only arrays where they lie, not copies.
       sections: names of dicts within the file, whose tensors' names begin with theirs.
       optimizers: those that are an optimizer's state, which goes by position.
+      others: names of what is neither a tensor nor a dict, that of optimizers left out.
     """
 
+    has_checksums = False
     in_place = False
     sections: tuple[str, ...] = ()
     optimizers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
@@ -90,6 +91,7 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
     reader.optimizers = tuple(
         name for name, inner in dicts if {"state", "param_groups"} <= set(inner)
     )
+    reader.others = tuple(_others(contents, reader.optimizers))
     return reader
 
 
@@ -100,6 +102,18 @@ def _dicts(contents: Any, name: str = "") -> list[tuple[str, Any]]:
     for key, inner in contents.items():
         found += _dicts(inner, f"{name}.{key}" if name else str(key))
     return found
+
+
+def _others(contents: Any, optimizers: tuple[str, ...], name: str = "") -> Iterator[str]:
+    import torch
+
+    if name in optimizers:
+        return
+    if isinstance(contents, dict):
+        for key, inner in contents.items():
+            yield from _others(inner, optimizers, f"{name}.{key}" if name else str(key))
+    elif not isinstance(contents, torch.Tensor):
+        yield name
 
 
 def _check_archive(path: str, size: int) -> None:

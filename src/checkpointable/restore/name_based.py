@@ -13,6 +13,8 @@ from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.executors import by_executor, record_values
 from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.parts import PartReader
+from checkpointable.restore.progress import RestoreProgress
+from checkpointable.restore.recorded import RecordedSource
 from checkpointable.restore.state import next_uid
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class NameBasedRestore:
 
     Args:
       find: finds the values and their names.
+      progress: called with (bytes done, bytes in all, key) when it is run.
 
     Attributes:
       reader: the open checkpoint.
@@ -128,6 +131,7 @@ class NameBasedRestore:
         names: Names | None,
         verify: Verify,
         find: FindValues | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         self.reader = reader
         self.ran = False
@@ -137,6 +141,7 @@ class NameBasedRestore:
         self._names = names
         self._find = find or named_values
         self._verify = checked_verify(verify)
+        self._progress = progress
         self._uid = next_uid()
 
     def run(self, root: Any, attached: Sequence[tuple[str, Any]], session: Any) -> None:
@@ -156,12 +161,21 @@ class NameBasedRestore:
                 missing[value.path] = value.name
         reader = PartReader(self.reader)
         values = [(reader.key(value.name, value.value), value.value) for value in chosen]
-        self._check(reader, chosen, [key for key, _ in values])
-        assign_values(reader, values, self._verify, self._uid)
+        keys = [key for key, _ in values]
+        told = None
+        if self._progress is not None:
+            checked = keys if self._verify is True and self.reader.has_checksums else []
+            assigned = [key for key, value in values if value.executor is None]
+            told = RestoreProgress(self._progress, reader, checked, assigned)
+        self._check(reader, chosen, keys, told)
+        assign_values(reader, values, self._verify, self._uid, told)
         recorded = record_values(values)
         self.has_recorded = bool(recorded)
-        for executor, own in by_executor(recorded):
-            executor.run(own, reader, session)
+        if recorded:
+            keys = [key for key, _ in recorded]
+            source = RecordedSource(reader, keys, self._verify, self._progress)
+            for executor, own in by_executor(recorded):
+                executor.run(own, source, session)
         for value in chosen:
             value.record.sources[value.attribute] = (self._uid, 0)
         self.missing, self.matched, self.ran = missing, len(chosen), True
@@ -170,7 +184,13 @@ class NameBasedRestore:
         """Whether this or a later restore has set a value, or is going to (S35)."""
         return record.sources.get(attribute, (0, 0))[0] >= self._uid
 
-    def _check(self, reader: PartReader, chosen: list[NamedValue], keys: list[str]) -> None:
+    def _check(
+        self,
+        reader: PartReader,
+        chosen: list[NamedValue],
+        keys: list[str],
+        progress: RestoreProgress | None,
+    ) -> None:
         problems = [
             problem
             for (path, _, _, _, value), key in zip(chosen, keys, strict=True)
@@ -179,4 +199,6 @@ class NameBasedRestore:
         if problems:
             raise mismatch_error(reader.prefix, problems)
         if self._verify is True:
-            reader.check(keys)
+            tells = self.reader.has_checksums
+            for step in progress.steps(keys, str) if progress and tells else [keys]:
+                reader.check(step)

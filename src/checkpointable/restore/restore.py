@@ -24,6 +24,7 @@ from checkpointable.restore.pending import (
     wait_for_slots,
 )
 from checkpointable.restore.progress import RestoreProgress
+from checkpointable.restore.recorded import RecordedSource
 from checkpointable.restore.state import RestoreState
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Restore(RestoreState):
     ) -> None:
         self._verify = checked_verify(verify)
         self._recorded: list[Assignment] = []
+        self._progress: Callable[[int, int, str], None] | None = None
         super().__init__(reader, graph, fingerprint=fingerprint)
 
     @property
@@ -74,8 +76,12 @@ class Restore(RestoreState):
             for assignment in self._recorded
             if assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
         ]
+        if not current:
+            return
+        keys = [key for key, _ in current]
+        source = RecordedSource(self.reader, keys, self._verify, self._progress)
         for executor, own in by_executor(current):
-            executor.run(own, self.reader, session)
+            executor.run(own, source, session)
 
     def match(
         self,
@@ -101,7 +107,8 @@ class Restore(RestoreState):
           node_id: the node that `obj` is.
           obj: an object that an adapter knows.
           attached: further dependencies of `obj` that it does not track itself.
-          progress: called with (bytes done, bytes in all, key) as it goes.
+          progress: called with (bytes done, bytes in all, key) as it goes; and again when what
+            is recorded is run.
           edge: the dependency by which it has come, if it is not the root.
 
         Raises:
@@ -112,6 +119,7 @@ class Restore(RestoreState):
         with collector_paused():
             found = self.match(node_id, obj, attached, edge)
             told = None
+            self._progress = progress or self._progress
             if progress is not None:
                 new = _new_memory(found)
                 checked = self._keys(found) if self._verify is True else []

@@ -74,11 +74,14 @@ def _device(tensor: torch.Tensor) -> str | None:
 
 
 def _build(array: object, device: str | None) -> torch.Tensor:
-    tensor = as_tensor(array)  # type: ignore[arg-type]
+    # Whoever gets it may go on outside of the inference mode that a restore is called in.
+    with torch.inference_mode(False):
+        tensor = as_tensor(array)  # type: ignore[arg-type]
     if device is None:
         return tensor
     try:
-        return tensor.to(device)
+        with torch.inference_mode(False):
+            return tensor.to(device)
     except (RuntimeError, AssertionError):
         # The program has no such device: its owner, who knows where it needs it, moves it.
         return tensor

@@ -34,18 +34,25 @@ _NO_HYPERPARAMETERS = frozenset(
     ("params", "param_names", "foreach", "fused", "capturable", "differentiable")
 )
 
+# Hyperparameters that are the class itself: a checkpoint of Adam does not make AdamW one.
+_OF_THE_CLASS = {torch.optim.AdamW: frozenset(("decoupled_weight_decay",))}
+
 
 class ParamGroups:
-    """Stands for all groups of an optimizer."""
+    """Stands for all groups of an optimizer.
+
+    Attributes:
+      optimizer: refers to it.
+    """
 
     def __init__(self, optimizer: weakref.ref[Any]) -> None:
         self.record = ObjectRecord(self)
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._groups: dict[str, ParamGroup] = {}
 
     def labelled(self) -> dict[str, dict[str, Any]]:
         """The groups by name or position."""
-        optimizer = self._optimizer()
+        optimizer = self.optimizer()
         groups = [] if optimizer is None else optimizer.param_groups
         names = [group.get("name") for group in groups]
         return {
@@ -91,13 +98,21 @@ class ParamGroup:
         """Takes hyperparameters from the restore `uid`."""
         self.restored = (state, uid)
         group = self._groups.labelled()[self._label]
+        optimizer = self._groups.optimizer()
+        own = {k for cls, keys in _OF_THE_CLASS.items() if isinstance(optimizer, cls) for k in keys}
         for key, item in state.items():
-            if key in _NO_HYPERPARAMETERS:
+            if key in _NO_HYPERPARAMETERS or key in own:
                 continue
             current = group.get(key)
             if isinstance(current, torch.Tensor) and fill_from(current, item):
                 continue  # a learning rate that a captured graph reads stays where it is
-            group[key] = item.clone() if isinstance(item, torch.Tensor) else item
+            group[key] = _copy(item) if isinstance(item, torch.Tensor) else item
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    # A tensor that is made in inference mode could not be trained outside of it.
+    with torch.inference_mode(False), torch.no_grad():
+        return tensor.clone()
 
 
 _groups: Beside[ParamGroups] = Beside(ParamGroups)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from checkpointable.adapters.torch.meta import allocate_like, put_in_place
+from checkpointable.adapters.torch.exchange import exchange
+from checkpointable.adapters.torch.meta import allocate_like
 from checkpointable.adapters.torch.wrappers import unwrap
 from checkpointable.graph.paths import join
 
@@ -23,29 +24,27 @@ __all__ = ["initialize_tensors"]
 def initialize_tensors(program: ObjectWalk, tensors: Iterable[torch.Tensor]) -> None:
     """Gives these tensors memory and has the modules that hold them initialize them.
 
-    What else such a module holds keeps its contents.
+    What else the program's modules hold keeps its contents.
 
     Raises:
       ValueError: nothing initializes a tensor. If no module that holds it has
         `reset_parameters`, nor a model around it `_init_weights`, nothing was changed; if such
-        a method passes it over, it is on the meta device as before.
+        a method passes it over, or fails, it is on the meta device as before.
     """
-    wanted = {id(tensor) for tensor in tensors if tensor.is_meta}
+    wanted = {id(tensor): tensor for tensor in tensors if tensor.is_meta}
     if not wanted:
         return
-    modules: dict[int, tuple[torch.nn.Module, Callable[[], object]]] = {}
+    resets: list[tuple[str, Callable[[], object]]] = []
     served: set[int] = set()
-    left: list[str] = []
     found = list(_modules(program))
-    for _, module in found:
-        own = {id(tensor) for _, tensor in _tensors(module)}
-        reset = _reset(module, found) if own & wanted else None
-        if reset is not None:
-            modules[id(module)] = module, reset
-            served |= own
     for path, module in found:
-        lacking = [name for name, one in _tensors(module) if id(one) in wanted - served]
-        left += [join(path, name) for name in lacking]
+        own = {id(tensor) for _, tensor in _tensors(module)}
+        reset = _reset(module, found) if not own.isdisjoint(wanted) else None
+        if reset is not None:
+            resets.append((path, reset))
+            served |= own
+    paths = _paths(program, found)
+    left = [paths[number] for number in wanted if number not in served]
     if left:
         raise ValueError(
             f"{len(left)} tensor(s) on the meta device are not in the checkpoint, and their "
@@ -53,10 +52,9 @@ def initialize_tensors(program: ObjectWalk, tensors: Iterable[torch.Tensor]) -> 
             f"_init_weights(module): {', '.join(left[:10])}. Give them contents yourself after "
             "run_restore_ops()"
         )
-    for path, module in found:
-        if id(module) in modules:
-            names = _initialize(*modules.pop(id(module)), wanted)
-            left += [join(path, name) for name in names]
+    _initialize([module for _, module in found], resets, wanted, paths)
+    held = {id(tensor) for _, module in found for _, tensor in _tensors(module)}
+    left = [paths[number] for number, one in wanted.items() if one.is_meta and number in held]
     if left:
         raise ValueError(
             f"{len(left)} tensor(s) on the meta device are not in the checkpoint, and what "
@@ -72,36 +70,63 @@ def _modules(program: ObjectWalk) -> Iterable[tuple[str, torch.nn.Module]]:
             yield program.path(node_id), module
 
 
+def _paths(program: ObjectWalk, found: list[tuple[str, torch.nn.Module]]) -> dict[int, str]:
+    """id of a tensor -> its path, its module's buffers that are not persistent included."""
+    paths = {
+        id(tensor): join(path, name) for path, module in found for name, tensor in _tensors(module)
+    }
+    for node_id, obj in enumerate(program.objects):
+        if isinstance(obj, torch.Tensor):
+            paths[id(obj)] = program.path(node_id)
+    return paths
+
+
 def _initialize(
-    module: torch.nn.Module, reset: Callable[[], object], wanted: set[int]
-) -> list[str]:
-    """Initializes what is wanted of one module; returns the names of what still is nothing."""
-    fresh = []
-    for name, tensor in _tensors(module):
-        if id(tensor) in wanted and tensor.is_meta:
-            put_in_place(tensor, allocate_like(tensor))
-            _bytes(tensor).fill_(_NOTHING)
-            fresh.append((name, tensor))
-    # The others have their contents. While the module initializes, tensors without memory
-    # stand in for them: that costs nothing, and leaves them alone.
+    modules: list[torch.nn.Module],
+    resets: list[tuple[str, Callable[[], object]]],
+    wanted: dict[int, torch.Tensor],
+    paths: dict[int, str],
+) -> None:
+    """Initializes what is wanted; what still is nothing then is on the meta device again."""
+    exchange([(paths[number], one, allocate_like(one)) for number, one in wanted.items()])
+    for tensor in wanted.values():
+        _bytes(tensor).fill_(_NOTHING)
+    # All others have their contents, and what initializes a module may reach into others (that of
+    # CLIP's embeddings sets the weights of those within). Meanwhile tensors without memory stand
+    # in for them: that costs nothing, and leaves them alone.
+    stand_ins: dict[int, torch.Tensor] = {}
     held = []
-    for place in (module._parameters, module._buffers):
-        for name, one in place.items():
-            if one is not None and id(one) not in wanted:
-                held.append((place, name, one))
-                place[name] = _stand_in(one)
+    for module in modules:
+        for place in (module._parameters, module._buffers):
+            # What a scripted module has is no dict, and is not to be exchanged.
+            for name, one in list(place.items()) if isinstance(place, dict) else ():
+                if one is not None and id(one) not in wanted:
+                    held.append((place, name, one))
+                    if id(one) not in stand_ins:
+                        stand_ins[id(one)] = _stand_in(one)
+                    place[name] = stand_ins[id(one)]
+    done = False
     try:
-        reset()
+        # From the inside out, as `apply` goes: a model's own way has the last word.
+        for path, reset in reversed(resets):
+            try:
+                reset()
+            except Exception as error:
+                raise ValueError(
+                    f"{path or 'the root'}: what is not in the checkpoint cannot be initialized: "
+                    f"{type(error).__name__}: {error}. What is restored stays out of the way "
+                    "meanwhile, on the meta device; give it contents yourself"
+                ) from error
+        done = True
     finally:
         for place, name, one in held:
             place[name] = one
-    present = {id(tensor) for _, tensor in _tensors(module)}
-    passed_over = []
-    for name, tensor in fresh:
-        if id(tensor) in present and tensor.numel() and bool((_bytes(tensor) == _NOTHING).all()):
-            put_in_place(tensor, _stand_in(tensor))
-            passed_over.append(name)
-    return passed_over
+        nothing = [number for number, one in wanted.items() if not done or _is_nothing(one)]
+        exchange([(paths[number], wanted[number], _stand_in(wanted[number])) for number in nothing])
+
+
+def _is_nothing(tensor: torch.Tensor) -> bool:
+    return bool(tensor.numel()) and bool((_bytes(tensor) == _NOTHING).all())
 
 
 # What every byte of a tensor is until something initializes it.

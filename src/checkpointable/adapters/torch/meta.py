@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
+from checkpointable.adapters.torch.exchange import Exchange, exchange
 from checkpointable.adapters.torch.lazy import build
 from checkpointable.adapters.torch.memory import fill, shared_array, storable
 from checkpointable.graph.executor import Executor, NoContentsError, Source
@@ -22,7 +23,7 @@ from checkpointable.graph.value import Value
 if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
 
-__all__ = ["MetaBuffers", "MetaValue", "allocate_like", "put_in_place"]
+__all__ = ["MetaBuffers", "MetaValue", "allocate_like"]
 
 
 class MetaValue(Value):
@@ -91,7 +92,9 @@ class _MetaExecutor(Executor):
 
     def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
         targets: list[tuple[str, Any]] = []
-        made: list[tuple[MetaValue, torch.Tensor]] = []
+        made: Exchange = []
+        in_place: list[MetaValue] = []  # the program has given it memory meanwhile
+        by_tensor: dict[int, MetaValue] = {}
         memory = None
         for key, value in values:
             assert isinstance(value, MetaValue)
@@ -101,24 +104,25 @@ class _MetaExecutor(Executor):
             if is_lazy(value.tensor):
                 contents = source.get_tensor(key)
                 build(value.tensor, contents.shape)
-            tensor = allocate_like(value.tensor) if value.tensor.is_meta else value.tensor
-            memory = shared_array(tensor, storable(tensor))
+            if value.tensor.is_meta:
+                made.append((key, value.tensor, allocate_like(value.tensor)))
+                by_tensor[id(value.tensor)] = value
+            else:
+                in_place.append(value)
+            target = made[-1][2] if value.tensor.is_meta else value.tensor
+            memory = shared_array(target, storable(target))
             if memory is None or contents is not None:
-                fill(tensor, source.get_tensor(key) if contents is None else contents)
+                fill(target, source.get_tensor(key) if contents is None else contents)
             else:
                 targets.append((key, memory))
-            made.append((value, tensor))
         source.read_into(targets)
+        for value in in_place:
+            torch.autograd.graph.increment_version(value.tensor)
+            value.restored = True
         # Nothing else may refer to the memory when a tensor gets it.
         del targets
-        memory = None
-        while made:
-            value, tensor = made.pop()
-            value.restored = True
-            if tensor is value.tensor:
-                torch.autograd.graph.increment_version(tensor)
-            else:
-                put_in_place(value.tensor, tensor)
+        memory = target = None
+        exchange(made, lambda tensor: setattr(by_tensor[id(tensor)], "restored", True))
 
     def initialize(self, values: Sequence[Value], session: Any) -> None:
         raise NotImplementedError("modules initialize their parameters: see initialize_in")
@@ -163,14 +167,3 @@ def allocate_like(tensor: torch.Tensor) -> torch.Tensor:
     if type(tensor) is torch.Tensor:
         return made.requires_grad_(tensor.requires_grad)
     return torch.Tensor._make_subclass(type(tensor), made, tensor.requires_grad)
-
-
-def put_in_place(tensor: torch.Tensor, contents: torch.Tensor) -> None:
-    """Makes `tensor` what `contents` is, and keeps its identity and its attributes.
-
-    `contents` is of no use afterwards.
-    """
-    attributes: dict[str, Any] = dict(tensor.__dict__)
-    torch.utils.swap_tensors(tensor, contents)
-    tensor.__dict__.clear()
-    tensor.__dict__.update(attributes)

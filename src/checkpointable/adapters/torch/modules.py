@@ -11,8 +11,8 @@ from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.torch.extra_state import has_more_state, more_state
-from checkpointable.adapters.torch.lazy import is_lazy_class, note_owner
 from checkpointable.adapters.torch.meta import MetaBuffers
+from checkpointable.adapters.torch.owners import keeps_notes, note_owner
 from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import watcher_of
 from checkpointable.adapters.torch.wrappers import inner_name, unwrap
@@ -31,10 +31,10 @@ class ModuleAdapter(Adapter):
     def __init__(self, cls: type) -> None:
         self.watcher = watcher_of(cls)
         self._has_more = has_more_state(cls)
-        self._is_lazy = is_lazy_class(cls)
+        self._keeps_notes = keeps_notes(cls)
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        if self._is_lazy:
+        if self._keeps_notes:
             note_owner(obj, (*obj._parameters.values(), *obj._buffers.values()))
         found = [(name, tensor) for name, tensor in obj._parameters.items() if tensor is not None]
         if obj._buffers:
@@ -53,7 +53,7 @@ class ModuleAdapter(Adapter):
             found = _item(obj._modules, local_name)
         if found is None and local_name not in obj._non_persistent_buffers_set:
             found = _item(obj._buffers, local_name)
-        if self._is_lazy:
+        if self._keeps_notes:
             note_owner(obj, (found,))
         return found
 

@@ -29,15 +29,15 @@ class TensorRecord(ObjectRecord):
     """The record of a tensor. Knows which one it is by its id alone.
 
     Attributes:
-      lazy_owner: the module that a tensor without a shape belongs to, or None.
+      owners: modules that a tensor without a shape or memory belongs to, where that matters.
     """
 
-    __slots__ = ("lazy_owner", "tensor_id")
+    __slots__ = ("owners", "tensor_id")
 
     def __init__(self, tensor_id: int) -> None:
         super().__init__()
         self.tensor_id = tensor_id
-        self.lazy_owner: weakref.ref[Any] | None = None
+        self.owners: tuple[weakref.ref[Any], ...] = ()
 
     # A tensor's `__dict__` is copied and pickled with it, a record means nothing in a copy.
     # What stands for it there is of a type that `torch.load(weights_only=True)` takes.

@@ -89,9 +89,7 @@ class OptimizerSlots(Slots):
         if stored is None:
             return None
         if not shape and stored.is_floating_point and slot_name in _SCALARS:
-            scalar = torch.empty(
-                (), dtype=_scalar_dtype(group), device=self._device(slot_name, variable, group)
-            )
+            scalar = _empty((), _scalar_dtype(group), self._device(slot_name, variable, group))
             if scalar.dtype != stored:
                 return scalar, {VARIABLE_VALUE: _Converted(scalar, dtype)}
             return scalar, {VARIABLE_VALUE: value_of(scalar)}
@@ -162,11 +160,17 @@ def _scalar_dtype(group: dict[str, Any]) -> torch.dtype:
 
 def _like(parameter: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """A tensor beside a parameter, of its strides if it is of its shape; not initialized."""
+    # A parameter that is built later is built row by row.
+    if is_lazy(parameter) or shape != tuple(parameter.shape):
+        return _empty(shape, dtype, parameter.device)
     with torch.inference_mode(False), torch.no_grad():
-        # A parameter that is built later is built row by row.
-        if not is_lazy(parameter) and shape == tuple(parameter.shape):
-            return torch.empty_like(parameter.detach(), dtype=dtype)
-        return torch.empty(shape, dtype=dtype, device=parameter.device)
+        return torch.empty_like(parameter.detach(), dtype=dtype)
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: Any) -> torch.Tensor:
+    # What is made in inference mode could not be trained outside of it.
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.empty(shape, dtype=dtype, device=device)
 
 
 class _Converted(Value):
