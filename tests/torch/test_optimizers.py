@@ -146,6 +146,18 @@ def test_groups_by_name_and_by_position(tmp_path):
         status.assert_consumed()
 
 
+def test_a_named_group_may_be_renamed_to_one_without_a_name(tmp_path):
+    net, again = mlp(), mlp()
+    groups = [{"params": net.parameters(), "name": "body", "lr": 0.25}]
+    path = write(tmp_path, net=net, opt=torch.optim.SGD(groups))
+    opt = torch.optim.SGD(again.parameters())
+    renames = {"opt/param_groups/body": "opt/param_groups/0"}
+    status = cp.Checkpoint(net=again, opt=opt).read(path, renames=renames)
+    assert opt.param_groups[0]["lr"] == 0.25
+    assert "name" not in opt.param_groups[0]
+    status.assert_consumed()
+
+
 def test_how_a_step_is_computed_is_the_programs_business(tmp_path):
     net = mlp()
     optimizer = torch.optim.AdamW(net.parameters(), foreach=True, maximize=True, lr=0.4)

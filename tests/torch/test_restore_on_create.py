@@ -334,6 +334,23 @@ def test_nothing_is_kept_alive(tmp_path):
     assert [reference() for reference in references] == [None, None]
 
 
+def test_a_class_that_was_made_for_one_module_is_not_kept_alive(tmp_path):
+    # S26: `parametrize` makes a class for each module that it changes, and the class holds it
+    def make() -> nn.Module:
+        return nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+
+    path = cp.Checkpoint(net=nn.Linear(2, 2)).write(tmp_path / "plain")
+    net = make()
+    cp.Checkpoint(net=net).write(tmp_path / "ckpt")
+    cp.Checkpoint(net=nn.DataParallel(net)).read(path).expect_partial()
+    alive = weakref.ref(net)
+    assert hook_counts() != NO_HOOKS
+    del net
+    gc.collect()
+    assert alive() is None
+    assert hook_counts() == NO_HOOKS
+
+
 def test_a_module_that_is_compiled_while_something_waits(tmp_path):
     class Net(nn.Module):
         def __init__(self, *, head: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ _BUILT_IN = ("checkpointable.adapters.own", "checkpointable.adapters.frameworks"
 
 _finders: list[Finder] = []
 _loading = threading.RLock()
-_by_type: dict[type, Adapter | None] = {}
-# A program that makes classes without end must not keep them all alive here.
-_MOST_CACHED_TYPES = 10_000
+# By the type's id, as long as the type lives: a class that was made for one object may hold that
+# object, with all its memory (`torch.nn.utils.parametrize` makes such classes).
+_by_type: dict[int, Adapter | None] = {}
+_alive: dict[int, weakref.ref[type]] = {}
 
 
 def register_adapter(finder: Finder) -> None:
@@ -47,7 +49,7 @@ def adapter_of(obj: Any) -> Adapter | None:
     """The adapter of `obj`; None if objects of its type take no part in checkpointing."""
     cls = type(obj)
     try:
-        return _by_type[cls]
+        return _by_type[id(cls)]
     except KeyError:
         return _find(cls)
 
@@ -59,7 +61,13 @@ def _find(cls: type) -> Adapter | None:
         found = finder(cls)
         if found is not None:
             break
-    if len(_by_type) >= _MOST_CACHED_TYPES:
-        _by_type.clear()
-    _by_type[cls] = found
+    number = id(cls)
+
+    def forget(reference: weakref.ref[type]) -> None:
+        if _alive.get(number) is reference:
+            _by_type.pop(number, None)
+            del _alive[number]
+
+    _alive[number] = weakref.ref(cls, forget)
+    _by_type[number] = found
     return found

@@ -34,6 +34,9 @@ _NO_HYPERPARAMETERS = frozenset(
     ("params", "param_names", "foreach", "fused", "capturable", "differentiable")
 )
 
+# By what a group is found, so it stays what it is (a rename in `restore` may have led to it).
+_IDENTITY = "name"
+
 # Hyperparameters that are the class itself: a checkpoint of Adam does not make AdamW one.
 _OF_THE_CLASS = {torch.optim.AdamW: frozenset(("decoupled_weight_decay",))}
 
@@ -101,7 +104,7 @@ class ParamGroup:
         optimizer = self._groups.optimizer()
         own = {k for cls, keys in _OF_THE_CLASS.items() if isinstance(optimizer, cls) for k in keys}
         for key, item in state.items():
-            if key in _NO_HYPERPARAMETERS or key in own:
+            if key in _NO_HYPERPARAMETERS or key in own or key == _IDENTITY:
                 continue
             current = group.get(key)
             if isinstance(current, torch.Tensor) and fill_from(current, item):

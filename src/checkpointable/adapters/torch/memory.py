@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -56,11 +55,13 @@ def _refusal(tensor: torch.Tensor) -> str:
     return f"a {type(tensor).__name__} holds its contents in other tensors; save those"
 
 
-@functools.lru_cache(maxsize=1000)
+_PLAIN = (torch.nn.Parameter, torch.Tensor)
+
+
 def _is_wrapper(cls: type[torch.Tensor]) -> bool:
     """Whether tensors of this class stand for others and have no memory of their own."""
     # Exactly what torch.utils._python_dispatch.is_traceable_wrapper_subclass looks at.
-    return cls is not torch.Tensor and hasattr(cls, "__tensor_flatten__")
+    return cls not in _PLAIN and hasattr(cls, "__tensor_flatten__")
 
 
 def shared_array(tensor: torch.Tensor, kind: Counterpart) -> Array | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import weakref
 from typing import Any
+
+from checkpointable.adapters.records import Beside
 
 __all__ = ["inner_name", "unwrap"]
 
@@ -18,15 +20,23 @@ def unwrap(module: Any) -> Any:
         module = module._modules[name]
 
 
-@functools.lru_cache(maxsize=1000)
 def inner_name(cls: type) -> str | None:
     """Under which name a wrapper class has the module inside; None if it is no wrapper."""
+    return _names.of(cls) or None
+
+
+def _find(reference: weakref.ref[Any]) -> str:
+    cls = reference()
+    assert cls is not None
     for base in cls.__mro__:
         name = _WRAPPERS.get(f"{base.__module__}.{base.__qualname__}")
         if name is not None:
             return name
-    return None
+    return ""
 
+
+# A class that was made for one module may hold it: it is not kept alive here.
+_names: Beside[str] = Beside(_find)
 
 # By name: importing them is slow, and what is not imported nobody has an object of.
 _WRAPPERS = {
