@@ -25,41 +25,47 @@ class _Watched:
     """The records that are watched."""
 
     def __init__(self) -> None:
-        # id of a record -> the record, and who watches its object
-        self._held: dict[int, tuple[weakref.ref[ObjectRecord], Watcher]] = {}
-        self._counts: dict[Watcher, int] = {}
+        self._watchers: dict[int, Watcher] = {}  # id of a record -> who watches its object
+        self._held: dict[Watcher, dict[int, weakref.ref[ObjectRecord]]] = {}
 
     def records(self, watcher: Watcher | None = None) -> list[ObjectRecord]:
         """Those that `watcher` watches, or all."""
-        held = list(self._held.values())
-        found = [reference() for reference, by in held if watcher in (None, by)]
+        if watcher is None:
+            found = [reference() for held in list(self._held.values()) for reference in _now(held)]
+        else:
+            found = [reference() for reference in _now(self._held.get(watcher, {}))]
         return [record for record in found if record is not None]
 
     def add(self, record: ObjectRecord, watcher: Watcher) -> None:
         number = id(record)
-        if number in self._held:
+        if number in self._watchers:
             return
 
         def forget(reference: weakref.ref[ObjectRecord]) -> None:
-            held = self._held.get(number)
-            if held is not None and held[0] is reference:
+            if self._held.get(watcher, {}).get(number) is reference:
                 self._drop(number)
 
-        self._held[number] = weakref.ref(record, forget), watcher
-        self._counts[watcher] = self._counts.get(watcher, 0) + 1
-        if self._counts[watcher] == 1:
+        self._watchers[number] = watcher
+        held = self._held.setdefault(watcher, {})
+        held[number] = weakref.ref(record, forget)
+        if len(held) == 1:
             watcher.start()
 
     def remove(self, record: ObjectRecord) -> None:
-        if id(record) in self._held:
+        if id(record) in self._watchers:
             self._drop(id(record))
 
     def _drop(self, number: int) -> None:
-        _, watcher = self._held.pop(number)
-        self._counts[watcher] -= 1
-        if not self._counts[watcher]:
-            del self._counts[watcher]
+        watcher = self._watchers.pop(number)
+        held = self._held[watcher]
+        del held[number]
+        if not held:
+            del self._held[watcher]
             watcher.stop()
+
+
+def _now(held: dict[int, weakref.ref[ObjectRecord]]) -> list[weakref.ref[ObjectRecord]]:
+    return list(held.values())
 
 
 watched = _Watched()

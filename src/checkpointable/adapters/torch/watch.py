@@ -19,7 +19,6 @@ from torch.nn.modules import module as hooks_of_modules
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from checkpointable.adapters.torch.records import records
-from checkpointable.adapters.torch.wrappers import inner_name
 from checkpointable.adapters.watch import look_at, look_later, unwatch, watched
 from checkpointable.graph.adapter import ObjectRecord, Watcher, resolve_pending
 
@@ -34,7 +33,7 @@ class _Hooks(Watcher):
       beside: others that are needed then, too.
     """
 
-    def __init__(self, *install: Callable[[], Any], beside: _Hooks | None = None) -> None:
+    def __init__(self, *install: Callable[[], Any], beside: tuple[_Hooks, ...] = ()) -> None:
         self._install = install
         self._beside = beside
         self._handles: list[Any] = []
@@ -44,16 +43,16 @@ class _Hooks(Watcher):
         self._uses += 1
         if self._uses == 1:
             self._handles = [install() for install in self._install]
-        if self._beside is not None:
-            self._beside.start()
+        for other in self._beside:
+            other.start()
 
     def stop(self) -> None:
         self._uses -= 1
         if not self._uses:
             handles, self._handles = self._handles, []
             _remove(handles)
-        if self._beside is not None:
-            self._beside.stop()
+        for other in self._beside:
+            other.stop()
 
 
 def _remove(handles: list[Any]) -> None:
@@ -92,21 +91,24 @@ def _look(record: ObjectRecord, look: tuple[int, ...]) -> None:
         look_at(record)
 
 
-def _before_forward(module: torch.nn.Module, _: Any) -> None:
-    if torch.compiler.is_compiling():  # the call that compiles has been seen from outside
-        return
-    # Containers that have no forward of their own must have what they wait for before what is
-    # around them is called. Of what is called within a compiled module nothing is heard.
-    everything = inner_name(module.__class__) is not None
+def _before_forward(_: torch.nn.Module, __: Any) -> None:
+    if not torch.compiler.is_compiling():  # the call that compiles has been seen from outside
+        _look_at_containers()
+
+
+def _look_at_containers() -> None:
+    # All of them, whatever is called: a program may go through a container that it never calls,
+    # and of what is called within a compiled module nothing is heard.
     for record in watched.records(container_watcher):
         owner = None if record.owner is None else record.owner()
-        if owner is not None and (everything or owner is module or _has_no_forward(owner)):
+        if owner is not None:
             _look(record, (len(owner._modules), len(owner._parameters)))
 
 
 def _before_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     from checkpointable.adapters.torch.groups import groups_of
 
+    _look_at_containers()
     look = tuple(len(group["params"]) for group in optimizer.param_groups)
     for record in (records.get(optimizer), groups_of(optimizer).record):
         if record is not None and (record.pending or record.waiting_slots):
@@ -120,14 +122,14 @@ module_watcher = _Hooks(
 )
 """For modules that get what they wait for by assignment or by a method that says so."""
 
-container_watcher = _Hooks(
-    lambda: hooks_of_modules.register_module_forward_pre_hook(_before_forward),
-    beside=module_watcher,
-)
-"""For containers, whose `insert` says nothing."""
-
 optimizer_watcher = _Hooks(lambda: register_optimizer_step_pre_hook(_before_step))
 """For optimizers."""
+
+container_watcher = _Hooks(
+    lambda: hooks_of_modules.register_module_forward_pre_hook(_before_forward),
+    beside=(module_watcher, optimizer_watcher),
+)
+"""For containers, whose `insert` says nothing; a step may come before any forward."""
 
 
 def watcher_of(cls: type) -> Watcher:
@@ -142,7 +144,3 @@ _CONTAINERS = (
     torch.nn.ParameterList,
     torch.nn.ParameterDict,
 )
-
-
-def _has_no_forward(module: torch.nn.Module) -> bool:
-    return type(module).forward is torch.nn.Module.forward
