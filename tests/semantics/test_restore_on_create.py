@@ -201,6 +201,34 @@ def test_what_comes_later_and_does_not_fit_is_refused_and_may_be_replaced(tmp_pa
     status.assert_consumed()
 
 
+# S23
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_replaces_a_restored_object_keeps_its_values(tmp_path, caplog, waits, late):
+    whole = Module(head=Module(v=variable(3)), **({"other": variable(1)} if waits else {}))
+    path = save(whole, tmp_path / "c")
+    root = Module()
+    if not late:
+        root.head = Module(v=variable())
+    status = restore(root, path)
+    if late:
+        root.head = Module(v=variable())
+    assert float(root.head.v) == 3
+    caplog.clear()
+    root.head = Module(v=variable(7))
+    root.head.w = variable(8)  # nothing waits for it there
+    assert float(root.head.v) == 7
+    for check in (status.assert_consumed, status.assert_existing_objects_matched):
+        with pytest.raises(AssertionError, match=r"head/v \(its value went to another object"):
+            check()
+    assert not caplog.records
+    status.allow_missing("head/**").assert_existing_objects_matched()
+    del root.head.w
+    restore(root, path)
+    assert float(root.head.v) == 3
+    status.assert_existing_objects_matched()
+
+
 # S21
 def test_an_object_that_is_shared_by_what_comes_later(tmp_path):
     shared = Module(v=variable(3))

@@ -247,6 +247,28 @@ def test_an_attribute_that_is_deleted_or_replaced(tmp_path, before, after):  # S
         assert program.of(root.b) == [3.0]
 
 
+def test_what_replaces_a_restored_object_keeps_its_values(tmp_path):  # S23
+    def program(b=0.0):
+        root = tf.Module()
+        root.a, root.inner = tf.Variable([b]), tf.Module()
+        root.inner.v = tf.Variable([b])
+        return root
+
+    path = f"{tmp_path}/c"
+    whole = program(3.0)
+    whole.waited_for = tf.Variable([1.0])
+    cp.Checkpoint(net=whole).write(path)
+    for library in (cp.Checkpoint, tf.train.Checkpoint):
+        root = program()
+        status = library(net=root).read(path)
+        root.a, root.inner = tf.Variable([7.0]), tf.Module()
+        root.inner.v = tf.Variable([7.0])
+        assert root.a.numpy() == root.inner.v.numpy() == 7
+        with pytest.raises(AssertionError):
+            status.assert_existing_objects_matched()
+        status.expect_partial()
+
+
 def test_templates(tmp_path, before, after):  # S21
     """A `tf.compat.v1.make_template` tracks what its function makes, other templates too."""
 

@@ -384,6 +384,50 @@ def test_of_two_restores_the_last_wins_for_what_comes_later(tmp_path):
         status.assert_consumed()
 
 
+REPLACED = {
+    "item": lambda net: net.blocks.__setitem__(0, nn.Linear(2, 2)),
+    "attribute": lambda net: setattr(net, "head", nn.Linear(2, 2)),
+    "parameter": lambda net: setattr(net, "scale", nn.Parameter(torch.zeros(2))),
+    "buffer": lambda net: setattr(net, "mean", torch.zeros(2)),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACED)
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_replaces_something_restored_keeps_its_values(tmp_path, kind, waits):
+    # S23, as in TensorFlow (tests/tf/test_scenarios.py)
+    class Net(nn.Module):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
+            self.head = nn.Linear(2, 2)
+            self.scale = nn.Parameter(torch.randn(2))
+            self.register_buffer("mean", torch.randn(2))
+
+    whole, net = Net(2), Net(1 if waits else 2)
+    path = write(tmp_path, model=whole)
+    status = cp.Checkpoint(model=net).read(path).expect_partial()
+    before = {id(tensor) for tensor in net.state_dict(keep_vars=True).values()}
+    REPLACED[kind](net)
+    fresh = {
+        name: tensor.clone()
+        for name, tensor in net.state_dict(keep_vars=True).items()
+        if id(tensor) not in before
+    }
+    assert fresh
+    if waits:
+        net.blocks.append(nn.Linear(2, 2))
+        assert equal(net.blocks[1], whole.blocks[1])
+    for name, tensor in fresh.items():
+        assert torch.equal(net.state_dict()[name], tensor)
+        with pytest.raises(AssertionError, match=name.replace(".", "/")):
+            status.assert_existing_objects_matched()
+    paths = ["model/" + name.replace(".", "/") for name in fresh]
+    cp.Checkpoint(model=net).read(path).assert_consumed()
+    assert equal(net, whole)
+    status.require(*paths)
+
+
 def test_nothing_is_kept_alive(tmp_path):
     # S26
     whole, net = mlp(2), mlp(1)
