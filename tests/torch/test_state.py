@@ -329,3 +329,58 @@ def test_a_module_that_adds_to_its_state_dict(tmp_path):
     read(save(tmp_path, metric=nn.ModuleDict({"a": metric})), metric=nn.ModuleDict({"a": other}))
     assert other.total == 3
     assert same(other.values, metric.values)
+
+
+class ByKeywords(nn.Linear):
+    """Adds to its state dict, and takes that in its own `load_state_dict`."""
+
+    def __init__(self, extra: int = 0) -> None:
+        super().__init__(2, 2)
+        self.extra = extra
+
+    def state_dict(self, *args, **options):
+        prefix = options.get("prefix", "")
+        return {**super().state_dict(*args, **options), f"{prefix}extra": self.extra}
+
+    def load_state_dict(self, state_dict, strict=True):
+        self.extra = state_dict.pop("extra")
+        return super().load_state_dict(state_dict, strict)
+
+
+class OfItsOwn(nn.Module):
+    """Has a state dict of its own form, and no use for PyTorch's arguments."""
+
+    def __init__(self, extra: int = 0) -> None:
+        super().__init__()
+        self.net = nn.Linear(2, 2)
+        self.register_buffer("mean", torch.rand(2))
+        self.extra = extra
+
+    def state_dict(self):
+        mean = self.mean.detach()
+        return {"weights": self.net.state_dict(), "average": mean, "extra": self.extra}
+
+    def load_state_dict(self, state):
+        self.net.load_state_dict(state["weights"])
+        self.mean.copy_(state["average"])
+        self.extra = state["extra"]
+
+
+@pytest.mark.parametrize("make", [ByKeywords, OfItsOwn])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_module_takes_what_it_adds_by_its_own_load_state_dict(tmp_path, make, late):
+    # S8: nothing that was saved is lost without a word
+    whole, other = make(3), make()
+    path = cp.Checkpoint(model=nn.ModuleDict({"it": whole})).write(tmp_path / "ckpt")
+    net = nn.ModuleDict({} if late else {"it": other})
+    status = cp.Checkpoint(model=net).read(path)
+    if late:
+        net["it"] = other
+    status.assert_consumed()
+    assert other.extra == 3
+    for one, two in zip(whole.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+    for one, two in zip(whole.buffers(), other.buffers(), strict=True):
+        assert torch.equal(one, two)
+    # What is there anyway is no state of the module beside, whatever it is called.
+    assert "model/it/.ATTRIBUTES/py_state/average" not in dict(cp.list_variables(path))

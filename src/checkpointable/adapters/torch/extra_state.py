@@ -6,10 +6,13 @@ packed weights) or of hooks that add to it: Python state of the module.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.state_values import StateValues
 
@@ -52,19 +55,45 @@ def _entries(module: Any) -> dict[str, Any]:
     own = {*module._parameters, *module._buffers}
     if cls.state_dict is not nn.Module.state_dict or module._state_dict_hooks:
         inner = tuple(f"{name}." for name in module._modules)
-        whole = module.state_dict(keep_vars=True)
-        # A hook may have renamed what is there anyway.
-        known = {id(one) for one in (*module.parameters(), *module.buffers())}
+        # What is there anyway may have another name, by a hook or by the class.
+        known = {_identity(one) for one in (*module.parameters(), *module.buffers())}
         found.update(
             (key, item)
-            for key, item in whole.items()
-            if not (inner and key.startswith(inner)) and id(item) not in known
+            for key, item in _whole(module).items()
+            if not (inner and isinstance(key, str) and key.startswith(inner))
+            and not (isinstance(item, torch.Tensor) and _identity(item) in known)
         )
     return {key: item for key, item in found.items() if key not in own}
 
 
+def _whole(module: Any) -> dict[Any, Any]:
+    """The whole state dict, with the parameters themselves if the class gives them."""
+    try:
+        inspect.signature(module.state_dict).bind(keep_vars=True)
+    except TypeError:  # a class may have no use for PyTorch's arguments
+        whole: dict[Any, Any] = module.state_dict()
+    else:
+        whole = module.state_dict(keep_vars=True)
+    return whole
+
+
+def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Equal for a tensor and what `detach` gives of it."""
+    if tensor.device.type == "meta" or tensor.layout is not torch.strided or is_lazy(tensor):
+        return (id(tensor),)
+    try:
+        start = tensor.data_ptr()
+    except RuntimeError:  # a class of its own, without memory of its own
+        return (id(tensor),)
+    return (start, tensor.dtype, tensor.shape, tensor.stride()) if start else (id(tensor),)
+
+
 def _put(module: Any) -> Callable[[Any, int], object]:
     def put(state: dict[str, Any], _: int) -> None:
+        if type(module).load_state_dict is not nn.Module.load_state_dict:
+            # It takes what it adds in a way of its own, which may want all the rest, too.
+            module.load_state_dict({**_whole(module), **state})
+            return
         # The module's own part alone, as `load_state_dict` asks for it.
         own = dict(state)
         problems: list[str] = []
