@@ -143,3 +143,24 @@ def test_a_tensor_of_no_module_that_nothing_initializes_is_named(tmp_path):
     checkpoint = cp.Checkpoint(scale=torch.empty(2, device="meta"))
     with pytest.raises(ValueError, match=r"1 tensor.*: scale\."):
         checkpoint.restore(None).initialize_or_restore()
+
+
+def test_what_replaced_recorded_parameters_is_not_restored_and_that_is_told(tmp_path, caplog):
+    # S34, S23: `to_empty` gives a module new parameters, with memory that is not initialized
+    whole = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    path = write(tmp_path, model=whole)
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(net[1].parameters(), lr=0.1)
+    status = cp.Checkpoint(model=net, optimizer=optimizer).read(path)
+    net[0].to_empty(device="cpu")
+    status.run_restore_ops()
+    (told,) = [record.message for record in caplog.records]
+    assert "2 object(s) were replaced between restore and run: model/0/weight, model/0/bias" in told
+    assert torch.equal(net[1].weight, whole[1].weight)
+    caplog.clear()
+    status.run_restore_ops()
+    cp.Checkpoint(model=net).read(path).assert_consumed().run_restore_ops()
+    status.initialize_or_restore()
+    assert not caplog.records
+    assert torch.equal(net[0].weight, whole[0].weight)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import checkpointable as cp
 from checkpointable.adapters.torch import memory
@@ -238,6 +239,11 @@ class Wrapper(torch.Tensor):
         return [], None
 
 
+def fake() -> torch.Tensor:
+    with FakeTensorMode():
+        return torch.ones(2)
+
+
 @pytest.mark.filterwarnings("ignore:.*(quantiz|prototype stage|Nested|beta state|ComplexHalf).*")
 @pytest.mark.parametrize(
     ("make", "what"),
@@ -250,8 +256,9 @@ class Wrapper(torch.Tensor):
         (lambda: torch.zeros(2).to(torch.float8_e8m0fnu), "float8_e8m0fnu"),
         (lambda: torch.ones(2).as_subclass(Wrapper), "Wrapper"),
         (lambda: torch.ones(2, device="meta"), "meta device"),
+        (fake, "FakeTensor has no memory"),
     ],
-    ids=["coo", "csr", "nested", "quantized", "complex32", "e8m0fnu", "wrapper", "meta"],
+    ids=["coo", "csr", "nested", "quantized", "complex32", "e8m0fnu", "wrapper", "meta", "fake"],
 )
 def test_what_has_no_place_is_refused_by_path_before_anything_is_written(tmp_path, make, what):
     net = nn.Module()

@@ -60,6 +60,7 @@ class Restore(RestoreState):
     ) -> None:
         self._verify = checked_verify(verify)
         self._recorded: list[Assignment] = []
+        self._told: set[int] = set()
         self._progress: Callable[[int, int, str], None] | None = None
         super().__init__(reader, graph, fingerprint=fingerprint)
 
@@ -67,6 +68,22 @@ class Restore(RestoreState):
     def has_recorded(self) -> bool:
         """Whether the restoring of some value was recorded."""
         return bool(self._recorded)
+
+    def replaced(self, alive: set[int]) -> list[str]:
+        """Paths of recorded values whose object the program has no more, each told once.
+
+        Args:
+          alive: ids of the records of the objects that it has.
+        """
+        gone = [
+            assignment
+            for assignment in self._recorded
+            if id(assignment.record) not in alive
+            and assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+            and assignment.node_id not in self._told
+        ]
+        self._told.update(assignment.node_id for assignment in gone)
+        return [self.paths[assignment.node_id] for assignment in gone]
 
     def run_recorded(self, session: Any) -> None:
         """Restores the values whose restoring was recorded, all that are known by now (S34)."""

@@ -11,6 +11,7 @@ from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.logs import logger
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.state import TAKEN, is_taken, present_conflicts, state_of_restore
 from checkpointable.restore.executors import initialize, tell_without_contents
@@ -166,6 +167,7 @@ class CheckpointLoadStatus(LoadStatus):
         """
         self._restore.run_recorded(session)
         if self._restore.has_recorded:
+            self._tell_of_replaced()
             tell_without_contents(self._root, self._attached)
 
     def initialize_or_restore(self, session: Any = None) -> None:
@@ -174,6 +176,8 @@ class CheckpointLoadStatus(LoadStatus):
         Variables that a later restore is going to set are left alone.
         """
         self._restore.run_recorded(session)
+        if self._restore.has_recorded:
+            self._tell_of_replaced()
         uid = self._restore.uid
         initialize(
             self._root,
@@ -186,6 +190,19 @@ class CheckpointLoadStatus(LoadStatus):
         """Silences the warning that values of the checkpoint were never used (S30)."""
         self._restore.expect_partial()
         return self
+
+    def _tell_of_replaced(self) -> None:
+        """Warns of values that were restored into objects that the program has no more."""
+        program = self._program()
+        objects = zip(program.objects, program.adapters, strict=True)
+        gone = self._restore.replaced({id(adapter.record(obj)) for obj, adapter in objects})
+        if gone:
+            logger.warning(
+                "%s: %s. What took their place (PyTorch's to_empty() and to() make new parameters "
+                "of those on the meta device) was not restored: restore once more",
+                self._restore.reader.prefix,
+                listing("object(s) were replaced between restore and run", gone),
+            )
 
     def _walk(self) -> ObjectWalk:
         look_again()

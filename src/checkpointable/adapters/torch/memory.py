@@ -69,10 +69,15 @@ def shared_array(tensor: torch.Tensor, kind: Counterpart) -> Array | None:
     if tensor.device.type != "cpu" or tensor.is_conj() or tensor.is_neg():
         return None
     plain = tensor.detach()
-    if kind.bits is None:
-        array: Array = plain.numpy()
-        return array
-    bits: Array = plain.view(kind.bits).numpy()
+    try:
+        if kind.bits is None:
+            array: Array = plain.numpy()
+            return array
+        bits: Array = plain.view(kind.bits).numpy()
+    except RuntimeError as error:  # a FakeTensor, one within vmap: descriptions of others
+        raise CheckpointUnsupportedError(
+            f"a {type(tensor).__name__} has no memory that could be read or filled: {error}"
+        ) from error
     return bits.view(kind.dtype)
 
 
