@@ -7,16 +7,17 @@ dependencies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
+from checkpointable.adapters.records import Beside
 from checkpointable.adapters.state_values import StateValues
 from checkpointable.adapters.torch import lbfgs
 from checkpointable.adapters.torch.groups import groups_of
 from checkpointable.adapters.torch.records import records
-from checkpointable.adapters.torch.slots import OptimizerSlots
+from checkpointable.adapters.torch.slots import OptimizerSlots, parameters_of
 from checkpointable.adapters.torch.watch import optimizer_watcher
 from checkpointable.adapters.torch.wrapped import inner_optimizers, own_state
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
@@ -32,6 +33,7 @@ class OptimizerAdapter(Adapter):
     """`torch.optim.Optimizer` and what is derived from it."""
 
     watcher = optimizer_watcher
+    may_overlook = True
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         found = [(_GROUPS, groups_of(obj)), *inner_optimizers(obj).items()]
@@ -54,6 +56,26 @@ class OptimizerAdapter(Adapter):
 
     def slots(self, obj: Any) -> Slots | None:
         return OptimizerSlots(obj)
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        told = _told_of.of(obj)
+        if told:
+            return
+        parameters = parameters_of(obj)
+        lost = sum(len(obj.state.get(one, ())) > 0 and node_id(one) is None for one in parameters)
+        if lost:
+            told.append(lost)
+            what = (
+                f"that of {lost} of its {len(parameters)} parameters, which the program that is "
+                "saved does not have: a slot is saved with its parameter, so save the module "
+                "along (S11)"
+            )
+            yield "state", what
+
+
+_told_of: Beside[list[int]] = Beside(lambda _: [])
 
 
 def _state_values(optimizer: Any) -> StateValues:
@@ -88,6 +110,8 @@ def _shared_state(optimizer: Any) -> dict[Any, Any]:
 
 class LBFGSAdapter(OptimizerAdapter):
     """LBFGS, which has one state over all its parameters, in their order."""
+
+    may_overlook = False  # it is saved whatever parameters are
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return lbfgs.values(obj)
