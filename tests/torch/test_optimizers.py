@@ -201,6 +201,42 @@ def test_a_learning_rate_that_is_a_tensor_stays_where_it_is(tmp_path):
     assert torch.equal(number.param_groups[0]["lr"], rate)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_groups_that_share_a_learning_rate_get_each_its_own(tmp_path, late):
+    # The default of an optimizer is one tensor in all of its groups.
+    def program(*rates: float | None):
+        net = mlp()
+        groups = [{"params": layer.parameters()} for layer in net]
+        for group, rate in zip(groups, rates, strict=True):
+            if rate is not None:
+                group["lr"] = torch.tensor(rate)
+        return net, torch.optim.Adam(groups, lr=torch.tensor(0.5))
+
+    def rates(optimizer) -> list[float]:
+        return [float(group["lr"]) for group in optimizer.param_groups]
+
+    net, optimizer = program(0.25, 0.125)
+    path = write(tmp_path, net=net, opt=optimizer)
+    again, other = program(None, None)
+    assert other.param_groups[0]["lr"] is other.param_groups[1]["lr"]
+    checkpoint = cp.Checkpoint(net=again)
+    if late:
+        status = checkpoint.read(path)
+        checkpoint.opt = other
+    else:
+        checkpoint.opt = other
+        status = checkpoint.read(path)
+    status.assert_consumed()
+    assert rates(other) == rates(optimizer) == [0.25, 0.125]
+    # And what is the same in all of them stays shared, where it is.
+    net, optimizer = program(None, None)
+    path = cp.Checkpoint(net=net, opt=optimizer).write(tmp_path / "shared")
+    again, other = program(None, None)
+    shared = other.param_groups[0]["lr"]
+    read(path, net=again, opt=other)
+    assert all(group["lr"] is shared for group in other.param_groups)
+
+
 def test_step_is_of_the_dtype_that_the_optimizer_would_make(tmp_path):
     net = mlp()
     optimizer = torch.optim.Adam(net.parameters())

@@ -97,6 +97,15 @@ class ParamGroup:
         group = self._groups.labelled()[self._label]
         return {key: item for key, item in group.items() if key not in _NO_HYPERPARAMETERS}
 
+    def _is_shared(self, tensor: torch.Tensor, group: dict[str, Any]) -> bool:
+        """Whether another group has this very tensor, too."""
+        return any(
+            item is tensor
+            for other in self._groups.labelled().values()
+            if other is not group
+            for item in other.values()
+        )
+
     def put(self, state: dict[str, Any], uid: int) -> None:
         """Takes hyperparameters from the restore `uid`."""
         self.restored = (state, uid)
@@ -107,9 +116,21 @@ class ParamGroup:
             if key in _NO_HYPERPARAMETERS or key in own or key == _IDENTITY:
                 continue
             current = group.get(key)
-            if isinstance(current, torch.Tensor) and fill_from(current, item):
-                continue  # a learning rate that a captured graph reads stays where it is
+            if isinstance(current, torch.Tensor) and isinstance(item, torch.Tensor):
+                # A learning rate that a captured graph reads stays where it is. That of several
+                # groups (the optimizer's default is one tensor) may stand for all of them only as
+                # long as all have the same.
+                if not self._is_shared(current, group) and fill_from(current, item):
+                    continue
+                if _same(current, item):
+                    continue
             group[key] = _copy(item) if isinstance(item, torch.Tensor) else item
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    return bool(torch.equal(one.detach().cpu(), other.detach().cpu()))
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
