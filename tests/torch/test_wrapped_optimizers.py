@@ -254,6 +254,29 @@ def test_state_of_what_is_in_no_group_is_told(tmp_path, caplog):
     assert "SGD has state for 1 tensor(s) that are in none of its groups" in told[0]
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_tensor_in_the_state_of_all_parameters(tmp_path, shares):
+    # As the tables of 8-bit optimizers are.
+    def program(value: float, *, shared: bool):
+        net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        table = torch.full((3,), value)
+        for parameter in net.parameters():
+            state = optimizer.state[parameter]
+            state["table"] = table if shared else table.clone()
+        return net, optimizer
+
+    net, optimizer = program(7, shared=True)
+    path = cp.Checkpoint(net=net, optimizer=optimizer).write(tmp_path / "ckpt")
+    again, other = program(1, shared=shares)
+    cp.Checkpoint(net=again, optimizer=other).read(path).assert_consumed()
+    fresh = torch.optim.SGD(again.parameters(), lr=0.1)
+    cp.Checkpoint(net=again, optimizer=fresh).read(path).assert_consumed()
+    for one in (other, fresh):
+        assert [one.state[p]["table"].tolist() for p in again.parameters()] == [[7, 7, 7]] * 4
+    assert torch.equal(net[0].weight, again[0].weight)
+
+
 def test_a_key_that_is_no_name_is_refused(tmp_path):
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

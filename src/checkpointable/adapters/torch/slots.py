@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -69,9 +70,26 @@ class OptimizerSlots(Slots):
         if key not in own:
             return None
         slot = own[key]
-        if isinstance(slot, torch.Tensor):
+        place = (id(variable), key)
+        if isinstance(slot, torch.Tensor) and self._holders.get(id(slot), place) == place:
             return slot
         return _state_slots.of(self._optimizer).of(variable, slot_name)
+
+    @functools.cached_property
+    def _holders(self) -> dict[int, tuple[int, Any]]:
+        """id of a tensor -> the parameter and name that it is the slot of, the first if several.
+
+        Some optimizers have one tensor in the state of all parameters (tables of 8-bit optimizers,
+        say). The others get a copy of it in the checkpoint.
+        """
+        holders: dict[int, tuple[int, Any]] = {}
+        state = self._optimizer.state
+        for parameter in self._parameters:
+            if parameter in state:
+                for key, slot in state[parameter].items():
+                    if isinstance(slot, torch.Tensor):
+                        holders.setdefault(id(slot), (id(parameter), key))
+        return holders
 
     def create(self, variable: Any, slot_name: str, contents: Array) -> Any | None:
         raise AssertionError("slots are made by reserve and keep")
@@ -193,7 +211,10 @@ class _Converted(Value):
 
 
 class StateSlot:
-    """Stands for a slot that is no tensor: a number, None, or tensors within lists and dicts."""
+    """Stands for a slot that is no tensor: a number, None, or tensors within lists and dicts.
+
+    Or for one that is a tensor, and the slot of another parameter already.
+    """
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any, name: str) -> None:
         self.record = ObjectRecord(self)
@@ -201,7 +222,10 @@ class StateSlot:
         self._optimizer = optimizer
         self._name = name
 
-    def values(self) -> StateValues:
+    def values(self) -> Mapping[str, Value | ValueFactory]:
+        held = self._state().get(_key_of(self._name))
+        if isinstance(held, torch.Tensor):
+            return {VARIABLE_VALUE: value_of(held)}
         return StateValues(self._get, self._put, what="the optimizer's state")
 
     def _get(self) -> Any:
