@@ -70,6 +70,8 @@ class V1Value(NamedTuple):
 class V1Contents(BundleReader):
     """A V1 checkpoint, opened, and what its lists say; see `V1Reader`."""
 
+    has_checksums = True  # those of its blocks
+
     def __init__(self, prefix: str | os.PathLike[str], storage: Storage | None = None) -> None:
         self.prefix = os.fspath(prefix)
         storage = storage or default_storage()
