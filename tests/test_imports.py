@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "checkpointable"
 BELOW = {
     "errors": set(),
     "_protobuf": {"errors"},
-    "storage": {"errors"},
+    "storage": {"errors", "logs"},
     "manifest": {"errors", "storage"},
     "bundle": {"errors", "_protobuf", "storage", "manifest"},
     "graph": {"errors", "_protobuf"},

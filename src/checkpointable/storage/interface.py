@@ -208,6 +208,7 @@ class Storage(abc.ABC):
     def lock_directory(self, directory: str) -> AbstractContextManager[None]:
         """Holds off everyone else who asks for the lock of this directory; waits for it.
 
+        However long that takes: a place of yours should log whom it waits for, as local files do.
         Leaves no file behind, and is gone with the process that held it. Between threads of
         one process it excludes as well. Not reentrant.
         """

@@ -12,9 +12,11 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from checkpointable.storage.local.system import CLOSE_ON_EXEC, REFUSALS, fcntl, refusal
+from checkpointable.storage.local.waiting import THREAD, process_holding, said_if_long
 
 __all__ = ["lock", "locked_directory"]
 
@@ -69,25 +71,32 @@ class _Descriptor:
 
 @contextmanager
 def locked_directory(directory: str) -> Iterator[None]:
-    """Holds the lock of a directory; waits for whoever holds it."""
+    """Holds the lock of a directory; waits for whoever holds it, and says so if it takes long."""
     held = _Descriptor(-1)
-    with _thread_lock(directory):
-        try:
-            if _CAN_LOCK:
-                held.fd = os.open(directory, os.O_RDONLY | CLOSE_ON_EXEC)
-                _locked.add(held)
-                lock(held.fd, wait=True)
-        except REFUSALS as error:
-            _locked.discard(held)
-            held.close()
-            raise refusal(error, "lock the directory", directory) from error
-        try:
-            yield
-        finally:
-            _locked.discard(held)
-            if held.fd >= 0:
-                _unlock(held.fd)
-            held.close()
+    own = _thread_lock(directory)
+    with ExitStack() as word:
+        if own.locked():
+            word.enter_context(said_if_long(directory, lambda: THREAD))
+        with own:
+            word.close()
+            try:
+                if _CAN_LOCK:
+                    held.fd = os.open(directory, os.O_RDONLY | CLOSE_ON_EXEC)
+                    _locked.add(held)
+                    if lock(held.fd, wait=False) is False:
+                        with said_if_long(directory, partial(process_holding, held.fd)):
+                            lock(held.fd, wait=True)
+            except REFUSALS as error:
+                _locked.discard(held)
+                held.close()
+                raise refusal(error, "lock the directory", directory) from error
+            try:
+                yield
+            finally:
+                _locked.discard(held)
+                if held.fd >= 0:
+                    _unlock(held.fd)
+                held.close()
 
 
 # Directories that are locked: what a forked process must let go of, since it would go on holding
