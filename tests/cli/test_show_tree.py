@@ -265,3 +265,18 @@ def test_a_terminal_that_knows_ascii_alone(program):
     assert done.returncode == 0
     assert "|   |   `-- momentum (slot of optimizer)" in done.stdout
     assert "-> model/first" in done.stdout
+
+
+def test_a_chain_of_thousands_is_no_document_of_its_square(tmp_path):
+    root = last = cp.Checkpointable()
+    for _ in range(6000):
+        last.next = cp.Checkpointable()
+        last = last.next
+    last.v = cp.Variable(1)
+    path = cp.CheckpointableSaver(root).save(tmp_path / "deep")
+    objects = document("show", path)["objects"]
+    characters = sum(len(entry["path"]) for entry in objects)
+    assert characters < 15_000_000  # of 90,000,000
+    assert objects[3]["path"] == "next/next/next"
+    assert objects[-1]["path"].startswith("…/next/next/")
+    assert len({entry["path"] for entry in objects}) == len(objects) == 6002

@@ -16,11 +16,11 @@ from checkpointable.graph.object_graph import (
     Attribute,
     Child,
     Node,
-    NodePaths,
     ObjectGraph,
     SlotVariable,
 )
 from checkpointable.graph.paths import VARIABLE_VALUE, split
+from checkpointable.graph.shown_paths import ShownPaths
 
 __all__ = ["Branch", "ObjectTree", "find_object", "graph_of_names"]
 
@@ -78,7 +78,7 @@ class ObjectTree:
         self.value_counts = [0] * len(graph.nodes)
         self.byte_counts = [0] * len(graph.nodes)
         self._sum_up()
-        self._paths: NodePaths | None = None
+        self._paths: ShownPaths | None = None
 
     def _hang_up(self) -> list[int]:
         nodes, parents = self.graph.nodes, self._parents
@@ -154,7 +154,7 @@ class ObjectTree:
         """The path of an object as people write it: in the notation of S10, or of names."""
         if not self.named:
             if self._paths is None:
-                self._paths = NodePaths(self.graph)
+                self._paths = ShownPaths(self.graph)
             return self._paths[node_id]
         segments = []
         while node_id:

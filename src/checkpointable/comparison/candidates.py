@@ -9,7 +9,7 @@ from typing import Any
 from checkpointable.comparison.result import Comparison, Difference, Verdict
 from checkpointable.graph.paths import upwards
 from checkpointable.report.counterparts import find_counterparts, unmatched
-from checkpointable.report.suggested_renames import suggest_renames
+from checkpointable.report.suggested_renames import beginning_of, suggest_renames
 
 __all__ = ["add_candidates"]
 
@@ -38,7 +38,7 @@ def add_candidates(result: Comparison) -> None:
     settled = [e.path for e in result.differences if e.verdict in (Verdict.EQUAL, Verdict.CHANGED)]
     taken = set[str]()
     for entry in result.differences:
-        for path in upwards(entry.path if entry.first is not None else ""):
+        for path in upwards(beginning_of(entry.path) if entry.first is not None else ""):
             if path in taken:
                 break
             taken.add(path)

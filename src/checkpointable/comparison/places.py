@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from checkpointable.bundle import BundleReader
-from checkpointable.graph.object_graph import NodePaths, ObjectGraph
+from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
+from checkpointable.graph.shown_paths import ShownPaths
 from checkpointable.loading import stored_graph
 
 __all__ = ["Place", "places_of"]
@@ -48,7 +49,7 @@ def _by_path(
     if graph is None:
         names = {key: "/".join(map(escape, key.split("/"))) for key in reader.keys()}
         return {(names[key] if escaped else key, VARIABLE_VALUE): key for key in names}
-    paths = NodePaths(graph)
+    paths = ShownPaths(graph)
     return {
         (paths[node_id], attribute.name): attribute.checkpoint_key
         for node_id, node in enumerate(graph.nodes)
@@ -57,7 +58,7 @@ def _by_path(
 
 
 def _places_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[Place]:
-    a_paths, b_paths = NodePaths(a), NodePaths(b)
+    a_paths, b_paths = ShownPaths(a), ShownPaths(b)
     found: list[Place] = []
     in_a, in_b = set[int](), set[int]()
     for i, j in _matched(a, b):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from checkpointable.graph.renames import rename_graph
+from checkpointable.graph.shown_paths import ShownPaths
 from checkpointable.graph.value import Value
 from checkpointable.report.counterparts import (
     Candidates,
@@ -58,6 +59,8 @@ class _Builder:
         self.program = program
         self.state = state
         self.report = Report(restore.reader.prefix)
+        self._paths = ShownPaths(restore.graph)
+        self._keys: dict[int, dict[str, str]] = {}
         # (id of a record, attribute) -> the node whose value goes there
         # Where two nodes go to one object, that whose value it has.
         self._node_of: dict[tuple[int, str], int] = {}
@@ -119,12 +122,17 @@ class _Builder:
         self.report.entries.append(entry)
 
     def _add_stored(self, entry: ReportEntry, node_id: int) -> None:
-        for attribute in self.restore.graph.nodes[node_id].attributes:
-            if attribute.name == entry.attribute:
-                reader, entry.key = self.restore.reader, attribute.checkpoint_key
-                if entry.key in reader:  # one that is stored as several has no entry of its own
-                    dtype = dtype_name(stored_dtype(reader, entry.key))
-                    entry.checkpoint = ValueInfo(dtype, reader.shape(entry.key))
+        if node_id not in self._keys:  # of one node after the other, which may have many values
+            attributes = self.restore.graph.nodes[node_id].attributes
+            self._keys = {node_id: {value.name: value.checkpoint_key for value in attributes}}
+        key = self._keys[node_id].get(entry.attribute)
+        if key is None:
+            return
+        entry.key = key
+        reader = self.restore.reader
+        if key in reader:  # one that is stored as several has no entry of its own
+            dtype = dtype_name(stored_dtype(reader, key))
+            entry.checkpoint = ValueInfo(dtype, reader.shape(key))
 
     def _add_checkpoint(self) -> None:
         """What the checkpoint has and no object of the program shows."""
@@ -134,7 +142,7 @@ class _Builder:
             if place in self._shown:
                 continue
             node_id, attribute = place
-            entry = ReportEntry(self.restore.paths[node_id], attribute, Outcome.UNUSED)
+            entry = ReportEntry(self._paths[node_id], attribute, Outcome.UNUSED)
             self._add_stored(entry, node_id)
             if place in self.state.consumed:  # a second name, or an object that is gone again
                 entry.outcome = Outcome.RESTORED
@@ -170,7 +178,7 @@ class _Builder:
                 entry.outcome, entry.note = Outcome.UNUSED, entry.note if not guess.sure else ""
         pairs = found.moved()
         settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
-        taken = map(self.restore.paths.__getitem__, range(len(self.restore.graph.nodes)))
+        taken = map(self._paths.__getitem__, range(len(self.restore.graph.nodes)))
         renames = suggest_renames(pairs, settled, taken if pairs else ())
         try:
             rename_graph(self.restore.graph, renames)

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from checkpointable.report.suggested_renames import DEEP
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -107,8 +109,8 @@ def _compare(
     of_program: dict[str, Guess],
     of_checkpoint: dict[str, Guess],
 ) -> None:
-    own_segments = [path.split("/") for path in own]
-    other_segments = [path.split("/") for path in other]
+    own_segments = list(map(_segments, own))
+    other_segments = list(map(_segments, other))
     best_of_own = [_Best() for _ in own]
     best_of_other = [_Best() for _ in other]
     for i, j in _pairs(own_segments, other_segments):
@@ -117,6 +119,13 @@ def _compare(
         best_of_other[j].add(score, i)
     _guess(own, other, best_of_own, best_of_other, of_program)
     _guess(other, own, best_of_other, best_of_own, of_checkpoint)
+
+
+def _segments(path: str) -> list[str]:
+    """Of a path that is far deeper than programs are, those at either end."""
+    if path.count("/") < 2 * DEEP:
+        return path.split("/")
+    return [*path.split("/", DEEP)[:-1], *path.rsplit("/", DEEP)[1:]]
 
 
 class _Best:

@@ -44,8 +44,11 @@ def note_shifts(
                 f"program: {_SHIFTED}"
             )
     if shifted:
+        longest = max(map(len, shifted))
         for entry in report.entries:
-            if entry.outcome is Outcome.RESTORED and not shifted.isdisjoint(_above(entry.path)):
+            # What is cut off is below the deepest of them, whatever it is.
+            above = _above(entry.path[: longest + 2])
+            if entry.outcome is Outcome.RESTORED and not shifted.isdisjoint(above):
                 entry.note = _SHIFTED
 
 

@@ -8,7 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 from checkpointable.graph.paths import upwards
 
-__all__ = ["suggest_renames"]
+__all__ = ["DEEP", "beginning_of", "suggest_renames"]
+
+# Programs have no paths of more segments.
+DEEP = 64
 
 
 def suggest_renames(
@@ -18,7 +21,8 @@ def suggest_renames(
 
     What two paths have in common at their ends is left off, so that one rename serves a whole
     part of a model. Where that would move what is to stay, put two objects under one path, or
-    pairs disagree, more is kept; what cannot be renamed at all is left out.
+    pairs disagree, more is kept; what cannot be renamed at all is left out, and so are paths of
+    more than 64 segments.
 
     Args:
       pairs: (checkpoint's path, program's path).
@@ -27,7 +31,7 @@ def suggest_renames(
     """
     fixed, occupied = sorted(settled), frozenset(taken)
     kept: dict[str, str] = {}
-    undecided = sorted(set(pairs))
+    undecided = sorted({pair for pair in pairs if all(path.count("/") < DEEP for path in pair)})
     extra = 0
     while undecided:
         shortened = {pair: _shorten(*pair, extra) for pair in undecided}
@@ -40,6 +44,11 @@ def suggest_renames(
         ]
         extra += 1
     return kept
+
+
+def beginning_of(path: str) -> str:
+    """A path, or of one that is too deep to be renamed what leads to it."""
+    return path if path.count("/") < DEEP else "/".join(path.split("/", DEEP)[:-1])
 
 
 def _accept(
