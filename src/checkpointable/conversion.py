@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundle
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
+from checkpointable.errors import (
+    CheckpointIOError,
+    CheckpointMismatchError,
+    CheckpointUnsupportedError,
+)
 from checkpointable.foreign import ArrayReader, write_safetensors
 from checkpointable.graph.encoding import encode_graph
-from checkpointable.graph.object_graph import Attribute, Child, Node, NodePaths, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, split, value_key
+from checkpointable.graph.named_tree import NamedTree
+from checkpointable.graph.object_graph import Attribute, NodePaths
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_key
 from checkpointable.graph.value import as_string_array
 from checkpointable.loading import stored_graph
 from checkpointable.restore.file_parts import file_paths
+from checkpointable.storage import default_storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +50,12 @@ class Converted(NamedTuple):
 
 
 def to_safetensors(
-    reader: BundleReader, path: str, prefix: str | None = None, progress: Progress | None = None
+    reader: BundleReader,
+    path: str,
+    prefix: str | None = None,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Converted:
     """Writes the variables of a checkpoint as a safetensors file.
 
@@ -52,11 +64,15 @@ def to_safetensors(
 
     Args:
       progress: called with (bytes done, bytes in all, key): verified first, then written.
+      overwrite: replace a file of this name.
 
     Raises:
+      CheckpointIOError: there is such a file; or the system refused.
       CheckpointMismatchError: two values of one name; `prefix` tells them apart.
       CheckpointUnsupportedError: nothing to write, or a dtype that safetensors has not.
     """
+    if not overwrite:
+        _check_free(path)
     if GRAPH_KEY not in reader:
         named = {key: key for key in reader.keys() if not reader.dtype(key).hasobject}
     else:
@@ -77,9 +93,20 @@ def to_safetensors(
         if progress is not None:
             progress(size + min(done, size), 2 * size, "")
 
+    if not overwrite:
+        _check_free(path)  # to verify takes its time
     write_safetensors(path, arrays, progress=written)
     left_out = sorted({*reader.keys()} - {*named.values(), GRAPH_KEY})
     return Converted(len(arrays), size, left_out)
+
+
+def _check_free(path: str) -> None:
+    if default_storage().exists(path):
+        raise CheckpointIOError(
+            "a file of this name exists already; overwrite replaces it",
+            path=path,
+            errno=errno.EEXIST,
+        )
 
 
 def _batches(reader: BundleReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:
@@ -133,6 +160,8 @@ def from_tensors(
     prefix: str,
     module: str | None = None,
     progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Converted:
     """Writes a file of tensors as a checkpoint with an object graph.
 
@@ -145,30 +174,15 @@ def from_tensors(
       prefix: the checkpoint to write.
       module: path under which the names go; "" for the root itself; None: `model`.
       progress: called with (bytes done, bytes in all, key).
+      overwrite: replace a checkpoint that `prefix` names already.
 
     Raises:
+      CheckpointIOError: there is such a checkpoint; or the system refused.
       CheckpointMismatchError: two tensors go to one path.
       CheckpointUnsupportedError: nothing is to be written.
     """
-    graph = ObjectGraph()
-    children: list[list[Child]] = []
-    by_path: dict[str, int] = {}
-
-    def node_at(path: str) -> int:
-        if path not in by_path:
-            by_path[path] = len(graph.nodes)
-            made: list[Child] = []
-            children.append(made)
-            graph.nodes.append(Node(made))
-            if path:
-                steps = split(path)
-                above = ""
-                for step in steps[:-1]:
-                    above = join(above, step)
-                children[node_at(above)].append(Child(by_path[path], steps[-1]))
-        return by_path[path]
-
-    node_at("")
+    tree = NamedTree()
+    graph = tree.graph
     records: list[Record] = []
     paths = file_paths(reader.keys(), reader.sections, reader.optimizers, module)
     left_out = [*reader.optimizers, *reader.others]
@@ -188,7 +202,9 @@ def from_tensors(
                 path=reader.prefix,
             )
         names[key] = name
-        graph.nodes[node_at(path)].attributes = [Attribute(VARIABLE_VALUE, full_name, key)]
+        graph.nodes[tree.node_at(split(path))].attributes = [
+            Attribute(VARIABLE_VALUE, full_name, key)
+        ]
         records.append(
             Record(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )
@@ -206,7 +222,7 @@ def from_tensors(
     records.append(
         Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
-    write_bundle(os.fspath(prefix), records, progress=progress)
+    write_bundle(os.fspath(prefix), records, progress=progress, overwrite=overwrite)
     return Converted(len(records) - 1, size, left_out)
 
 

@@ -15,8 +15,9 @@ from checkpointable.bundle import (
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader
 from checkpointable.graph.encoding import encode_graph
-from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, join, value_key
+from checkpointable.graph.named_tree import NamedTree, path_of
+from checkpointable.graph.object_graph import Attribute, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, value_key
 from checkpointable.graph.value import as_string_array
 from checkpointable.options import Durability, Path, Progress
 from checkpointable.reading import load_checkpoint
@@ -77,7 +78,7 @@ def reencode_checkpoint(
         ]
         encoded = as_string_array(encode_graph(graph))
         records.append(Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
-        write_bundle(prefix, records, durability=durability, progress=progress)
+        write_bundle(prefix, records, durability=durability, progress=progress, overwrite=overwrite)
     return prefix
 
 
@@ -91,21 +92,12 @@ def _read(reader: BundleReader, name: str) -> Callable[[], Any]:
 
 def _graph_of_names(names: list[str]) -> tuple[ObjectGraph, dict[str, str]]:
     """A tree of objects with these names as paths, and the key of each name's value."""
-    graph = ObjectGraph([Node(children=[])])
-    ids: dict[tuple[str, ...], int] = {(): 0}
+    tree = NamedTree()
     keys: dict[str, str] = {}
     for name in names:
-        segments = tuple(name.split("/"))
-        for depth in range(1, len(segments) + 1):
-            if segments[:depth] not in ids:
-                ids[segments[:depth]] = len(graph.nodes)
-                parent = graph.nodes[ids[segments[: depth - 1]]]
-                parent.children = [*parent.children, Child(len(graph.nodes), segments[depth - 1])]
-                graph.nodes.append(Node(children=[]))
-        path = ""
-        for segment in segments:
-            path = join(path, segment)
-        keys[name] = value_key(path, VARIABLE_VALUE)
-        graph.nodes[ids[segments]].attributes = [Attribute(VARIABLE_VALUE, name, keys[name])]
-    graph.mark_nodes_with_values()
-    return graph, keys
+        segments = name.split("/")
+        keys[name] = value_key(path_of(segments), VARIABLE_VALUE)
+        node = tree.graph.nodes[tree.node_at(segments)]
+        node.attributes = [Attribute(VARIABLE_VALUE, name, keys[name])]
+    tree.graph.mark_nodes_with_values()
+    return tree.graph, keys

@@ -79,7 +79,7 @@ def _starts(names: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         for start in upwards(name):
-            if len(found) >= 10_000:
-                return list(found)
+            if len(found) >= 10_000 or len(start) >= 1000:
+                break
             found[start] = None
     return list(found)

@@ -48,6 +48,7 @@ def write_bundle(
     threads: int | None = None,
     progress: Progress | None = None,
     signer: Signer | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Writes values as the checkpoint `prefix`, replacing the one that is there, if any.
 
@@ -66,14 +67,17 @@ def write_bundle(
       progress: called with (bytes done, bytes in all, key) as values are written, by the
         thread that called this.
       signer: signs a manifest, which appears with the checkpoint; None: there is none.
+      overwrite: False refuses a prefix that has a checkpoint, also one that appears meanwhile.
 
     Raises:
       ValueError: an empty key, the same key twice, a prefix that ends with a separator.
       CheckpointUnsupportedError: a dtype or a key that cannot be stored.
       CheckpointMismatchError: a value is not what its record declares.
-      CheckpointIOError, CheckpointPermissionError: the operating system refused.
+      CheckpointIOError, CheckpointPermissionError: the operating system refused; or the prefix
+        has a checkpoint that is not to be overwritten.
     """
-    with BundleWriter(prefix, plan_layout(records), durability, storage, signer) as writer:
+    plan = plan_layout(records)
+    with BundleWriter(prefix, plan, durability, storage, signer, overwrite=overwrite) as writer:
         writer.write(threads=threads, progress=progress)
         writer.publish()
 
@@ -94,6 +98,8 @@ class BundleWriter:
         durability: str = "fsync",
         storage: Storage | None = None,
         signer: Signer | None = None,
+        *,
+        overwrite: bool = True,
     ) -> None:
         check_durability(durability)
         path = os.fspath(prefix)
@@ -104,7 +110,9 @@ class BundleWriter:
         self._durability = durability
         self._signer = signer
         self._chunk_size = chunk_size_for(plan.size)
-        self._publication = Publication(storage or default_storage(), path, durability)
+        self._publication = Publication(
+            storage or default_storage(), path, durability, overwrite=overwrite
+        )
         self._file: WritableFile | None = None
         self._written = 0
 

@@ -25,6 +25,8 @@ safetensors and are left out. Of a file that holds several state dicts each goes
 ({"model": ..., "ema": ...}), the only one to 'model'; optimizers' states, which go by position, are
 left out.
 
+What TARGET names already stays, unless --overwrite is given.
+
 Exit codes: 0 done; 1 an error, and nothing was written; 2 wrong usage.
 
 \b
@@ -46,6 +48,9 @@ def run(
             "that have a global name; from it: 'model', or below which several state dicts go.",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what TARGET names already.")
+    ] = False,
 ) -> None:
     to_file = target.endswith(".safetensors")
     tensors = open_foreign(source)
@@ -56,14 +61,14 @@ def run(
         )
     if tensors is None:
         with load_checkpoint(source) as reader, progress_bar("convert") as progress:
-            done = to_safetensors(reader, target, prefix, progress)
+            done = to_safetensors(reader, target, prefix, progress, overwrite=overwrite)
     elif to_file:
         raise CheckpointUnsupportedError(
             f"{source} and {target} are both files of tensors; one side is a checkpoint"
         )
     else:
         with tensors, progress_bar("convert") as progress:
-            done = from_tensors(tensors, target, prefix, progress)
+            done = from_tensors(tensors, target, prefix, progress, overwrite=overwrite)
     typer.echo(f"{printable(target)}: {counted(done.values, 'value')}, {bytes_text(done.size)}")
     if done.left_out:
         shown = ", ".join(printable(key) for key in done.left_out[:3])
