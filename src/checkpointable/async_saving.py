@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import weakref
@@ -9,18 +10,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+
 from checkpointable.background import LastSave, SaveHandle, start
 from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
 from checkpointable.collector import collector_paused
 from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
 from checkpointable.options import Attached, Durability, Progress
+from checkpointable.places import whole_path
 from checkpointable.saving import plan_of_objects, write_objects
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["AsyncSaves", "WriteOptions"]
+__all__ = ["AsyncSaves", "WriteOptions", "check_blocking"]
 
 _memory: weakref.ref[StagingMemory] | None = None
 
@@ -64,6 +68,31 @@ class WriteOptions(_SaveOptions, total=False):
     signer: Signer | None
     finish: Callable[[str], object]
     failed: Callable[[], object]
+
+
+def check_blocking(blocking: Any, max_staging_bytes: Any) -> None:
+    """Checks two options of `save`: what is misspelt must not mean the other way of saving.
+
+    Raises:
+      ValueError: `blocking` is neither True nor False; `max_staging_bytes` is negative.
+      TypeError: `max_staging_bytes` is no integer.
+    """
+    if not isinstance(blocking, bool | np.bool_):
+        raise ValueError(  # noqa: TRY004 - as `verify=` does: a wrong value, whatever its type
+            f"blocking is {blocking!r}; it must be True (the checkpoint is there when save "
+            "returns) or False (a SaveHandle)"
+        )
+    if max_staging_bytes is None:
+        return
+    try:
+        size = operator.index(max_staging_bytes)
+    except TypeError:
+        raise TypeError(
+            f"max_staging_bytes is {max_staging_bytes!r}; it is a whole number of bytes, or None "
+            "for no limit"
+        ) from None
+    if size < 0:
+        raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
 
 
 class AsyncSaves:
@@ -144,10 +173,8 @@ class AsyncSaves:
           finish: called, with the checkpoint's absolute path, when it is there.
           failed: called when the save has failed in the background.
         """
-        if max_staging_bytes is not None and max_staging_bytes < 0:
-            raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
         # The program may go to another directory meanwhile.
-        path = os.path.abspath(prefix)
+        path = whole_path(prefix)
         self._memory = memory = _shared_memory()
         handle = SaveHandle(prefix)
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from checkpointable.logs import logger
+from checkpointable.places import place_of
 
 __all__ = ["LastSave", "SaveHandle", "start"]
 
@@ -24,20 +25,23 @@ class SaveHandle:
         path = handle.result()          # waits; raises what went wrong
 
     The checkpoint is there, whole, when `done()` is True and `result()` does not raise.
-
-    Attributes:
-      path: what `result` is going to return.
     """
 
-    path: str
-
     def __init__(self, path: str) -> None:
-        self.path = path
+        self._place = place_of(path)
         self._finished = threading.Event()
         self._error: BaseException | None = None
         self._raised = False
         self._bytes = (0, 0)
         self._process = os.getpid()
+
+    @property
+    def path(self) -> str:
+        """What `result` is going to return.
+
+        As it was given to `save`; whole, once the program has gone to another working directory.
+        """
+        return self._place.shown
 
     def done(self) -> bool:
         """Whether the save has ended, well or not; never waits."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import AsyncSaves
+from checkpointable.async_saving import AsyncSaves, check_blocking
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, signer_of
 from checkpointable.numbering import numbered_prefix
 from checkpointable.options import Durability, Path, Progress
+from checkpointable.places import whole_path
 from checkpointable.save_counter import COUNTER, counter_beside, counter_of, usable_counter
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable
@@ -165,6 +166,7 @@ class Checkpoint(Checkpointable):
                 f"Checkpoint.save numbers checkpoints itself, by its save_counter; got {session!r} "
                 "as the session. CheckpointableSaver.save takes a number"
             )
+        check_blocking(blocking, max_staging_bytes)
         signer = signer_of(manifest)
 
         def make_latest(path: str) -> None:
@@ -175,8 +177,10 @@ class Checkpoint(Checkpointable):
             counter = self.save_counter
             counter.assign_add(1)
             try:
+                prefix = numbered_prefix(file_prefix, counter)
+                path = whole_path(prefix)
                 saved = self._write(
-                    numbered_prefix(file_prefix, counter),
+                    prefix,
                     session,
                     durability=durability,
                     progress=progress,
@@ -189,7 +193,7 @@ class Checkpoint(Checkpointable):
                 counter.assign_add(-1)  # what was not saved does not count
                 raise
             if isinstance(saved, str):
-                make_latest(saved)
+                make_latest(path)
             return saved
 
     @overload
@@ -236,6 +240,7 @@ class Checkpoint(Checkpointable):
         Returns:
           `file_prefix`, to be given to `read`; a `SaveHandle` if not `blocking`.
         """
+        check_blocking(blocking, max_staging_bytes)
         self._saves.settle()
         return self._write(
             numbered_prefix(file_prefix, None),
@@ -304,7 +309,13 @@ class Checkpoint(Checkpointable):
             key=key,
         )
 
-    def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
+    def plan(
+        self,
+        save_path: Path,
+        *,
+        renames: Mapping[str, str] | None = None,
+        key: Key | None = None,
+    ) -> Report:
         """What `restore` would do: matches, but reads and assigns no value (S31).
 
         The counter counts as it would in a `restore`, but is not made.
@@ -312,7 +323,7 @@ class Checkpoint(Checkpointable):
         attached = list(self._extra())
         if self._counter is None:  # a restore makes it: here one stands in for it
             attached.append((COUNTER, Variable(0, dtype=np.int64)))
-        return plan_objects(self._target, save_path, attached=attached, renames=renames)
+        return plan_objects(self._target, save_path, attached=attached, renames=renames, key=key)
 
 
 def _dependency(obj: Any, name: str) -> Any | None:

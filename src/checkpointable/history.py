@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from checkpointable.bundle.checksum import crc32c
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.errors import CheckpointCorruptError, CheckpointError, CheckpointNotFoundError
 from checkpointable.logs import logger
 from checkpointable.state_file import read_state, relative_path
-from checkpointable.storage import default_storage, replace_file
+from checkpointable.storage import Storage, default_storage, replace_file
 
 __all__ = ["EXPIRED", "HISTORY_FILE_NAME", "KEPT", "PRESERVED", "History", "Written"]
 
@@ -60,16 +60,21 @@ class History:
     Attributes:
       written: oldest first, by path.
       last_preserved: when the last one that is preserved was written.
+      is_damaged: there was a file, and it could not be used.
     """
 
     def __init__(self, directory: str, name: str, now: float) -> None:
         self._directory = directory
         self._name = name
-        self._storage = default_storage()
         # As TensorFlow: a little back, for managers that are made one right after the other.
         self.last_preserved = now - 1.0
         self.written: dict[str, Written] = {}
+        self.is_damaged = False
         self._load(now)
+
+    @property
+    def _storage(self) -> Storage:
+        return default_storage()  # at each use, as everything else that a manager does
 
     def with_fate(self, *fates: str) -> list[Written]:
         """Those of these fates, oldest first."""
@@ -186,7 +191,11 @@ class History:
         return found, state.last_preserved_timestamp
 
     def _read(self) -> dict[str, Any] | None:
-        """The file's contents; None if there is none, or none that can be used."""
+        """The file's contents; None if there is none, or none that can be used.
+
+        Raises:
+          CheckpointIOError: it cannot be read, which says nothing of what is in it.
+        """
         path = os.path.join(self._directory, HISTORY_FILE_NAME)
         try:
             with self._storage.open(path) as file:
@@ -200,13 +209,14 @@ class History:
                 raise ValueError("its checksum does not hold")
         except CheckpointNotFoundError:
             return None
-        except (CheckpointError, ValueError, RecursionError) as error:
+        except (CheckpointCorruptError, ValueError, RecursionError) as error:
             logger.warning(
                 "%s: the history cannot be used (%s); metrics are forgotten, and what only it "
                 "lists is kept",
                 path,
                 error,
             )
+            self.is_damaged = True
             return None
         return contents
 

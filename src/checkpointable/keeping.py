@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,10 +13,73 @@ from checkpointable.logs import logger
 from checkpointable.management import is_whole
 from checkpointable.steps import one_number
 
-__all__ = ["Best", "check_best", "check_metrics", "ranking", "sweep"]
+__all__ = [
+    "Best",
+    "check_best",
+    "check_hours",
+    "check_max_to_keep",
+    "check_metrics",
+    "check_name",
+    "ranking",
+    "sweep",
+]
 
 # (metric, "min" or "max", how many)
 Best = tuple[str, str, int]
+
+
+def check_max_to_keep(max_to_keep: Any) -> None:
+    """Checks a manager's `max_to_keep`: at its making, not when something is to be deleted.
+
+    Raises:
+      ValueError: it is neither a positive integer nor None.
+    """
+    if max_to_keep is None:
+        return
+    try:
+        count = 0 if isinstance(max_to_keep, bool) else operator.index(max_to_keep)
+    except TypeError:
+        count = 0
+    if count <= 0:
+        raise ValueError(f"max_to_keep is a positive number or None, not {max_to_keep!r}")
+
+
+def check_hours(hours: Any) -> float:
+    """A manager's `keep_checkpoint_every_n_hours`; 0 for None.
+
+    Raises:
+      ValueError: it is negative, or not a number.
+      TypeError: it is of a type that is none.
+    """
+    try:
+        number = 0.0 if hours is None else float(operator.pos(hours))
+    except TypeError:
+        raise TypeError(
+            f"keep_checkpoint_every_n_hours is a number of hours or None, not {hours!r}"
+        ) from None
+    if not number >= 0.0:
+        raise ValueError(
+            f"keep_checkpoint_every_n_hours is {hours!r}; hours cannot be negative, and None keeps "
+            "none for good"
+        )
+    return number
+
+
+def check_name(name: Any) -> None:
+    """Checks a manager's `checkpoint_name`.
+
+    Raises:
+      ValueError: what it leads to is not in the manager's directory, so that the lists there
+        could not name it.
+      TypeError: it is no str.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"checkpoint_name is a str, not {type(name).__name__}")
+    if os.path.isabs(name) or os.pardir in name.split(os.sep):
+        raise ValueError(
+            f"checkpoint_name is {name!r}, which leads out of the directory: it is the beginning "
+            "of the files' names in it"
+        )
 
 
 def check_best(best: Any) -> Best:

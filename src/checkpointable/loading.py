@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.registry import adapter_of
@@ -17,7 +18,7 @@ from checkpointable.graph.decoding import decode_graph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.walk import walk
-from checkpointable.management import checkpoint_prefix
+from checkpointable.management import open_named
 from checkpointable.manifest import Key
 from checkpointable.opening import open_stored, refuse_foreign, verifier_of_option
 from checkpointable.options import Attached, Path, Progress
@@ -83,7 +84,7 @@ def restore_objects(
                 "prefix= says what the names of a file of tensors are relative to, and this is a "
                 f"checkpoint: {os.fspath(save_path)}"
             )
-        reader = open_checkpoint(checkpoint_prefix(save_path), verifier=verifier)
+        reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
         try:
             if GRAPH_KEY not in reader:
                 _refuse_renames(reader, renames)
@@ -126,10 +127,12 @@ def plan_objects(
     *,
     attached: Attached = (),
     renames: Mapping[str, str] | None = None,
+    key: Key | None = None,
 ) -> Report:
     """What every `plan` does."""
     look_again()
-    with collector_paused(), open_stored(save_path) as reader:
+    verifier = verifier_of_option(key)
+    with collector_paused(), open_stored(save_path, verifier=verifier) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint, or file of tensors, has no object graph to match with: "

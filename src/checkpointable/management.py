@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.bundle.v1_files import v1_prefixes_in
-from checkpointable.errors import CheckpointError, CheckpointNotFoundError
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointNotFoundError,
+)
 from checkpointable.logs import logger
 from checkpointable.options import Path
 from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
@@ -22,8 +27,14 @@ __all__ = [
     "latest_checkpoint",
     "list_checkpoints",
     "named_latest",
+    "open_named",
     "update_checkpoint_state",
 ]
+
+_Opened = TypeVar("_Opened")
+
+# How often the latest is asked for anew, beside a writer that saves and deletes meanwhile.
+_LOOKS = 20
 
 _INDEX = ".index"
 _NUMBER = re.compile(r"-(\d{1,18})$")
@@ -52,8 +63,9 @@ def latest_checkpoint(
     """
     directory = os.fspath(directory)
     chosen, problem = find_latest(directory, latest_filename)
-    if chosen is not None and problem is not None:
-        logger.warning("%s: %s; using %s", directory, problem, chosen)
+    if problem is not None:
+        using = "no checkpoint is there: a first start" if chosen is None else f"using {chosen}"
+        logger.warning("%s: %s; %s", directory, problem, using)
     return chosen
 
 
@@ -62,27 +74,44 @@ def find_latest(
 ) -> tuple[str | None, str | None]:
     """The latest checkpoint, and why it is not the one that the state file names.
 
+    One that is named and cannot be read (no permission, too many open files) is the latest all
+    the same, with that for a reason: nothing says that it is damaged.
+
     Args, errors: as `latest_checkpoint`.
     """
     name = latest_filename or STATE_FILE_NAME
-    try:
-        state = read_state(directory, name)
-        problem = f"no state file {name!r}"
-    except CheckpointError as error:
-        state, problem = None, f"the state file cannot be used ({error})"
-    if state is not None:
+    state, problem = _state_of(directory, name)
+    for _ in range(_LOOKS):
+        if state is None:
+            break
         latest = _present(state.model_checkpoint_path, directory)
-        if latest is not None and is_whole(latest):
+        error = None if latest is None else _problem(latest)
+        if latest is not None and error is None:
             return latest, None
-        problem = (
-            f"the state file {name!r} names {state.model_checkpoint_path}, which is "
-            f"{'damaged' if latest else 'not there'}"
-        )
+        named = f"the state file {name!r} names {state.model_checkpoint_path}, which"
+        if error is not None and not _is_damage(error):
+            return latest, f"{named} cannot be read ({error})"
+        problem = f"{named} is {'damaged' if latest else 'not there'}"
+        before, (state, _) = state, _state_of(directory, name)
+        if state is None or state.model_checkpoint_path == before.model_checkpoint_path:
+            break  # else a writer has gone on, and deleted it since
     prefixes = list_checkpoints(directory)
     if prefixes:
-        return next(filter(is_whole, prefixes), prefixes[0]), problem
+        sound = (prefix for prefix in prefixes if not _is_damage(_problem(prefix)))
+        return next(sound, prefixes[0]), problem or f"no state file {name!r}"
     # Nobody writes those of the old format any more: what is there may just lie there.
-    return next(filter(is_whole, v1_prefixes_in(directory, default_storage())), None), problem
+    old = next(filter(is_whole, v1_prefixes_in(directory, default_storage())), None)
+    if old is not None:
+        problem = problem or f"no state file {name!r}"
+    return old, problem
+
+
+def _state_of(directory: str, name: str) -> tuple[CheckpointState | None, str | None]:
+    """The state file; or why it cannot be used, if it is there."""
+    try:
+        return read_state(directory, name), None
+    except CheckpointError as error:
+        return None, f"the state file cannot be used ({error})"
 
 
 def named_latest(directory: str) -> str | None:
@@ -132,12 +161,46 @@ def is_whole(prefix: str) -> bool:
 
     That is what a crash can leave; damaged bytes are what `BundleReader.verify` finds.
     """
+    return _problem(prefix) is None
+
+
+def _problem(prefix: str) -> CheckpointError | None:
     try:
         with open_checkpoint(prefix) as reader:
             reader.check(())
-    except CheckpointError:
-        return False
-    return True
+    except CheckpointError as error:
+        return error
+    return None
+
+
+def _is_damage(error: CheckpointError | None) -> bool:
+    """Whether an error says that the checkpoint is not whole, and not that it cannot be read."""
+    return isinstance(error, CheckpointCorruptError | CheckpointNotFoundError)
+
+
+def open_named(
+    path: Path, open_prefix: Callable[[str], _Opened], find: Callable[[str], str] | None = None
+) -> _Opened:
+    """Opens what a user's path means; that of a directory also beside a writer.
+
+    A checkpoint that is the latest may be deleted before it is opened, since there is a newer
+    one: then that one is opened.
+
+    Args:
+      open_prefix: opens the checkpoint of a prefix.
+      find: the prefix that a path means; as `checkpoint_prefix` if None.
+    """
+    find = find or checkpoint_prefix
+    given = os.fspath(path)
+    prefix = find(given)
+    for _ in range(_LOOKS):
+        try:
+            return open_prefix(prefix)
+        except CheckpointNotFoundError:
+            before, prefix = prefix, find(given)
+            if prefix == before:
+                raise
+    return open_prefix(prefix)
 
 
 def checkpoint_prefix(path: str | os.PathLike[str]) -> str:

@@ -7,16 +7,26 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from checkpointable.async_saving import check_blocking
 from checkpointable.checkpoint import Checkpoint
-from checkpointable.keeping import Best, check_best, check_metrics
+from checkpointable.keeping import (
+    Best,
+    check_best,
+    check_hours,
+    check_max_to_keep,
+    check_metrics,
+    check_name,
+)
 from checkpointable.kept_checkpoints import KeptCheckpoints
 from checkpointable.manifest import Key, signer_of, verifier_of
 from checkpointable.newest_whole import restore_newest_whole
 from checkpointable.numbering import numbered_prefix
 from checkpointable.options import Durability, Path, Progress
-from checkpointable.preemption import Preemption
+from checkpointable.places import place_of, whole_path
+from checkpointable.preemption import Preemption, check_signals
 from checkpointable.saver import CheckpointableSaver
 from checkpointable.steps import StepInterval
+from checkpointable.storage import check_durability
 
 if TYPE_CHECKING:
     from checkpointable.background import SaveHandle
@@ -46,7 +56,7 @@ class CheckpointManager:
       max_to_keep: how many of the newest are kept; None: all.
       keep_checkpoint_every_n_hours: of those that are too many, one is kept for good if it
         was written this long after the last that was; None: none is.
-      checkpoint_name: the beginning of the files' names.
+      checkpoint_name: the beginning of the files' names; not a path out of the directory.
       step_counter: an int, or a variable that counts steps; needed with `checkpoint_interval`.
       checkpoint_interval: the least number of steps between two saves.
       init_fn: called by `restore_or_initialize` where there is no checkpoint.
@@ -58,10 +68,12 @@ class CheckpointManager:
         `Checkpoint.restore`; `restore_latest_valid` passes over those that were not.
 
     Raises:
-      ValueError: `max_to_keep` is not positive, `checkpoint_interval` is given without
-        `step_counter`, `best` is not of this form, or a key is none.
-      TypeError: `checkpoint` is neither of the two.
-      CheckpointPermissionError: the directory cannot be read.
+      ValueError: `max_to_keep` is no positive integer, `keep_checkpoint_every_n_hours` is
+        negative, `checkpoint_name` leads out of the directory, `checkpoint_interval` is given
+        without `step_counter`, `best` is not of this form, or a key is none.
+      TypeError: `checkpoint` is neither of the two; the name or the hours are of another type.
+      CheckpointIOError, CheckpointPermissionError: the directory, or the history in it, cannot be
+        read.
     """
 
     def __init__(
@@ -85,27 +97,28 @@ class CheckpointManager:
                 "checkpoint is a cp.Checkpoint or a cp.CheckpointableSaver, not "
                 f"{type(checkpoint).__name__}"
             )
-        if max_to_keep is not None and max_to_keep <= 0:
-            raise ValueError(f"max_to_keep is a positive number or None, not {max_to_keep}")
+        check_max_to_keep(max_to_keep)
+        hours = check_hours(keep_checkpoint_every_n_hours)
+        check_name(checkpoint_name)
         if checkpoint_interval is not None and step_counter is None:
             raise ValueError("checkpoint_interval needs a step_counter")
         self._signer = signer_of(manifest)
         self._key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
-        self._directory = os.fspath(directory)
+        self._place = place_of(os.fspath(directory))
         self._name = checkpoint_name
         self._steps = StepInterval(step_counter, checkpoint_interval, last_checkpoint_step)
         self._init_fn = init_fn
         self._best = None if best is None else check_best(best)
-        keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
+        keep_every = hours * _SECONDS_PER_HOUR
         self._kept = KeptCheckpoints(
-            self._directory, checkpoint_name, max_to_keep, keep_every, self._best
+            self._place, checkpoint_name, max_to_keep, keep_every, self._best
         )
 
     @property
     def directory(self) -> str:
         """Where the checkpoints are."""
-        return self._directory
+        return self._place.shown
 
     @property
     def checkpoint(self) -> Checkpoint | CheckpointableSaver:
@@ -121,7 +134,9 @@ class CheckpointManager:
     def latest_checkpoint(self) -> str | None:
         """The path of the checkpoint last saved, or found when the manager was made.
 
-        That is what `cp.latest_checkpoint(directory)` finds; None if there is none.
+        That is what `cp.latest_checkpoint(directory)` finds; None if there is none. This path and
+        the others are as the directory was given, or whole ones, once the program has gone to
+        another working directory.
         """
         return self._kept.latest
 
@@ -203,7 +218,7 @@ class CheckpointManager:
 
         Raises:
           ValueError: `metrics` has no number under the name that `best` goes by; an object
-            cannot be saved as it stands.
+            cannot be saved as it stands; an option has none of its values.
           CheckpointIOError: the system refused.
         """
         with self._checkpoint._saves.lock:
@@ -229,6 +244,7 @@ class CheckpointManager:
         blocking: bool,
         max_staging_bytes: int | None,
     ) -> str | SaveHandle | None:
+        check_blocking(blocking, max_staging_bytes)
         numbers = check_metrics(metrics or {}, self._best)
         if not check_interval:
             self._checkpoint._saves.settle()  # this very step may be under way, and fail
@@ -239,9 +255,10 @@ class CheckpointManager:
         before = steps.last
         self._checkpoint._saves.settle()
         prefix, counter = self._next_prefix(checkpoint_number)
+        whole = whole_path(prefix)
 
-        def finish(_: str) -> None:
-            self._kept.take_up(prefix, numbers, durability)
+        def finish(path: str) -> None:
+            self._kept.take_up(path, numbers, durability)
 
         def failed() -> None:
             if steps.last == step:
@@ -265,12 +282,12 @@ class CheckpointManager:
             raise
         steps.last = step
         if isinstance(saved, str):
-            finish(saved)
+            finish(whole)
         return saved
 
     def _next_prefix(self, number: Any) -> tuple[str, Variable | None]:
         """Of the checkpoint that is to be written, and what has counted it."""
-        start = os.path.join(self._directory, self._name)
+        start = os.path.join(self._place.shown, self._name)
         checkpoint = self._checkpoint
         if isinstance(checkpoint, CheckpointableSaver):
             number = self._kept.next_number() if number is None else number
@@ -287,7 +304,7 @@ class CheckpointManager:
 
     def save_on_preemption(
         self,
-        signals: Sequence[int] = (signal.SIGTERM,),
+        signals: int | Sequence[int] = (signal.SIGTERM,),
         *,
         metrics: Callable[[], Mapping[str, Any]] | None = None,
         durability: Durability = "fsync",
@@ -306,10 +323,22 @@ class CheckpointManager:
         the signal too: each has its own safe point.
 
         Args:
-          signals: which are answered.
-          metrics: gives the metrics to be saved with it.
+          signals: which are answered; one, or several. Saved is once for all that come within
+            the block.
+          metrics: a function that gives the metrics to be saved with it.
           durability: as in `save`.
+
+        Raises:
+          ValueError: another `durability`, or a signal that cannot be answered: now, and not when
+            the machine is about to go.
+          TypeError: `metrics` is no function, or a signal no number.
         """
+        check_durability(durability)
+        if metrics is not None and not callable(metrics):
+            raise TypeError(
+                f"metrics is a function that gives them, not a {type(metrics).__name__}: what they "
+                "are is asked when a signal has come"
+            )
 
         def save() -> str | None:
             self._checkpoint._saves.settle()  # this very step may be under way
@@ -317,7 +346,7 @@ class CheckpointManager:
             path = self.save(check_interval=False, metrics=numbers, durability=durability)
             return path if path is not None else self._kept.latest  # this very step is saved
 
-        return Preemption(save, signals)
+        return Preemption(save, check_signals(signals))
 
     # -- restore ---------------------------------------------------------------------------
 
@@ -354,11 +383,14 @@ class CheckpointManager:
           CheckpointCorruptError: there are checkpoints, but none is whole: training must not
             silently start over.
           CheckpointMismatchError: a whole one does not fit the program; nothing was changed.
+          CheckpointIOError, CheckpointUnsupportedError: one cannot be read (no permission, too many
+            open files, a newer version of the format), which says nothing of its bytes: it is not
+            passed over, since the next saves would take its place. Nothing was changed.
         """
         path, status = restore_newest_whole(
-            self._checkpoint, self._kept.newest_first(), self._directory, self._key
+            self._checkpoint, self._kept.newest_first(), self._place.shown, self._key
         )
         if path is not None:
-            self._kept.latest = path
+            self._kept.note_restored(path)
             self._steps.note()
         return status

@@ -19,7 +19,7 @@ from checkpointable.errors import (
     CheckpointUnsupportedError,
 )
 from checkpointable.judged_manifests import adding_up, judge_manifest
-from checkpointable.management import checkpoint_prefix
+from checkpointable.management import checkpoint_prefix, open_named
 from checkpointable.manifest import FileHashes, Key, manifest_path, signer_of
 from checkpointable.manifest.format import chunk_size_for
 from checkpointable.opening import refuse_foreign
@@ -118,7 +118,7 @@ def verify_manifest(path: Path, key: Key | None = None, *, progress: Progress | 
       CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
     """
     refuse_foreign(path)
-    judged = judge_manifest(checkpoint_prefix(path), key, progress)
+    judged = open_named(path, lambda prefix: judge_manifest(prefix, key, progress))
     if judged.problem is not None:
         raise judged.problem
     for damage in judged.damages:

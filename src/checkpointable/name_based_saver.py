@@ -18,6 +18,7 @@ from checkpointable.manifest import Key, signer_of
 from checkpointable.numbering import numbered_prefix
 from checkpointable.opening import open_stored, verifier_of_option
 from checkpointable.options import Durability, Path, Progress
+from checkpointable.places import Place, place_of
 from checkpointable.records import records_of_values
 from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.executors import by_executor, record_values
@@ -72,13 +73,13 @@ class Saver:
         self._variables = _by_name(var_list)
         self._max_to_keep = max_to_keep or 0
         self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
-        self._written: list[tuple[str, float]] = []
+        self._written: list[tuple[Place, float]] = []
         self._next_kept = time.time() + self._keep_every
 
     @property
     def last_checkpoints(self) -> list[str]:
         """The paths of the checkpoints that this saver wrote and has not deleted, oldest first."""
-        return [path for path, _ in self._written]
+        return [place.shown for place, _ in self._written]
 
     def save(
         self,
@@ -102,8 +103,9 @@ class Saver:
         named = self._values()
         values = [(str(index), own.value) for index, own in enumerate(named)]
         records = _records(named, records_of_values(values, session))
-        write_bundle(prefix, records, durability=durability, progress=progress, signer=signer)
-        self._note(prefix, durability)
+        place = place_of(prefix)
+        write_bundle(place.whole, records, durability=durability, progress=progress, signer=signer)
+        self._note(place, durability)
         return prefix
 
     def restore(
@@ -154,30 +156,34 @@ class Saver:
                 ]
         return named
 
-    def _note(self, prefix: str, durability: Durability) -> None:
+    def _note(self, place: Place, durability: Durability) -> None:
         """Updates the state file, and only then deletes what is too many."""
-        self._written = [entry for entry in self._written if entry[0] != prefix]
-        self._written.append((prefix, time.time()))
+        # Whole paths: the program may go to another working directory, where a relative one would
+        # name somebody else's checkpoint.
+        self._written = [entry for entry in self._written if entry[0].whole != place.whole]
+        self._written.append((place, time.time()))
         surplus = []
         while self._max_to_keep and len(self._written) > self._max_to_keep:
-            path, written_at = self._written.pop(0)
+            old, written_at = self._written.pop(0)
             if self._keep_every and written_at >= self._next_kept:
                 self._next_kept += self._keep_every
             else:
-                surplus.append(path)
-        directory = os.path.dirname(prefix)
-        paths = [path for path, _ in self._written if os.path.dirname(path) == directory]
-        times = [at for path, at in self._written if os.path.dirname(path) == directory]
+                surplus.append(old)
+        directory = os.path.dirname(place.whole)
+        listed = [
+            (own.whole, at) for own, at in self._written if os.path.dirname(own.whole) == directory
+        ]
+        paths, times = [path for path, _ in listed], [at for _, at in listed]
         if not self._max_to_keep:
             # Nothing is managed: only the most recent one is listed (S16), without the time
             # by which a manager knows what it may delete.
             paths, times = paths[-1:], []
-        write_state(directory, CheckpointState(prefix, paths, times), durability=durability)
-        for path in surplus:
+        write_state(directory, CheckpointState(place.whole, paths, times), durability=durability)
+        for own in surplus:
             try:
-                delete_checkpoint(path, durability=durability)
+                delete_checkpoint(own.whole, durability=durability)
             except OSError as error:
-                logger.warning("%s: could not be deleted: %s", path, error)
+                logger.warning("%s: could not be deleted: %s", own.shown, error)
 
 
 class _Named(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
+    CheckpointIOError,
     CheckpointMismatchError,
-    CheckpointPermissionError,
+    CheckpointUnsupportedError,
 )
 from checkpointable.logs import logger
 
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["restore_newest_whole"]
 
 _MOST_NAMED = 10
+
+# What a system says of a file that it cannot read because of the medium: bytes that are lost, as
+# damaged ones are. (A file system's own checksums: EBADMSG, EUCLEAN, ENODATA, where they exist.)
+_OF_MEDIUM = {
+    getattr(errno, name, errno.EIO)
+    for name in ("EIO", "EBADMSG", "EUCLEAN", "ENODATA", "EREMOTEIO", "EINVAL")
+}
 
 
 def restore_newest_whole(
@@ -45,21 +54,16 @@ def restore_newest_whole(
 
     Raises:
       CheckpointCorruptError: none of them is whole.
-      CheckpointMismatchError, CheckpointPermissionError: a whole one does not fit the program;
-        one cannot be read. Nothing was changed.
+      CheckpointMismatchError: a whole one does not fit the program.
+      CheckpointIOError, CheckpointUnsupportedError: one cannot be read, which says nothing of its
+        bytes: no permission, too many open files, a newer version of the format. Nothing was
+        changed.
     """
     skipped: list[str] = []
     for path in paths:
-        problem = _damage(path)
-        if problem is None:
-            try:
-                status = checkpoint.restore(path, key=key)
-            except (CheckpointMismatchError, CheckpointPermissionError):
-                raise
-            except CheckpointError as error:
-                problem = str(error)
-            else:
-                return path, status
+        status, problem = _restored(checkpoint, path, key)
+        if status is not None:
+            return path, status
         logger.warning("%s: skipped, since it is not whole: %s", path, problem)
         skipped.append(path)
     if not skipped:
@@ -71,22 +75,44 @@ def restore_newest_whole(
     )
 
 
-def _damage(path: str) -> str | None:
-    """What is wrong with a checkpoint, every checksum looked at; None if nothing is.
+def _restored(
+    checkpoint: Checkpoint | CheckpointableSaver, path: str, key: Verifier | None
+) -> tuple[LoadStatus | None, str]:
+    """Restores a checkpoint if it is whole: the status, or None and what is wrong with it.
 
-    Raises:
-      CheckpointPermissionError: it cannot be read, which says nothing of its bytes.
+    Raises: as `restore_newest_whole`.
     """
     try:
+        return _attempt(checkpoint, path, key)
+    except CheckpointIOError as error:
+        if error.errno not in _OF_MEDIUM:
+            raise
+    # A disk, or a network, that fails once may not fail twice.
+    try:
+        return _attempt(checkpoint, path, key)
+    except CheckpointIOError as error:
+        if error.errno not in _OF_MEDIUM:
+            raise
+        return None, str(error)
+
+
+def _attempt(
+    checkpoint: Checkpoint | CheckpointableSaver, path: str, key: Verifier | None
+) -> tuple[LoadStatus | None, str]:
+    try:
         with open_checkpoint(path, damaged=True) as reader:
-            found = reader.verify()
-    except CheckpointPermissionError:
+            found = reader.verify()  # also what this program does not restore
+        if not found:
+            return checkpoint.restore(path, key=key), ""
+    except (CheckpointIOError, CheckpointMismatchError):
         raise
+    except CheckpointUnsupportedError as error:
+        if key is None:
+            raise  # it may be whole, and newer than all that can be read
+        return None, str(error)  # anybody may have laid it there
     except CheckpointError as error:
-        return str(error)
-    if not found:
-        return None
+        return None, str(error)
     first = found[0]
-    key = "" if first.key is None else f", key {first.key!r}"
+    name = "" if first.key is None else f", key {first.key!r}"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{first.path}{key}, offset {first.offset}: {first.what}{more}"
+    return None, f"{first.path}{name}, offset {first.offset}: {first.what}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle import BundleReader
@@ -11,7 +12,7 @@ from checkpointable.bundle.format import index_path
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.foreign import open_foreign
-from checkpointable.management import checkpoint_prefix
+from checkpointable.management import open_named
 from checkpointable.manifest import Key, Verifier, verifier_of
 from checkpointable.storage import default_storage
 
@@ -40,7 +41,7 @@ def open_stored(
         refuse_foreign(path)
     foreign = open_foreign(path)
     if foreign is None:
-        return open_checkpoint(checkpoint_prefix(path), mmap=mmap, verifier=verifier)
+        return open_named(path, partial(open_checkpoint, mmap=mmap, verifier=verifier))
     foreign.in_place = mmap is True  # an array that may be changed is a copy in any case
     return foreign
 

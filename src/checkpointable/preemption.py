@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
 from checkpointable.logs import logger
 
-__all__ = ["Preemption"]
+__all__ = ["Preemption", "check_signals"]
+
+_NOT_ANSWERED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+def check_signals(signals: Any) -> tuple[int, ...]:
+    """The numbers of the signals that are to be answered.
+
+    Raises:
+      ValueError: there is none, or one that no program can answer.
+      TypeError: one is no number.
+    """
+    given = (signals,) if isinstance(signals, int) else signals
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"signals are numbers, as signal.SIGTERM is, not {signals!r}")
+    found = []
+    for number in given:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"a signal is a number, as signal.SIGTERM is, not {number!r}")
+        if number not in signal.valid_signals() or number in _NOT_ANSWERED:
+            raise ValueError(f"no program can answer the signal {number!r}")
+        found.append(number)
+    if not found:
+        raise ValueError("no signal is named: save_on_preemption() is that of SIGTERM")
+    return tuple(found)
 
 
 class Preemption:
@@ -68,6 +92,9 @@ class Preemption:
                 "save_on_preemption is entered in the main thread, since Python sets signal "
                 "handlers there; safe_point may be called anywhere"
             )
+        if self._old:
+            raise RuntimeError("this block is entered already: save_on_preemption makes another")
+        self._received = self._saved = None  # a block after another one has signals of its own
         try:
             for number in self._signals:
                 self._old[number] = signal.signal(number, self._note)

@@ -48,23 +48,28 @@ def load_checkpoint(
     return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(key))
 
 
-def list_variables(ckpt_dir_or_file: Path) -> list[tuple[str, tuple[int, ...]]]:
+def list_variables(
+    ckpt_dir_or_file: Path, *, key: Key | None = None
+) -> list[tuple[str, tuple[int, ...]]]:
     """Key and shape of every value, sorted by key; the object graph is one of them.
 
     Args, errors: as `load_checkpoint`.
     """
-    with load_checkpoint(ckpt_dir_or_file) as reader:
-        return [(key, reader.shape(key)) for key in reader.keys()]
+    with load_checkpoint(ckpt_dir_or_file, key=key) as reader:
+        return [(name, reader.shape(name)) for name in reader.keys()]
 
 
-def object_metadata(save_path: Path) -> ObjectGraph:
+def object_metadata(save_path: Path, *, key: Key | None = None) -> ObjectGraph:
     """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
+
+    Args:
+      key: as in `load_checkpoint`.
 
     Raises:
       CheckpointUnsupportedError: a name-based checkpoint, which has none.
-      CheckpointNotFoundError, CheckpointCorruptError.
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError.
     """
-    with load_checkpoint(save_path) as reader:
+    with load_checkpoint(save_path, key=key) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "this is a name-based checkpoint: it has no object graph", path=reader.prefix

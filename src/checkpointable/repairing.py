@@ -21,6 +21,8 @@ from checkpointable.storage import FileIdentity, default_storage, temporary_of
 __all__ = ["Inspected", "Inspection", "Repair", "inspect_directory", "repair_directory"]
 
 _NANOSECONDS = 1e9
+# How often a directory is looked through anew, beside a writer that saves and deletes meanwhile.
+_LOOKS = 10
 
 
 class Inspected(NamedTuple):
@@ -72,6 +74,11 @@ class Inspection(NamedTuple):
         """The paths of those that are whole, newest first."""
         return [found.prefix for found in self.checkpoints if found.is_whole]
 
+    @property
+    def standing(self) -> list[str]:
+        """The paths of those that are whole, or may be, since they could not be read."""
+        return [found.prefix for found in self.checkpoints if not found.damages]
+
 
 class Repair(NamedTuple):
     """What `repair_directory` did.
@@ -101,25 +108,37 @@ def inspect_directory(
       CheckpointIOError, CheckpointNotFoundError: the directory cannot be read.
     """
     storage = default_storage()
-    names = storage.list(directory)
-    checkpoints = [_inspected(prefix, progress) for prefix in list_checkpoints(directory)]
-    whole = {os.path.abspath(c.prefix) for c in checkpoints if c.is_whole}
-    latest, problem = None, None
-    try:
-        state = read_state(directory)
-    except CheckpointError as error:
-        state, problem = None, error.what
-    if state is not None:
-        latest = state.model_checkpoint_path
-        absent = [
-            path for path in state.all_model_checkpoint_paths if os.path.abspath(path) not in whole
-        ]
-        if absent:
-            named = ", ".join(map(os.path.basename, absent[:10]))
-            problem = f"it names what is not there or not whole: {named}"
-    elif problem is None and checkpoints:
+    seen: dict[str, Inspected] = {}
+    state, problem = _state_of(directory)
+    for _ in range(_LOOKS):
+        names = storage.list(directory)
+        prefixes = list_checkpoints(directory)
+        for prefix in prefixes:
+            if prefix not in seen or seen[prefix].seen != storage.identity(index_path(prefix)):
+                seen[prefix] = _inspected(prefix, progress)
+        # What a manager has deleted meanwhile is nothing to complain of …
+        there = [seen[p] for p in prefixes if seen[p].is_whole or storage.exists(index_path(p))]
+        whole = {os.path.abspath(c.prefix) for c in there if c.is_whole}
+        listed = [] if state is None else state.all_model_checkpoint_paths
+        absent = [path for path in listed if os.path.abspath(path) not in whole]
+        before, (state, problem) = state, _state_of(directory)
+        if not absent or state == before:
+            break  # … nor that the state file names what it has saved since: look again
+    if absent:
+        named = ", ".join(map(os.path.basename, absent[:10]))
+        problem = f"it names what is not there or not whole: {named}"
+    elif state is None and problem is None and there:
         problem = "there is none"
-    return Inspection(directory, checkpoints, latest, problem, _strays(directory, names))
+    latest = None if state is None else state.model_checkpoint_path
+    return Inspection(directory, there, latest, problem, _strays(directory, names))
+
+
+def _state_of(directory: str) -> tuple[CheckpointState | None, str | None]:
+    """The state file; what is wrong with it, where it cannot be used."""
+    try:
+        return read_state(directory), None
+    except CheckpointError as error:
+        return None, error.what
 
 
 def repair_directory(
@@ -130,8 +149,8 @@ def repair_directory(
 ) -> Repair:
     """Makes the state file name what is whole; changes nothing else, unless asked to.
 
-    The latest stays what it is if it is whole; else it is the newest that is. Where nothing is
-    whole, everything stays.
+    The latest stays what it is if it is whole, or could not be read and may be; else it is the
+    newest that is whole. Where nothing is whole, everything stays.
 
     Args:
       delete: also delete damaged checkpoints (if there is a whole one) and what saves and
@@ -146,7 +165,7 @@ def repair_directory(
     if not whole:
         return Repair(found, None, False, [])
     latest = found.latest
-    if latest is None or os.path.abspath(latest) not in set(map(os.path.abspath, whole)):
+    if latest is None or os.path.abspath(latest) not in set(map(os.path.abspath, found.standing)):
         latest = whole[0]
     if found.problem is not None:
         write_state(directory, _repaired(directory, latest, whole))
@@ -193,10 +212,7 @@ def _is_stray(name: str, bases: set[str]) -> bool:
 def _repaired(directory: str, latest: str, whole: list[str]) -> CheckpointState:
     """The state with what is whole of what it listed; with all of it, where it is unreadable."""
     storage = default_storage()
-    try:
-        old = read_state(directory)
-    except CheckpointError:
-        old = None
+    old, _ = _state_of(directory)
     times: dict[str, float] = {}
     if old is not None:
         paths = old.all_model_checkpoint_paths

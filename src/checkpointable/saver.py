@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.adapters.registry import adapter_of
-from checkpointable.async_saving import AsyncSaves
+from checkpointable.async_saving import AsyncSaves, check_blocking
 from checkpointable.loading import plan_objects, restore_objects
 from checkpointable.management import update_checkpoint_state
 from checkpointable.manifest import Key, signer_of
 from checkpointable.numbering import numbered_prefix
 from checkpointable.options import Durability, Path, Progress
+from checkpointable.places import whole_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -105,7 +106,7 @@ class CheckpointableSaver:
             change. Waits for an asynchronous save before it, whose error it raises if nobody
             has seen it; the interpreter waits when it exits.
           max_staging_bytes: what these copies may take; what does not fit is written before
-            this returns. None: no limit.
+            this returns. None: no limit. A blocking save makes none, so any limit is kept.
           manifest: a key: the checkpoint appears with a manifest (docs/format.md), SHA-256 over
             its files, signed with it: a secret of 32 bytes or more (HMAC-SHA256), or an Ed25519
             private key: of `cryptography`, in PEM, or the path of a PEM file. True: a manifest
@@ -116,11 +117,13 @@ class CheckpointableSaver:
 
         Raises:
           ValueError, NotImplementedError: an object cannot be saved as it stands; the message
-            names its path.
+            names its path. An option has none of its values.
           CheckpointIOError: the system refused; the checkpoints that were there still are.
         """
+        check_blocking(blocking, max_staging_bytes)
         signer = signer_of(manifest)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        path = whole_path(prefix)
         self._saves.settle()
 
         def make_latest(path: str) -> None:
@@ -137,7 +140,7 @@ class CheckpointableSaver:
             finish=make_latest,
         )
         if isinstance(saved, str):
-            make_latest(saved)
+            make_latest(path)
         return saved
 
     def _write(
@@ -203,9 +206,15 @@ class CheckpointableSaver:
             key=key,
         )
 
-    def plan(self, save_path: Path, *, renames: Mapping[str, str] | None = None) -> Report:
+    def plan(
+        self,
+        save_path: Path,
+        *,
+        renames: Mapping[str, str] | None = None,
+        key: Key | None = None,
+    ) -> Report:
         """What `restore` would do: matches, but reads and assigns no value (S31).
 
         Args, errors: as `restore`; what does not fit is in the report, not an error.
         """
-        return plan_objects(self._root, save_path, renames=renames)
+        return plan_objects(self._root, save_path, renames=renames, key=key)

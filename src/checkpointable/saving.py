@@ -16,6 +16,7 @@ from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
 from checkpointable.manifest import Signer
 from checkpointable.options import Attached, Durability, Progress
+from checkpointable.places import whole_path
 from checkpointable.records import records_of_values
 
 __all__ = ["plan_of_objects", "records_of_objects", "write_objects"]
@@ -32,8 +33,9 @@ def write_objects(
     signer: Signer | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
+    path = whole_path(prefix)  # another thread may go to another directory meanwhile
     plan = plan_of_objects(root, attached, session)
-    with BundleWriter(prefix, plan, durability, signer=signer) as writer:
+    with BundleWriter(path, plan, durability, signer=signer) as writer:
         writer.write(progress=progress)
         writer.publish()
 

@@ -172,3 +172,42 @@ def test_a_real_training_that_is_preempted_twice(tmp_path):
         with cp.load_checkpoint(tmp_path) as reader:
             assert np.array_equal(reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE"), last)
         assert cp.latest_checkpoint(tmp_path) == str(tmp_path / f"ckpt-{number}")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"durability": "sync"}, ValueError, "durability is 'sync'"),
+        ({"metrics": {"loss": 1.0}}, TypeError, "a function that gives them, not a dict"),
+        ({"signals": (signal.SIGKILL,)}, ValueError, "no program can answer"),
+        ({"signals": (12345,)}, ValueError, "no program can answer the signal 12345"),
+        ({"signals": ("TERM",)}, TypeError, "a signal is a number"),
+        ({"signals": "TERM"}, TypeError, "signals are numbers"),
+        ({"signals": ()}, ValueError, "no signal is named"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_signal_comes(tmp_path, options, error, match):
+    with pytest.raises(error, match=match):
+        manager_of(tmp_path).save_on_preemption(**options)
+
+
+def test_one_signal_may_stand_for_itself(tmp_path):
+    with manager_of(tmp_path).save_on_preemption(signal.SIGUSR1) as preemption:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert preemption.safe_point()
+
+
+def test_a_block_that_is_entered_again_has_signals_of_its_own(tmp_path):
+    manager = manager_of(tmp_path)
+    preemption = manager.save_on_preemption()
+    with preemption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert preemption.safe_point()
+    with preemption:
+        assert not preemption.safe_point()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert preemption.safe_point()
+        with pytest.raises(RuntimeError, match="entered already"):
+            preemption.__enter__()
+    assert preemption.saved == str(tmp_path / "ckpt-2")
+    assert on_disk(tmp_path) == ["ckpt-1", "ckpt-2"]

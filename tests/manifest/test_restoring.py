@@ -14,6 +14,7 @@ from checkpointable.bundle.authentic import AuthenticFile
 from checkpointable.restore import restore as module
 from tests.manifest.helpers import (
     KEYS,
+    OTHER_SECRET,
     PUBLIC,
     SECRET,
     data_of,
@@ -242,3 +243,43 @@ def test_many_threads_read_one_authentic_file(tmp_path):
         with ThreadPoolExecutor(4) as pool:
             values = list(pool.map(reader.get_tensor, ["kernel/.ATTRIBUTES/VARIABLE_VALUE"] * 8))
     assert all((value == 1).all() for value in values)
+
+
+# -- reading without restoring -------------------------------------------------------------
+
+
+def readers(checkpoint):
+    """Everything that takes a path and a key, and restores nothing."""
+    return {
+        "plan": checkpoint.plan,
+        "saver's plan": cp.CheckpointableSaver(checkpoint).plan,
+        "list_variables": cp.list_variables,
+        "object_metadata": cp.object_metadata,
+        "compare": lambda path, key: cp.compare_checkpoints(path, path, key=key),
+    }
+
+
+@pytest.mark.parametrize("name", readers(program()))
+def test_what_only_looks_takes_a_key_too(prefix, tmp_path, name):
+    checkpoint = program(0)
+    look = readers(checkpoint)[name]
+    assert look(prefix, key=SECRET)
+    with pytest.raises(cp.CheckpointSignatureError, match="another key"):
+        look(prefix, key=OTHER_SECRET)
+    with pytest.raises(TypeError, match="not str"):
+        look(prefix, key="secret")
+    forge(prefix)  # nothing but the manifest tells
+    assert look(prefix, key=None)
+    with pytest.raises((cp.CheckpointSignatureError, cp.CheckpointCorruptError)):
+        look(prefix, key=SECRET)
+    unsigned = program(2).write(tmp_path / "other")
+    with pytest.raises(cp.CheckpointSignatureError, match="no manifest"):
+        look(unsigned, key=SECRET)
+    assert held(checkpoint) == 0
+
+
+def test_both_that_are_compared_must_be_signed(prefix, tmp_path):
+    unsigned = program(2).write(tmp_path / "other")
+    for pair in ((prefix, unsigned), (unsigned, prefix)):
+        with pytest.raises(cp.CheckpointSignatureError, match="no manifest"):
+            cp.compare_checkpoints(*pair, key=SECRET)

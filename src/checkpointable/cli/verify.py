@@ -14,11 +14,16 @@ from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointNotFoundError,
+    CheckpointUnsupportedError,
+)
 from checkpointable.foreign import open_foreign
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.judged_manifests import Judged, look_at_manifest
 from checkpointable.loading import stored_graph
+from checkpointable.management import latest_checkpoint, open_named
 from checkpointable.repairing import inspect_directory
 
 __all__ = ["HELP", "run"]
@@ -58,10 +63,15 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
             "this is a file of tensors: it has no checksums, so nothing can be verified",
             path=path,
         )
-    prefix = named_prefix(path)
-    values = size = 0
+    prefix, values, size = path, 0, 0
+
+    def opened(named: str) -> BundleReader:
+        nonlocal prefix
+        prefix = named
+        return open_checkpoint(named, damaged=True)
+
     try:
-        with open_checkpoint(prefix, damaged=True) as reader:
+        with open_named(path, opened, named_prefix) as reader:
             values = len(reader)
             with progress_bar("verify") as progress:
 
@@ -96,6 +106,8 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
 def _run_all(directory: str, json: bool) -> None:
     with progress_bar("verify") as progress:
         found = inspect_directory(directory, progress)
+    if not found.checkpoints and found.problem is None and latest_checkpoint(directory) is None:
+        raise CheckpointNotFoundError("this directory holds no checkpoint", path=directory)
     document = inspection_as_json(found)
     if json:
         write_json(document)

@@ -21,6 +21,7 @@ from checkpointable.restore.mismatch import dtype_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from checkpointable.manifest import Key
     from checkpointable.options import Path, Progress
 
 __all__ = ["compare_checkpoints"]
@@ -29,7 +30,12 @@ _BATCH_SIZE = 1 << 26  # bytes that are verified together
 
 
 def compare_checkpoints(
-    first: Path, second: Path, *, tolerance: float = 0.0, progress: Progress | None = None
+    first: Path,
+    second: Path,
+    *,
+    tolerance: float = 0.0,
+    progress: Progress | None = None,
+    key: Key | None = None,
 ) -> Comparison:
     """Compares the values of two checkpoints, by object path or, without graphs, by name.
 
@@ -44,14 +50,15 @@ def compare_checkpoints(
       first, second: a prefix, an `.index` file, or a directory (its latest checkpoint).
       tolerance: elements that differ by no more than this are equal.
       progress: called with (bytes done, bytes in all, key), bytes of the first.
+      key: which must have signed both, as in `load_checkpoint`.
 
     Raises:
-      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`; also for a value
-        whose checksum does not hold.
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: as
+        `load_checkpoint`; also for a value whose checksum does not hold.
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
-    with load_checkpoint(first) as one, load_checkpoint(second) as other:
+    with load_checkpoint(first, key=key) as one, load_checkpoint(second, key=key) as other:
         result = Comparison(one.prefix, other.prefix)
         places = places_of(one, other)
         sizes = [_size(one, place) for place in places]
