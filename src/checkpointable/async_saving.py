@@ -19,7 +19,7 @@ from checkpointable.locks import ForkSafeLock
 from checkpointable.manifest import Signer
 from checkpointable.options import Attached, Durability, Progress
 from checkpointable.places import whole_path
-from checkpointable.saving import plan_of_objects, write_objects
+from checkpointable.saving import naming_objects, plan_of_objects, write_objects
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -206,13 +206,14 @@ class AsyncSaves:
 
         try:
             undo.enter_context(memory.taken())
-            with collector_paused():
+            with naming_objects(plan), collector_paused():
                 staging = Staging(plan, max_staging_bytes)
             writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
-            if staging.direct:
-                writer.write(staging.direct, progress=advance)
-            with collector_paused():
-                staging.copy(memory)
+            with naming_objects(plan):
+                if staging.direct:
+                    writer.write(staging.direct, progress=advance)
+                with collector_paused():
+                    staging.copy(memory)
             del staging
             self._last.started(handle)
             start(handle, guarded)

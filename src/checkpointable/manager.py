@@ -249,7 +249,7 @@ class CheckpointManager:
         if not check_interval:
             self._checkpoint._saves.settle()  # this very step may be under way, and fail
         steps = self._steps
-        step = steps.current()
+        step = steps.current(session)
         if not steps.is_due(step, check_interval):
             return None
         before = steps.last
@@ -363,7 +363,7 @@ class CheckpointManager:
         latest = self._kept.latest
         if latest is not None:
             self._checkpoint.restore(latest, key=self._key)
-            self._steps.note()
+            self._steps.note_restored()
             return latest
         if self._init_fn is not None:
             self._init_fn()
@@ -392,5 +392,5 @@ class CheckpointManager:
         )
         if path is not None:
             self._kept.note_restored(path)
-            self._steps.note()
+            self._steps.note_restored()
         return status

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from checkpointable.adapters.frameworks import noted_in_graph
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle import BundleReader, Record, write_bundle
 from checkpointable.bundle.reader import checked_verify
@@ -48,7 +49,8 @@ class Saver:
     for files that must go by names.
 
     Args:
-      var_list: variables with names, or a mapping of names to variables.
+      var_list: variables with names, or a mapping of names to variables. None, where a
+        TensorFlow graph is being built: all variables that the graph has by now.
       max_to_keep: delete all but this many of the newest that this saver wrote; None or 0:
         delete nothing.
       keep_checkpoint_every_n_hours: of those that `max_to_keep` would delete, keep one for
@@ -65,12 +67,14 @@ class Saver:
         max_to_keep: int | None = None,
         keep_checkpoint_every_n_hours: float | None = None,
     ) -> None:
-        if var_list is None:
+        noted = noted_in_graph() if var_list is None else _named(var_list)
+        if noted is None:
             raise ValueError(
                 "Saver: give var_list, a list of named variables or a mapping of names to "
-                "variables: there is no collection of all variables to take them from"
+                "variables: only where a TensorFlow graph is being built is there a collection "
+                "of all variables to take them from"
             )
-        self._variables = _by_name(var_list)
+        self._variables = _by_name(noted)
         self._max_to_keep = max_to_keep or 0
         self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
         self._written: list[tuple[Place, float]] = []
@@ -212,14 +216,18 @@ def _records(named: list[_Named], records: list[Record]) -> list[Record]:
     return whole
 
 
-def _by_name(var_list: Iterable[Any] | Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Name -> its variable, or those that are its parts."""
+def _named(var_list: Iterable[Any] | Mapping[str, Any]) -> list[tuple[str | None, Any]]:
+    """(name, variable) each; None for its own name."""
     if isinstance(var_list, Mapping):
-        named = [(name, own) for name, given in var_list.items() for own in _parts_of(given)]
-    else:
-        named = [(_own_name(own), own) for given in var_list for own in _parts_of(given)]
+        return [(name, own) for name, given in var_list.items() for own in _parts_of(given)]
+    return [(None, own) for given in var_list for own in _parts_of(given)]
+
+
+def _by_name(named: Iterable[tuple[str | None, Any]]) -> dict[str, list[Any]]:
+    """Name -> its variable, or those that are its parts."""
     variables: dict[str, list[Any]] = {}
-    for name, variable in named:
+    for given, variable in named:
+        name = _own_name(variable) if given is None else given
         if adapter_of(variable) is None or len(_attributes(variable)) != 1:
             raise TypeError(
                 f"Saver: {name or 'an item of var_list'} is a {type(variable).__name__}, which "

@@ -12,7 +12,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.options import Path
 
-__all__ = ["numbered_prefix"]
+__all__ = ["in_graph", "number_in_graph", "numbered_prefix"]
 
 
 def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
@@ -38,7 +38,7 @@ def _as_int(number: Any, session: Any) -> int:
     """The value of an int, or of a scalar variable or tensor of any framework."""
     if isinstance(number, int | np.integer):
         return int(number)
-    array = _number_in_graph(number, session)
+    array = number_in_graph(number, session)
     if array is None:
         array = np.asarray(number.detach() if hasattr(number, "detach") else number)
     if array.size != 1 or array.dtype.kind not in "iu":
@@ -48,11 +48,19 @@ def _as_int(number: Any, session: Any) -> int:
     return int(array.reshape(()))
 
 
-def _number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
+def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
     """The value of a variable or tensor of graph mode; None for anything else."""
+    value = in_graph(number)
+    if value is not None and value.executor is not None:
+        return np.asarray(value.executor.read([value], session)[0])
+    return evaluated(number, session)
+
+
+def in_graph(number: Any) -> Value | None:
+    """The value of a variable of graph mode, which has contents in a session; else None."""
     adapter = adapter_of(number)
     values = {} if adapter is None else adapter.values(number)
     for value in values.values():
         if isinstance(value, Value) and value.executor is not None:
-            return np.asarray(value.executor.read([value], session)[0])
-    return evaluated(number, session)
+            return value
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
@@ -9,8 +11,9 @@ from checkpointable.adapters.watch import look_again
 from checkpointable.bundle import BundleWriter, DataType, Plan, Record, plan_layout
 from checkpointable.collector import collector_paused
 from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, join, value_key
+from checkpointable.graph.paths import GRAPH_KEY, join, path_of_key, value_key
 from checkpointable.graph.value import Value, as_string_array, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.logs import logger
@@ -19,7 +22,7 @@ from checkpointable.options import Attached, Durability, Progress
 from checkpointable.places import whole_path
 from checkpointable.records import records_of_values
 
-__all__ = ["plan_of_objects", "records_of_objects", "write_objects"]
+__all__ = ["naming_objects", "plan_of_objects", "records_of_objects", "write_objects"]
 
 
 def write_objects(
@@ -36,8 +39,21 @@ def write_objects(
     path = whole_path(prefix)  # another thread may go to another directory meanwhile
     plan = plan_of_objects(root, attached, session)
     with BundleWriter(path, plan, durability, signer=signer) as writer:
-        writer.write(progress=progress)
+        with naming_objects(plan):
+            writer.write(progress=progress)
         writer.publish()
+
+
+@contextmanager
+def naming_objects(plan: Plan) -> Iterator[None]:
+    """Whoever reads the plan's values within is told which object has no contents."""
+    try:
+        yield
+    except NoContentsError as error:
+        for planned in plan.values:
+            if getattr(planned.record.read, "__self__", None) is error.value:
+                raise ValueError(f"{path_of_key(planned.record.key) or 'the root'}: {error}") from error
+        raise
 
 
 def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Plan:

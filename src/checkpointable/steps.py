@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from checkpointable.numbering import in_graph, number_in_graph
+
 __all__ = ["StepInterval", "one_number"]
 
 
@@ -25,9 +27,16 @@ class StepInterval:
         self.interval = interval
         self.last = last
 
-    def current(self) -> Any:
-        """The step that the program is at; None where steps do not count."""
-        return None if self.interval is None else one_number(self._counter)
+    def current(self, session: Any = None) -> Any:
+        """The step that the program is at; None where steps do not count.
+
+        Args:
+          session: evaluates a counter of graph mode (S36).
+        """
+        if self.interval is None:
+            return None
+        evaluated = number_in_graph(self._counter, session)
+        return one_number(self._counter if evaluated is None else evaluated)
 
     def is_due(self, step: Any, check_interval: bool) -> bool:
         """Whether it is time for a save at this step.
@@ -40,10 +49,13 @@ class StepInterval:
         least = self.last + self.interval if check_interval else 0
         return not (step == self.last or step < least)
 
-    def note(self) -> None:
-        """Takes the current step for that of the last save."""
-        if self.interval is not None:
-            self.last = one_number(self._counter)
+    def note_restored(self) -> None:
+        """Takes the step that was restored for that of the last save."""
+        if self.interval is None:
+            return
+        # A counter of graph mode has not been restored yet, only its restoring recorded: nothing
+        # says which step that was, so the next save is due.
+        self.last = None if in_graph(self._counter) else one_number(self._counter)
 
 
 def one_number(value: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
+from checkpointable.errors import CheckpointMismatchError
 from tests.tf.files import assert_same_contents, assert_same_files, contents, graph_of
 
 
@@ -306,6 +307,27 @@ def test_a_table_has_what_it_had(tmp_path):
     assert again["table"].lookup(tf.constant(["k3", "k4"])).numpy().tolist() == [3, -1]
     assert again["dense"].lookup([3]).numpy() == 1.5
     assert status.report().complete
+
+
+def test_a_table_of_other_values_does_not_fit_and_changes_nothing(tmp_path):  # S25
+    def table(default):
+        return tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, default)
+
+    first = table([0.0, 0.0])
+    first.insert(["k"], [[1.0, 2.0]])
+    path = cp.Checkpoint(a=tf.Variable(1.0), t=first).write(f"{tmp_path}/ckpt")
+    for other in (table([0.0, 0.0, 0.0]), table(0.0)):
+        variable = tf.Variable(5.0)
+        with pytest.raises(CheckpointMismatchError, match=r"t: shape \(1, 2\) in the checkpoint"):
+            cp.Checkpoint(a=variable, t=other).read(path)
+        assert variable.numpy() == 5
+        with tf.Graph().as_default():
+            other = table([0.0])
+            with pytest.raises(CheckpointMismatchError, match=r"\(None, 1\) in the program"):
+                cp.Checkpoint(t=other).read(path)
+    empty = cp.Checkpoint(a=variable, t=table([0.0, 0.0])).write(f"{tmp_path}/empty")
+    cp.Checkpoint(a=variable, t=first).read(empty).assert_consumed()
+    assert first.size() == 0
 
 
 def test_an_iterator_that_has_no_state_to_save_is_named(tmp_path):

@@ -336,15 +336,25 @@ def test_renames(tmp_path):
     assert net.new.numpy() == 2
 
 
-def test_an_uninitialized_variable_cannot_be_saved(tmp_path):
+@pytest.mark.parametrize("others", [0, 40])  # more are read at once
+@pytest.mark.parametrize(
+    "value", [[1.0, 2.0], 1.0, "text", ["text"]], ids=["sizes", "scalar", "string", "strings"]
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_an_uninitialized_variable_cannot_be_saved(tmp_path, value, known, others):
     from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-    variable = UninitializedVariable(dtype=tf.float32, shape=(2,))
-    path = saved(tmp_path, v=tf.Variable([1.0, 2.0]))
-    with pytest.raises(ValueError, match="not initialized"):
-        cp.Checkpoint(v=variable).write(f"{tmp_path}/other")
-    cp.Checkpoint(v=variable).read(path).assert_consumed()
-    assert variable.numpy().tolist() == [1.0, 2.0]
+    full = tf.constant(value)
+    shape = full.shape if known else tf.TensorShape(None)
+    variable = UninitializedVariable(dtype=full.dtype, shape=shape, name="bare")
+    net = [variable, *(tf.Variable(1.0) for _ in range(others))]
+    path = saved(tmp_path, net=[tf.Variable(value), *net[1:]])
+    checkpoint = cp.Checkpoint(net=net)
+    for blocking in (True, False):
+        with pytest.raises(ValueError, match=r"^net/0: the variable 'bare:0' is not initialized"):
+            checkpoint.write(f"{tmp_path}/other", blocking=blocking)
+    checkpoint.read(path).assert_consumed()
+    np.testing.assert_array_equal(variable.numpy(), full.numpy())
 
 
 def test_a_list_that_tensorflow_refuses_is_named(tmp_path):

@@ -9,6 +9,7 @@ refers to is an `Adapter`, or a function from a type to its adapter or None.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from checkpointable.graph.adapter import Adapter
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["evaluated"]
+__all__ = ["evaluated", "noted_in_graph"]
 
 Finder = Callable[[type], "Adapter | None"]
 
@@ -36,6 +37,24 @@ _OWN = {
 # Where there are numbers that are results of a graph, what gives them: (number, session) -> array,
 # or None for an object that is none.
 _EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.in_graph:evaluated"}
+
+# Where a graph notes all its variables, what gives those of the one that is being built, None
+# where none is.
+_VARIABLES = {"tensorflow": "checkpointable.adapters.tensorflow.in_graph:noted_in_graph"}
+
+
+def noted_in_graph() -> list[tuple[str | None, Any]] | None:
+    """What the graph that is being built notes as its variables; None if none is being built.
+
+    (name, object) each; None for one that has its name itself.
+    """
+    for root, place in _VARIABLES.items():
+        if root in sys.modules:
+            module, _, name = place.partition(":")
+            found: list[tuple[str | None, Any]] | None = getattr(import_module(module), name)()
+            if found is not None:
+                return found
+    return None
 
 
 def evaluated(number: Any, session: Any) -> Any | None:

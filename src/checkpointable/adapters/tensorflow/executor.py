@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tensorflow.python.checkpoint.checkpoint import get_session
-from tensorflow.python.framework import ops
+from tensorflow.python.framework import errors_impl, ops
 
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
-from checkpointable.graph.executor import Executor, Source
+from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.value import STRING, VARIANT, Value
 
@@ -36,9 +36,19 @@ _ATTRIBUTE = "_checkpointable_executor"
 # Fed at once: contents are in memory twice while they are on their way.
 _BATCH_SIZE = 128 << 20
 
+# What a session raises when it is asked for contents that are not there, or that cannot be read.
+# Others (a worker that is gone, say) are not about the program's objects.
+_NO_CONTENTS = (
+    errors_impl.FailedPreconditionError,
+    errors_impl.InvalidArgumentError,
+    errors_impl.UnimplementedError,
+)
+
 
 class Target(abc.ABC):
     """The operations that read and restore one object of a graph."""
+
+    is_variable = False
 
     def __init__(self, executor: GraphExecutor) -> None:
         self.executor = executor
@@ -58,6 +68,10 @@ class Target(abc.ABC):
             with self.executor.building():
                 self._restoring = self._make_restoring()
         return self._restoring
+
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """What the object is, for messages."""
 
     @abc.abstractmethod
     def initializer(self) -> Any | None:
@@ -161,10 +175,33 @@ class GraphExecutor(Executor):
         initializers = [initializer for initializer in found if initializer is not None]
         if initializers:
             self._session(session).run(initializers)
+        for target, initializer in zip(targets, found, strict=True):
+            if initializer is None and target.is_variable:
+                self._check_contents(target, session)
+
+    def _check_contents(self, target: Target, session: Any) -> None:
+        """Raises if an object that nothing initializes has no contents."""
+        try:
+            self._session(session).run(list(target.fetches().values()))
+        except errors_impl.FailedPreconditionError as error:
+            raise ValueError(
+                f"{target.describe()} has no contents, and no initializer that could give it "
+                "some: assign it, or restore a checkpoint that has it"
+            ) from error
 
     def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
         wanted = [v.target.fetches()[v.name] for v in values if isinstance(v, GraphValue)]
-        contents = self._session(session).run(wanted)
+        session = self._session(session)
+        try:
+            contents = session.run(wanted)
+        except _NO_CONTENTS:
+            # TensorFlow names an operation; which object it is shows when they are read singly.
+            for value, fetch in zip(values, wanted, strict=True):
+                try:
+                    session.run(fetch)
+                except _NO_CONTENTS as error:
+                    raise _no_contents(value, error) from error
+            raise
         return [
             messages_of(own) if value.dtype == VARIANT else own
             for value, own in zip(values, contents, strict=True)
@@ -194,11 +231,16 @@ class GraphExecutor(Executor):
 
 
 class _Building:
-    """Enters a graph, and leaves aside conditions on the operations that are being built."""
+    """Enters a graph; what is built is under no condition and on no device of the program's."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
-        self._contexts = [graph.as_default(), graph.control_dependencies(None)]
+        self._contexts = [
+            graph.as_default(),
+            graph.control_dependencies(None),
+            graph.colocate_with(None, ignore_existing=True),
+            graph.device(None),
+        ]
         self._scope: Any = None
 
     def __enter__(self) -> None:
@@ -222,6 +264,17 @@ class _Building:
                 "not added to it before: save and restore once (restoring is recorded, and need "
                 "not be run), then finalize it"
             ) from error
+
+
+def _no_contents(value: Value, error: errors_impl.OpError) -> NoContentsError:
+    assert isinstance(value, GraphValue)
+    what = value.target.describe()
+    if value.target.is_variable and isinstance(error, errors_impl.FailedPreconditionError):
+        return NoContentsError(f"{what} is not initialized in this session", value)
+    # What a session raises begins with where the program has built the operation.
+    cause = error.__context__ if isinstance(error.__context__, errors_impl.OpError) else error
+    said = cause.message.partition("\n")[0]
+    return NoContentsError(f"TensorFlow cannot read {what}: {said}", value)
 
 
 def executor_of(graph: Any) -> GraphExecutor:

@@ -7,11 +7,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tensorflow.python.eager import context
 from tensorflow.python.framework import dtypes, ops
 from tensorflow.python.framework.tensor import Tensor
-from tensorflow.python.ops import array_ops, gen_resource_variable_ops, parsing_ops, state_ops
+from tensorflow.python.ops import (
+    array_ops,
+    gen_resource_variable_ops,
+    parsing_ops,
+    state_ops,
+    variables,
+)
 from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 from tensorflow.python.ops.ref_variable import RefVariable
+from tensorflow.python.training.saving.saveable_object import SaveableObject
 
 from checkpointable.adapters.tensorflow.eager import numpy_dtype, shape_of
 from checkpointable.adapters.tensorflow.executor import (
@@ -28,7 +36,14 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import Value
 
-__all__ = ["evaluated", "graph_of", "initializer_value", "values_in", "variable_in_graph"]
+__all__ = [
+    "evaluated",
+    "graph_of",
+    "initializer_value",
+    "noted_in_graph",
+    "values_in",
+    "variable_in_graph",
+]
 
 
 def graph_of(obj: Any) -> Any | None:
@@ -58,6 +73,20 @@ def evaluated(number: Any, session: Any) -> Any | None:
     return np.asarray(executor_of(number.graph).evaluate(number, session))
 
 
+def noted_in_graph() -> list[tuple[str | None, Any]] | None:
+    """(name, object) of what `tf.compat.v1.train.Saver` saves if nothing else is said.
+
+    That is all of the default graph; None in eager execution. A variable has its name itself.
+    """
+    if context.executing_eagerly():
+        return None
+    # A table is noted by what saves it.
+    return [
+        (own.name, own.op) if isinstance(own, SaveableObject) else (None, own)
+        for own in variables._all_saveable_objects()
+    ]
+
+
 def variable_in_graph(variable: Any) -> Value:
     """The value of a variable that is part of a graph."""
     executor = executor_of(variable.graph)
@@ -67,9 +96,14 @@ def variable_in_graph(variable: Any) -> Value:
 
 
 class _VariableTarget(Target):
+    is_variable = True
+
     def __init__(self, executor: GraphExecutor, variable: Any) -> None:
         super().__init__(executor)
         self._variable = weakref.ref(variable)
+
+    def describe(self) -> str:
+        return f"the variable {self._living().name!r}"
 
     def initializer(self) -> Any | None:
         return self._living().initializer
@@ -102,7 +136,10 @@ def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[st
 
     def make_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
         target = executor.target(obj, attribute, lambda: _TensorsTarget(executor, obj, make()))
-        return {name: GraphValue(target, name, dtype, None) for name, dtype in target.kinds.items()}
+        return {
+            name: GraphValue(target, name, dtype, target.shapes.get(name))
+            for name, dtype in target.kinds.items()
+        }
 
     return make_values
 
@@ -115,6 +152,10 @@ class _TensorsTarget(Target):
         self._obj = weakref.ref(obj)
         self._tensors = tensors
         self.kinds = numpy_kinds(tensors)
+        self.shapes = tensors.shapes()
+
+    def describe(self) -> str:
+        return f"this {type(self._obj()).__name__}"
 
     def initializer(self) -> Any | None:
         obj = self._obj()
@@ -174,6 +215,9 @@ class _InitializedTarget(Target):
     def __init__(self, executor: GraphExecutor, operation: Any) -> None:
         super().__init__(executor)
         self._operation = operation
+
+    def describe(self) -> str:
+        return f"what {self._operation.name!r} initializes"
 
     def initializer(self) -> Any | None:
         return self._operation

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tensorflow.python.checkpoint.saveable_compat import get_saveable_name
 from tensorflow.python.data.ops.iterator_ops import Iterator, OwnedIterator
 from tensorflow.python.framework import dtypes
+from tensorflow.python.framework.tensor_shape import TensorShape
 from tensorflow.python.ops.lookup_ops import DenseHashTable, MutableHashTable
 from tensorflow.python.trackable.trackable_utils import escape_local_name
 from tensorflow.python.training.saving.saveable_object import SaveableObject, SaveSpec
@@ -26,7 +27,7 @@ from tensorflow.python.training.saving.saveable_object_util import (
     trackable_has_serialize_to_tensor,
 )
 
-from checkpointable.adapters.tensorflow.eager import numpy_dtype
+from checkpointable.adapters.tensorflow.eager import numpy_dtype, shape_of
 
 if TYPE_CHECKING:
     from checkpointable.graph.value import Value, ValueFactory
@@ -43,6 +44,10 @@ class Tensors(abc.ABC):
     @abc.abstractmethod
     def kinds(self) -> Mapping[str, Any]:
         """Name -> TensorFlow's dtype of each."""
+
+    def shapes(self) -> Mapping[str, tuple[int | None, ...] | None]:
+        """Name -> the sizes of those of which some are known, None for each that is not."""
+        return {}
 
     @abc.abstractmethod
     def read(self) -> Mapping[str, Any]:
@@ -67,6 +72,15 @@ class _Serialized(Tensors):
             return known
         self._read = self._serialize()
         return {name: tensor.dtype for name, tensor in self._read.items()}
+
+    def shapes(self) -> Mapping[str, tuple[int | None, ...] | None]:
+        if not isinstance(self._obj, (MutableHashTable, DenseHashTable)):
+            return {}
+        # TensorFlow says that values do not fit when others have been assigned (S25).
+        value = self._obj._default_value.shape
+        if isinstance(self._obj, DenseHashTable) and not value.rank:
+            return {}  # it gives numbers as rows of one
+        return {"-values": shape_of(TensorShape([None]).concatenate(value))}
 
     def read(self) -> Mapping[str, Any]:
         read, self._read = self._read, None

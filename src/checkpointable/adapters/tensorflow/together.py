@@ -44,9 +44,9 @@ def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[
     del attribute
     with context.eager_mode():
         tensors = make()
-        kinds = numpy_kinds(tensors)
+        kinds, shapes = numpy_kinds(tensors), tensors.shapes()
     whole = _Whole(obj, tensors, len(kinds))
-    return {name: _Part(whole, name, dtype) for name, dtype in kinds.items()}
+    return {name: _Part(whole, name, dtype, shapes.get(name)) for name, dtype in kinds.items()}
 
 
 class _Whole:
@@ -81,9 +81,15 @@ class _Whole:
 class _Part(Value):
     __slots__ = ("_name", "_whole")
 
-    def __init__(self, whole: _Whole, name: str, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        whole: _Whole,
+        name: str,
+        dtype: np.dtype[Any],
+        shape: tuple[int | None, ...] | None,
+    ) -> None:
         self.dtype = dtype
-        self.shape = None
+        self.shape = shape
         self.memory = None
         self._whole = whole
         self._name = name

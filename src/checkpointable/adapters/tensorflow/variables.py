@@ -17,6 +17,7 @@ from checkpointable.adapters.tensorflow.eager import (
 )
 from checkpointable.adapters.tensorflow.many import VARIABLES, assign
 from checkpointable.adapters.tensorflow.partitioned import part_of
+from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.value import Part, Value
 
 __all__ = ["PlannedValue", "VariableValue"]
@@ -55,9 +56,10 @@ class VariableValue(Value):
                 return self.read()
         read = gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
         contents = to_array(read)
-        # What was never assigned reads as empty.
-        if self.shape and contents.shape != self.shape and not variable.is_initialized():
-            raise ValueError(f"the variable {variable.name!r} is not initialized")
+        # What was never assigned reads as empty; a scalar string has no shape.
+        shape = getattr(contents, "shape", ())
+        if 0 in shape and shape != self.shape and not variable.is_initialized():
+            raise NoContentsError(f"the variable {variable.name!r} is not initialized", self)
         return contents
 
     def write(self, contents: Any) -> None:
