@@ -8,7 +8,7 @@ import numpy as np
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
-from checkpointable.graph.value import Value
+from checkpointable.numbering import in_graph
 from checkpointable.tracking.add_variable import add_variable
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.variable import Variable
@@ -38,13 +38,17 @@ def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
 
 
 def usable_counter(root: Any) -> Any | None:
-    """What a root has under the counter's name, of any framework, if it can count."""
+    """What a root has under the counter's name, of any framework, if it can count.
+
+    Raises:
+      ValueError: only a session can count it.
+    """
     adapter = adapter_of(root)
     counter = None if adapter is None else adapter.child(root, COUNTER)
-    own = adapter_of(counter)
-    if own is None or not hasattr(counter, "assign_add"):
-        return None
-    values = own.values(counter).values()
-    # A variable of a graph would need a session to be counted up.
-    in_graph = any(isinstance(value, Value) and value.executor is not None for value in values)
-    return None if in_graph else counter
+    if in_graph(counter) is not None:
+        raise ValueError(
+            "Checkpoint: the root has a save_counter of a graph, which only a session counts up: "
+            "use CheckpointableSaver(root), whose save takes it as checkpoint_number="
+        )
+    can_count = adapter_of(counter) is not None and hasattr(counter, "assign_add")
+    return counter if can_count else None

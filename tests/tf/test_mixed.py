@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
+from tests.tf.programs import graph_and_session
 
 
 class Net(cp.Checkpointable):
@@ -148,3 +149,11 @@ def test_a_counter_that_the_root_has_already(tmp_path):  # S15
     assert root.save_counter.numpy() == 2
     names = [child.local_name for child in cp.object_metadata(second).nodes[0].children]
     assert names.count("save_counter") == 1
+
+
+def test_a_counter_that_only_a_session_can_count_is_refused():  # S15
+    with graph_and_session():
+        root = tf.train.Checkpoint(v=tf.Variable(1))
+        root.restore(None)
+        with pytest.raises(ValueError, match=r"use CheckpointableSaver\(root\)"):
+            cp.Checkpoint(root=root)

@@ -46,7 +46,7 @@ def test_an_iterator_that_cannot_be_read_is_named(tmp_path):
         data = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=tf.TensorSpec(()))
         root.python = v1.data.make_initializable_iterator(data)
         session.run(root.python.initializer)
-        with pytest.raises(ValueError, match="^python: TensorFlow .* Iterator: PyFunc"):
+        with pytest.raises(ValueError, match=r"^python: TensorFlow .* Iterator: PyFunc"):
             checkpoint.save(f"{tmp_path}/ckpt", session=session)
 
 

@@ -47,8 +47,12 @@ class OptimizerSlots(Slots):
         if make is None or not isinstance(variable, Variable):
             return True  # no slots of its own, so there is nothing to restore
         position = SlotPosition(pending)
-        make(slot_variable_position=position, slot_name=slot_name, variable=variable)
-        deferred = self._optimizer._deferred_slot_restorations.get(slot_name, {})
+        slot = make(slot_variable_position=position, slot_name=slot_name, variable=variable)
+        if slot is not None:  # Keras 2's leave restoring it to whoever asked
+            position.restore(slot)
+        # An optimizer around another one (a `LossScaleOptimizer`) has it keep the position.
+        waiting = getattr(self._optimizer, "_deferred_slot_restorations", {})
+        deferred = waiting.get(slot_name, {})
         key = _var_key(variable)
         if key in deferred:
             deferred[key] = position.without_replaced(deferred[key])
