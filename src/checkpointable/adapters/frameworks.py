@@ -33,6 +33,9 @@ _OWN = {
     "tensorflow": "checkpointable.adapters.tensorflow.find:find",
     "torch": "checkpointable.adapters.torch.find:find",
 }
+# Keras is TensorFlow's where it runs on TensorFlow, and has loaded it then. Elsewhere its layers
+# are those of what it runs on, and TensorFlow may not even be installed.
+_ONLY_WITH = {"keras": "tensorflow"}
 
 # Where there are numbers that are results of a graph, what gives them: (number, session) -> array,
 # or None for an object that is none.
@@ -69,7 +72,7 @@ def evaluated(number: Any, session: Any) -> Any | None:
 def _find(cls: type) -> Adapter | None:
     roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
     for root in roots:
-        for find in _finders(root):
+        for find in (*_third_party(root), *_own(root)):
             found = find(cls)
             if found is not None:
                 return found
@@ -77,15 +80,19 @@ def _find(cls: type) -> Adapter | None:
 
 
 @functools.cache
-def _finders(root: str) -> tuple[Finder, ...]:
-    """The finders for the types of one framework, a third party's first."""
+def _third_party(root: str) -> tuple[Finder, ...]:
+    """The finders for the types of one framework that others have announced."""
     if root in _NO_FRAMEWORKS:
         return ()
-    finders = [_as_finder(entry) for entry in _entries().get(root, ())]
-    if root in _OWN:
-        module, _, name = _OWN[root].partition(":")
-        finders.append(getattr(import_module(module), name))
-    return tuple(finders)
+    return tuple(_as_finder(entry) for entry in _entries().get(root, ()))
+
+
+def _own(root: str) -> tuple[Finder, ...]:
+    """The finder here for the types of one framework."""
+    if root not in _OWN or sys.modules.get(_ONLY_WITH.get(root, root)) is None:
+        return ()
+    module, _, name = _OWN[root].partition(":")
+    return (getattr(import_module(module), name),)
 
 
 _NO_FRAMEWORKS = frozenset(("builtins", "__main__", "checkpointable", "numpy", "typing", "abc"))

@@ -5,6 +5,7 @@
     mixed.py        objects of this library inside TensorFlow's
     deferred.py     restore on create, by TensorFlow's own hooks
     slots.py        the slots of TensorFlow's optimizers
+    keras_state.py  metrics and seed generators of Keras 3
     overlooked.py   state that they hold and do not show
     variables.py    eager variables
     many.py         many of these, read and assigned in few steps

@@ -8,6 +8,7 @@ from tensorflow.python.autograph.core import config
 from tensorflow.python.ops.variables import PartitionedVariable
 from tensorflow.python.trackable.base import Trackable
 
+from checkpointable.adapters.tensorflow.keras_state import KerasStateAdapter, is_keras_state
 from checkpointable.adapters.tensorflow.partitioned import PartitionedAdapter
 from checkpointable.adapters.tensorflow.trackables import TrackableAdapter
 
@@ -22,7 +23,9 @@ config.CONVERSION_RULES = (config.DoNotConvert("checkpointable"), *config.CONVER
 
 
 def find(cls: type) -> Adapter | None:
-    """The adapter of a type that TensorFlow tracks, None for any other."""
+    """The adapter of a type that TensorFlow or Keras on it has state in, None for any other."""
     if issubclass(cls, Trackable):
         return TrackableAdapter(cls)
+    if is_keras_state(cls):
+        return KerasStateAdapter()
     return PartitionedAdapter() if issubclass(cls, PartitionedVariable) else None

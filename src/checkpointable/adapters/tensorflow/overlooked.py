@@ -15,6 +15,7 @@ from tensorflow.python.trackable.base import Trackable
 
 from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.tensorflow.deferred import record_of
+from checkpointable.adapters.tensorflow.keras_state import is_keras_state
 from checkpointable.graph.walk import walk
 from checkpointable.tracking.containers import TrackedContainer
 
@@ -77,6 +78,8 @@ def _lost(items: Iterable[Any], node_id: Callable[[Any], int | None]) -> Any | N
     """The first that has values and is not saved."""
     for item in items:
         if adapter_of(item) is None or node_id(item) is not None:
+            continue
+        if is_keras_state(type(item)):  # every layer with dropout has one, every compiled model
             continue
         found = walk(item, adapter_of)
         for node, adapter in zip(found.objects, found.adapters, strict=True):
