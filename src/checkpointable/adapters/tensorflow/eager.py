@@ -12,9 +12,19 @@ from tensorflow.python.framework import dtypes, ops
 from checkpointable.graph.value import STRING, VARIANT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tensorflow.python.framework.tensor_shape import TensorShape
 
-__all__ = ["eagerly", "is_first_cpu", "numpy_dtype", "shape_of", "to_array", "to_tensor"]
+__all__ = [
+    "eagerly",
+    "is_first_cpu",
+    "numpy_dtype",
+    "shape_of",
+    "tensors_of",
+    "to_array",
+    "to_tensor",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,6 +85,12 @@ def to_tensor(contents: Any) -> Any:
     # Takes over an aligned array without a copy. `tf.constant` would make one, since its
     # caller might change the array later.
     return ops.EagerTensor(contents, _first_cpu(), None)
+
+
+def tensors_of(arrays: Sequence[Array]) -> list[Any]:
+    """As `to_tensor`, of many arrays that are no strings."""
+    make, device = ops.EagerTensor, _first_cpu()
+    return [make(own, device, None) for own in arrays]
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,13 @@ from tensorflow.python.framework import dtypes, errors_impl
 from tensorflow.python.ops import gen_resource_variable_ops
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
-from checkpointable.adapters.tensorflow.eager import eagerly, is_first_cpu, to_array, to_tensor
+from checkpointable.adapters.tensorflow.eager import (
+    eagerly,
+    is_first_cpu,
+    tensors_of,
+    to_array,
+    to_tensor,
+)
 from checkpointable.graph.value import AtOnce
 
 if TYPE_CHECKING:
@@ -58,14 +64,18 @@ class _Variables(AtOnce):
 
     def write(self, values: Sequence[VariableValue], contents: Sequence[Any]) -> None:
         with context.eager_mode():
-            by_dtype: dict[Any, list[tuple[Any, Any]]] = {}
+            # By NumPy's dtypes, since those of TensorFlow take long to look up.
+            by_dtype: dict[Any, tuple[Any, list[tuple[Any, Any]]]] = {}
             for value, own in zip(values, contents, strict=True):
                 variable = value._variable
                 if is_first_cpu(variable.device):
-                    by_dtype.setdefault(variable.dtype, []).append((variable.handle, own))
+                    group = by_dtype.get(value.dtype)
+                    if group is None:
+                        group = by_dtype[value.dtype] = variable.dtype, []
+                    group[1].append((variable.handle, own))
                 else:
                     assign(variable, to_tensor(own))
-            for dtype, pairs in by_dtype.items():
+            for dtype, pairs in by_dtype.values():
                 _assign_all(dtype, pairs)
 
 
@@ -115,11 +125,12 @@ def _assign_all(dtype: Any, pairs: list[tuple[Any, Any]]) -> None:
         while position + _ASSIGNED_AT_ONCE <= len(pairs):
             part = pairs[position : position + _ASSIGNED_AT_ONCE]
             inputs = [handle for handle, _ in part]
-            inputs += [to_tensor(own) for _, own in part]
+            inputs += tensors_of([own for _, own in part])
             quick_execute(function, num_outputs=0, inputs=inputs, attrs=None, ctx=ctx)
             position += _ASSIGNED_AT_ONCE
-    for handle, own in pairs[position:]:
-        gen_resource_variable_ops.assign_variable_op(handle, to_tensor(own))
+    rest = pairs[position:]
+    for (handle, _), tensor in zip(rest, tensors_of([own for _, own in rest]), strict=True):
+        gen_resource_variable_ops.assign_variable_op(handle, tensor)
 
 
 def _assigning_function(ctx: Any, dtype: Any) -> str:
