@@ -13,6 +13,7 @@
     partitioned.py  variables that are parts of a larger one
     tensors.py      objects with several values; old saveables
     variants.py     opaque tensors (the state of a data iterator) as bytes
+    building.py     where operations are added to a graph
     executor.py     what acts for values of a graph
     in_graph.py     variables of a graph
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tensorflow.python.checkpoint.checkpoint import get_session
-from tensorflow.python.framework import errors_impl, ops
+from tensorflow.python.framework import errors_impl
 
+from checkpointable.adapters.tensorflow.building import Building
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.memory import aligned_empty
@@ -22,7 +23,6 @@ from checkpointable.graph.value import STRING, VARIANT, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
     import numpy as np
 
@@ -151,7 +151,7 @@ class GraphExecutor(Executor):
 
     def building(self) -> Any:
         """A context in which operations are added to the graph, under no condition of others."""
-        return _Building(self.graph)
+        return Building(self.graph)
 
     def record(self, values: Sequence[Value]) -> None:
         for value in values:
@@ -228,42 +228,6 @@ class GraphExecutor(Executor):
                 "the session runs another graph than the one that the program's variables are in"
             )
         return found
-
-
-class _Building:
-    """Enters a graph; what is built is under no condition and on no device of the program's."""
-
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
-        self._contexts = [
-            graph.as_default(),
-            graph.control_dependencies(None),
-            graph.colocate_with(None, ignore_existing=True),
-            graph.device(None),
-        ]
-        self._scope: Any = None
-
-    def __enter__(self) -> None:
-        for context in self._contexts:
-            context.__enter__()
-        self._scope = ops.name_scope_v1("checkpointable/")
-        self._scope.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._scope.__exit__(kind, error, trace)
-        for context in reversed(self._contexts):
-            context.__exit__(kind, error, trace)
-        if kind is RuntimeError and self._graph.finalized:
-            raise RuntimeError(
-                "the graph is finalized, and operations that save or restore these objects were "
-                "not added to it before: save and restore once (restoring is recorded, and need "
-                "not be run), then finalize it"
-            ) from error
 
 
 def _no_contents(value: Value, error: errors_impl.OpError) -> NoContentsError:
