@@ -72,7 +72,7 @@ def evaluated(number: Any, session: Any) -> Any | None:
 def _find(cls: type) -> Adapter | None:
     roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
     for root in roots:
-        for find in (*_third_party(root), *_own(root)):
+        for find in (*_finders(root), *_own(root)):
             found = find(cls)
             if found is not None:
                 return found
@@ -80,7 +80,7 @@ def _find(cls: type) -> Adapter | None:
 
 
 @functools.cache
-def _third_party(root: str) -> tuple[Finder, ...]:
+def _finders(root: str) -> tuple[Finder, ...]:
     """The finders for the types of one framework that others have announced."""
     if root in _NO_FRAMEWORKS:
         return ()
