@@ -52,7 +52,9 @@ def naming_objects(plan: Plan) -> Iterator[None]:
     except NoContentsError as error:
         for planned in plan.values:
             if getattr(planned.record.read, "__self__", None) is error.value:
-                raise ValueError(f"{path_of_key(planned.record.key) or 'the root'}: {error}") from error
+                raise ValueError(
+                    f"{path_of_key(planned.record.key) or 'the root'}: {error}"
+                ) from error
         raise
 
 
