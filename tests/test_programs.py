@@ -70,6 +70,7 @@ def test_contenders_run_in_turn_and_are_compared_by_round():
     assert (ratio.median, ratio.min, ratio.max) == (1, 0.5, 2)
 
 
+@pytest.mark.timeout(900)  # a minute and a half where nobody else works: many imports
 def test_figures_are_written_as_json(tmp_path):
     run("-m", "benchmarks", "--quick", "--rounds", "1", "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
