@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpointable.bundle import BundleReader, data, write_bundle
+from checkpointable.bundle import BundleReader, open_files, write_bundle
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.storage import LocalStorage
 from tests.bundle.helpers import records, same, save
@@ -350,7 +350,7 @@ def test_a_reader_that_a_save_overtakes_reads_the_index_again(tmp_path, most):
 
 
 def test_a_reader_that_is_overtaken_without_end_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_ATTEMPTS", 5)
+    monkeypatch.setattr(open_files, "_ATTEMPTS", 5)
     prefix = save(tmp_path / "ck", values(1))
     with pytest.raises(CheckpointIOError, match="replaced it 5 times"):
         BundleReader(prefix, _Racing(prefix, ONE, 100))

@@ -141,7 +141,7 @@ def test_nothing_of_an_index_is_read_before_it_is_known(prefix, monkeypatch):
     def parse(*_arguments):
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("checkpointable.bundle.data.load_index", parse)
+    monkeypatch.setattr("checkpointable.bundle.open_files.load_index", parse)
     refused(prefix, cp.CheckpointSignatureError, "no manifest belongs to this checkpoint")
 
 

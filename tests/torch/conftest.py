@@ -36,3 +36,15 @@ def _alone():
         record.waiting_slots = None
         unwatch(record)
     torch.manual_seed(0)
+
+
+NO_HOOKS = {"modules": 0, "parameters": 0, "buffers": 0, "forward": 0, "step": 0}
+
+
+@pytest.fixture
+def hooks_go(_alone):
+    assert hook_counts() == NO_HOOKS
+    yield
+    if hook_counts() != NO_HOOKS:
+        gc.collect()
+    assert hook_counts() == NO_HOOKS

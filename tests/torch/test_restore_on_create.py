@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import warnings
 import weakref
 
 import pytest
@@ -11,31 +10,10 @@ import torch
 from torch import nn
 
 import checkpointable as cp
-from tests.torch.conftest import hook_counts
+from tests.torch.conftest import NO_HOOKS, hook_counts
+from tests.torch.late import equal, mlp, step, trained, write
 
-NO_HOOKS = {"modules": 0, "parameters": 0, "buffers": 0, "forward": 0, "step": 0}
-
-
-@pytest.fixture(autouse=True)
-def _hooks_go(_alone):
-    assert hook_counts() == NO_HOOKS
-    yield
-    if hook_counts() != NO_HOOKS:
-        gc.collect()
-    assert hook_counts() == NO_HOOKS
-
-
-def write(tmp_path, **objects) -> str:
-    return cp.Checkpoint(**objects).write(tmp_path / "ckpt")
-
-
-def mlp(count: int = 3) -> nn.Sequential:
-    return nn.Sequential(*(nn.Linear(2, 2) for _ in range(count)))
-
-
-def equal(one: nn.Module, other: nn.Module) -> bool:
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+pytestmark = pytest.mark.usefixtures("hooks_go")
 
 
 ARRIVALS = {
@@ -247,85 +225,6 @@ def test_a_lazy_module_without_a_shape_is_not_saved_and_not_missed(tmp_path):
     program.read(path).assert_consumed()
 
 
-def trained(net: nn.Module, **options) -> torch.optim.Optimizer:
-    optimizer = torch.optim.Adam(net.parameters(), **options)
-    net(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    return optimizer
-
-
-def step(net: nn.Module, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-    optimizer.zero_grad()
-    loss = net(torch.ones(1, 2)).square().sum()
-    loss.backward()
-    optimizer.step()
-    return loss
-
-
-def test_an_optimizer_made_after_the_restore(tmp_path):
-    whole = mlp()
-    optimizer = trained(whole, lr=0.3)
-    path = write(tmp_path, model=whole, optimizer=optimizer)
-    checkpoint = cp.Checkpoint(model=mlp())
-    status = checkpoint.read(path)
-    checkpoint.optimizer = torch.optim.Adam(checkpoint.model.parameters())
-    status.assert_consumed()
-    for _ in range(2):
-        assert torch.equal(step(whole, optimizer), step(checkpoint.model, checkpoint.optimizer))
-    assert equal(whole, checkpoint.model)
-
-
-def test_a_model_made_after_its_optimizer_was_restored(tmp_path):
-    # The parameters are the optimizer's before they are the checkpoint's.
-    whole = mlp()
-    path = write(tmp_path, model=whole, optimizer=trained(whole))
-    net = mlp()
-    checkpoint = cp.Checkpoint(optimizer=torch.optim.Adam(net.parameters()))
-    status = checkpoint.read(path)
-    assert not checkpoint.optimizer.state
-    checkpoint.model = net
-    status.assert_consumed()
-    assert len(checkpoint.optimizer.state) == 6
-
-
-@pytest.mark.parametrize("look", ["step", "save", "status"])
-def test_add_param_group_is_found_before_the_first_step(tmp_path, look):
-    whole = mlp(2)
-    optimizer = torch.optim.Adam(
-        [{"params": whole[0].parameters()}, {"params": whole[1].parameters(), "lr": 0.5}]
-    )
-    step(whole, optimizer)
-    path = write(tmp_path, model=whole, optimizer=optimizer)
-    net = mlp(2)
-    checkpoint = cp.Checkpoint(model=net, optimizer=torch.optim.Adam(net[0].parameters()))
-    status = checkpoint.read(path)
-    assert len(checkpoint.optimizer.state) == 2
-    checkpoint.optimizer.add_param_group({"params": net[1].parameters()})
-    if look == "save":
-        checkpoint.write(tmp_path / "again")
-    elif look == "status":
-        status.assert_consumed()
-    assert torch.equal(step(net, checkpoint.optimizer), step(whole, optimizer))
-    assert checkpoint.optimizer.param_groups[1]["lr"] == 0.5
-    assert equal(net, whole)
-    status.assert_consumed()
-
-
-def test_a_layer_and_its_group_that_come_in_training(tmp_path):
-    whole = mlp(2)
-    path = write(tmp_path, model=whole, optimizer=trained(whole))
-    net = mlp(1)
-    optimizer = torch.optim.Adam(net.parameters())
-    status = cp.Checkpoint(model=net, optimizer=optimizer).read(path)
-    step(net, optimizer)
-    net.append(nn.Linear(2, 2))
-    assert torch.equal(net[1].weight, whole[1].weight)
-    optimizer.param_groups[0]["params"].extend(net[1].parameters())
-    step(net, optimizer)
-    assert optimizer.state[net[1].weight]["step"] == 2  # one of the checkpoint, one here
-    status.assert_consumed()
-
-
 def test_what_never_comes_costs_next_to_nothing_and_ends_with_the_program(tmp_path):
     whole = mlp(40)
     path = write(tmp_path, model=whole, optimizer=trained(whole))
@@ -455,104 +354,3 @@ def test_a_class_that_was_made_for_one_module_is_not_kept_alive(tmp_path):
     gc.collect()
     assert alive() is None
     assert hook_counts() == NO_HOOKS
-
-
-def test_a_module_that_is_compiled_while_something_waits(tmp_path):
-    class Net(nn.Module):
-        def __init__(self, *, head: bool) -> None:
-            super().__init__()
-            self.body = mlp(2)
-            if head:
-                self.head = nn.Linear(2, 2)
-
-        def forward(self, x):
-            return self.body(x)
-
-    # The old head waits for as long as the program runs: no hook of forwards is needed for it,
-    # of which torch.compile would warn.
-    path = write(tmp_path, model=Net(head=True))
-    net = Net(head=False)
-    cp.Checkpoint(model=net).read(path).expect_partial()
-    assert hook_counts() == {**NO_HOOKS, "modules": 1, "parameters": 1, "buffers": 1}
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    compiled = torch.compile(net, backend=backend, fullgraph=True)
-    assert torch.equal(compiled(torch.ones(1, 2)), net(torch.ones(1, 2)))
-    assert len(graphs) == 1
-
-
-@pytest.mark.filterwarnings("ignore:Using `torch.compile:UserWarning")
-def test_a_container_that_waits_is_compiled(tmp_path):
-    whole, net = mlp(3), mlp(2)
-    cp.Checkpoint(model=net).read(write(tmp_path, model=whole)).expect_partial()
-    assert hook_counts()["forward"] == 1
-    compiled = torch.compile(net, backend="eager", fullgraph=True)
-    assert torch.equal(compiled(torch.ones(1, 2)), net(torch.ones(1, 2)))
-
-
-def test_what_a_compiled_module_has_within_is_found_before_it_runs(tmp_path):
-    # S21: `insert` fires no hook, and of what is called within a compiled module nothing is heard.
-    class Net(nn.Module):
-        def __init__(self, count: int) -> None:
-            super().__init__()
-            self.layers = mlp(count)
-
-        def forward(self, x):
-            return self.layers(x)
-
-    whole, net = Net(2), Net(1)
-    cp.Checkpoint(model=net).read(write(tmp_path, model=whole)).expect_partial()
-    net.layers.insert(1, nn.Linear(2, 2))
-    compiled = torch.compile(net, backend="eager")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        found = compiled(torch.ones(1, 2))
-    assert torch.equal(found, whole(torch.ones(1, 2)))
-    assert hook_counts() == NO_HOOKS
-
-
-LAZY = {
-    "linear": (nn.LazyLinear, (2,), (3, 4), "in_features"),
-    "conv": (nn.LazyConv2d, (4, 2, 1, 0, 1, 2), (1, 6, 5, 5), "in_channels"),
-    "transposed": (nn.LazyConvTranspose1d, (4, 2, 1, 0, 0, 2), (1, 6, 5), "in_channels"),
-    "batch norm": (nn.LazyBatchNorm1d, (), (3, 4), "num_features"),
-    "instance norm": (
-        lambda: nn.LazyInstanceNorm1d(affine=True, track_running_stats=True),
-        (),
-        (2, 3, 4),
-        "num_features",
-    ),
-}
-
-
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("name", LAZY)
-def test_a_lazy_module_takes_its_sizes_too_and_an_optimizer_may_know_it(tmp_path, name, late):
-    # S21, S22
-    make, options, shape, size = LAZY[name]
-    x = torch.randn(shape)
-    whole, net = make(*options), make(*options)
-    whole(x)
-    optimizer = torch.optim.Adam(whole.parameters())
-    whole(x).square().sum().backward()
-    optimizer.step()
-    path = write(tmp_path, model=whole, optimizer=optimizer)
-    if late:
-        checkpoint = cp.Checkpoint(model=net)
-        status = checkpoint.read(path)
-        again = checkpoint.optimizer = torch.optim.Adam(net.parameters())
-        status.assert_consumed()
-    else:
-        again = torch.optim.Adam(net.parameters())
-        cp.Checkpoint(model=net, optimizer=again).read(path).assert_consumed()
-    assert getattr(net, size) == getattr(whole, size) > 0
-    for model, opt in ((whole, optimizer), (net, again)):
-        model.zero_grad()
-        model(x).square().sum().backward()
-        opt.step()
-    assert all(map(torch.equal, net.state_dict().values(), whole.state_dict().values()))
-    assert type(net) is type(whole)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from checkpointable.bundle.commit import check_target as check_target
-from checkpointable.bundle.data import checkpoints_in as checkpoints_in
 from checkpointable.bundle.dtypes import DataType as DataType
 from checkpointable.bundle.dtypes import datatype_of as datatype_of
 from checkpointable.bundle.dtypes import itemsize as itemsize
 from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
 from checkpointable.bundle.entry import Entry as Entry
 from checkpointable.bundle.header import Header as Header
+from checkpointable.bundle.open_files import checkpoints_in as checkpoints_in
 from checkpointable.bundle.plan import Plan as Plan
 from checkpointable.bundle.plan import Record as Record
 from checkpointable.bundle.plan import plan_layout as plan_layout

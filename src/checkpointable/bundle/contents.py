@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from checkpointable.bundle.data import open_files
 from checkpointable.bundle.dtypes import numpy_dtype
 from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.header import Header
 from checkpointable.bundle.near import no_such_value
+from checkpointable.bundle.open_files import open_files
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, default_storage
 
