@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import checkpointable as cp
 from checkpointable.tracking.json_state import _find_problem, _is_json
+from tests.torture.interrupts import Interrupt
 
 KEY = "state/.ATTRIBUTES/py_state"
 
@@ -305,3 +306,18 @@ def test_checking_says_what_restoring_would_and_changes_nothing():  # S25
         value.check(b"{")
     assert caught.value.key == KEY
     assert state == {"kept": 1}
+
+
+def test_an_interrupt_leaves_the_old_or_the_new():
+    old, new = {"a": 1, "b": 1}, {"c": 3, "a": 2}
+    stored = cp.JSONState(new).serialize()
+    with Interrupt(-1) as counted:
+        cp.JSONState(old).deserialize(stored)
+    assert counted.seen > 5
+    for at in range(counted.seen):
+        state = cp.JSONState(old)
+        with Interrupt(at), pytest.raises(KeyboardInterrupt):
+            state.deserialize(stored)
+        assert state in (old, new), at
+    state.deserialize(stored)
+    assert list(state) == ["c", "a"]

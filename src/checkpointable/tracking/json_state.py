@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
+from functools import partial
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
@@ -15,6 +18,7 @@ GENERATOR_KEY = "checkpointable/generator"
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 _JSON_TYPES = (str, int, float, dict, list)  # a bool is an int
+_call = methodcaller("__call__")
 
 
 class JSONState(PythonState, dict[str, Any]):
@@ -52,8 +56,8 @@ class JSONState(PythonState, dict[str, Any]):
           CheckpointMismatchError: it is no JSON object, or that of a random number generator.
         """
         contents = _decode_contents(string_value)
-        self.clear()
-        self.update(contents)
+        # In one go: between two calls Ctrl-C could leave it empty.
+        deque(map(_call, (self.clear, partial(self.update, contents))), maxlen=0)
 
     def _check_serialized(self, string_value: bytes) -> None:
         _decode_contents(string_value)
