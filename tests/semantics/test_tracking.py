@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import pickle
 
@@ -398,3 +399,25 @@ def test_python_state_is_asked_at_every_save_and_handed_back(tmp_path):
 def test_python_state_is_an_abstract_base():
     with pytest.raises(TypeError, match="abstract"):
         cp.PythonState()
+
+
+# S3
+def test_of_what_is_not_tracked_only_that_is_named_which_is_missing(tmp_path, caplog):
+    class Loss(cp.Checkpointable):
+        """Has nothing to be saved."""
+
+    class Wrapper(cp.Checkpointable):
+        def __init__(self, inner):
+            self.inner = inner
+
+    root = Module(v=variable())
+    root.losses, root.views = {Loss()}, {Wrapper(root.v)}
+    object.__setattr__(root, "loss", Wrapper(Loss()))  # as a frozen dataclass does it
+    save(root, tmp_path / "c")
+    assert not caplog.records
+    root.queue = collections.deque([Wrapper(variable())])
+    object.__setattr__(root, "late", Wrapper(variable()))
+    save(root, tmp_path / "d")
+    queue, late = [record.getMessage() for record in caplog.records]
+    assert queue.startswith("queue is not saved: it is a deque, which is not tracked, and holds a")
+    assert late.startswith("late is not saved: it is a Wrapper that was set past __setattr__")

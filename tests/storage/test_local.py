@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import resource
 import signal
@@ -333,3 +334,23 @@ def test_without_locks_only_old_files_count_as_left_behind(tmp_path, monkeypatch
     assert not LocalStorage().delete_if_unused(str(tmp_path / "f"))
     os.utime(tmp_path / "f", (0, 0))
     assert LocalStorage().delete_if_unused(str(tmp_path / "f"))
+
+
+def test_a_file_that_is_closed_while_it_is_mapped_is_no_other_one(tmp_path, monkeypatch):
+    # by another thread; the system gives the number to the next file that is opened
+    (tmp_path / "f").write_bytes(b"mine")
+    (tmp_path / "g").write_bytes(b"else")
+    file = LocalStorage().open(str(tmp_path / "f"))
+    others = []
+    mapped = mmap.mmap
+
+    def late(number, size, access):
+        file.close()
+        others.append(os.open(tmp_path / "g", os.O_RDONLY))
+        return mapped(number, size, access=access)
+
+    monkeypatch.setattr(mmap, "mmap", late)
+    try:
+        assert bytes(file.map()) == b"mine"
+    finally:
+        os.close(others[0])

@@ -92,3 +92,15 @@ def test_what_modules_do_not_track(tmp_path, caplog):
     )
     cp.Checkpoint(module=module, linear=module.linear).save(f"{tmp_path}/ckpt")
     assert not said(caplog)
+
+
+class Unsavable(cp.NotCheckpointable):
+    pass
+
+
+def test_what_cannot_be_saved_is_in_nobodys_way_where_it_is_left_out(tmp_path, caplog):
+    module = tf.Module()
+    module.queue = collections.deque([cp.Checkpoint(inner=Unsavable())])
+    cp.Checkpoint(module=module).save(f"{tmp_path}/ckpt")
+    (queue,) = said(caplog)
+    assert queue.startswith("module/queue is not saved: it is a deque")

@@ -164,3 +164,15 @@ def test_what_replaced_recorded_parameters_is_not_restored_and_that_is_told(tmp_
     status.initialize_or_restore()
     assert not caplog.records
     assert torch.equal(net[0].weight, whole[0].weight)
+
+
+def test_what_was_dropped_before_the_run_was_not_replaced(tmp_path, caplog):
+    # S34: a head that is not wanted is let go of; nothing is missing from what is left
+    path = write(tmp_path, model=nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 1)}))
+    with torch.device("meta"):
+        net = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
+    status = cp.Checkpoint(model=net).read(path).expect_partial()
+    del net["head"]
+    status.run_restore_ops()
+    assert not net["body"].weight.is_meta
+    assert not caplog.records

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 __all__ = [
     "GRAPH_KEY",
     "PYTHON_STATE",
+    "SLOT_MARK",
     "VARIABLE_VALUE",
     "escape",
     "join",
@@ -29,6 +30,7 @@ __all__ = [
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"  # the attribute that holds a variable's value
 PYTHON_STATE = "py_state"  # the attribute that holds a piece of Python state (S8)
+SLOT_MARK = "/.OPTIMIZER_SLOT/"  # between the path of a variable and what names a slot of it
 
 
 def escape(local_name: str) -> str:
@@ -94,4 +96,4 @@ def path_of_key(key: str) -> str:
 
 def slot_path(variable_path: str, optimizer_path: str, slot_name: str) -> str:
     """The path under which a slot variable's values are stored (S11)."""
-    return f"{variable_path}/.OPTIMIZER_SLOT/{optimizer_path}/{escape(slot_name)}"
+    return f"{variable_path}{SLOT_MARK}{optimizer_path}/{escape(slot_name)}"

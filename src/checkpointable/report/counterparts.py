@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from checkpointable.graph.paths import SLOT_MARK
 from checkpointable.report.suggested_renames import DEEP
 
 if TYPE_CHECKING:
@@ -21,15 +22,12 @@ if TYPE_CHECKING:
     _Features: TypeAlias = Callable[[list[str]], Iterator[Hashable]]
 
 __all__ = [
-    "SLOT_MARK",
     "Candidates",
     "Guess",
     "Unmatched",
     "find_counterparts",
     "unmatched",
 ]
-
-SLOT_MARK = "/.OPTIMIZER_SLOT/"
 
 # Above this many pairs of one kind only likely ones are compared, so that the work grows as the
 # number of values does.

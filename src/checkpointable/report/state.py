@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from checkpointable.graph.paths import VARIABLE_VALUE, split
+from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE, split
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 
@@ -106,7 +106,7 @@ def is_taken(restore: Restore, path: str, attribute: str) -> bool:
 
     That of a slot goes by its variable and its optimizer, so none takes another's.
     """
-    if ".OPTIMIZER_SLOT/" in path:
+    if SLOT_MARK in path:
         return False
     node_id = 0
     for local_name in split(path):

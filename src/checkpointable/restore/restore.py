@@ -9,7 +9,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.bundle.reader import checked_verify
 from checkpointable.collector import collector_paused
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
 from checkpointable.graph.value import Value
 from checkpointable.logs import logger
 from checkpointable.restore.assigning import assign_values, key_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from checkpointable.bundle import BundleReader
     from checkpointable.bundle.reader import Verify
     from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore.match import Assignment, Edge, Match, NewSlot
 
 __all__ = ["Restore"]
@@ -69,18 +70,18 @@ class Restore(RestoreState):
         """Whether the restoring of some value was recorded."""
         return bool(self._recorded)
 
-    def replaced(self, alive: set[int]) -> list[str]:
-        """Paths of recorded values whose object the program has no more, each told once.
-
-        Args:
-          alive: ids of the records of the objects that it has.
-        """
+    def replaced(self, program: ObjectWalk) -> list[str]:
+        """Paths of recorded values whose object has given way to another one, each told once."""
+        objects = zip(program.objects, program.adapters, strict=True)
+        alive = {id(adapter.record(obj)) for obj, adapter in objects}
         gone = [
             assignment
             for assignment in self._recorded
             if id(assignment.record) not in alive
             and assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
             and assignment.node_id not in self._told
+            # What the program has dropped is to be restored nowhere.
+            and program.has_path(self.paths[assignment.node_id].partition(SLOT_MARK)[0])
         ]
         self._told.update(assignment.node_id for assignment in gone)
         return [self.paths[assignment.node_id] for assignment in gone]

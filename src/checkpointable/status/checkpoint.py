@@ -192,10 +192,8 @@ class CheckpointLoadStatus(LoadStatus):
         return self
 
     def _tell_of_replaced(self) -> None:
-        """Warns of values that were restored into objects that the program has no more."""
-        program = self._program()
-        objects = zip(program.objects, program.adapters, strict=True)
-        gone = self._restore.replaced({id(adapter.record(obj)) for obj, adapter in objects})
+        """Warns of values that were restored into objects which others have taken the place of."""
+        gone = self._restore.replaced(self._program())
         if gone:
             logger.warning(
                 "%s: %s. What took their place (PyTorch's to_empty() and to() make new parameters "

@@ -5,7 +5,8 @@ one object in their place can record what happens, fail the n-th operation, or f
 was not synced. All of them raise the errors of `checkpointable.errors`, never a bare
 `OSError`, and name the path.
 
-Paths are strings in the form of the operating system.
+Paths are strings in the form of the operating system; of one place there are several: a relative
+one, and the whole one by which it is meant when the program may go elsewhere meanwhile.
 """
 
 from __future__ import annotations

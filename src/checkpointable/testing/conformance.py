@@ -15,6 +15,7 @@ the rest:
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -241,6 +242,15 @@ class StorageConformance:
         storage.sync_directory(deep)
         with _raises(CheckpointError, f"{deep}/f"):
             storage.make_directories(f"{deep}/f")
+
+    def test_a_relative_path_is_the_same_place(self, storage: Storage, directory: str) -> None:
+        whole, relative = f"{directory}/f", os.path.relpath(f"{directory}/f")
+        _put(storage, whole, b"1")
+        assert _get(storage, relative) == b"1"
+        assert storage.exists(relative)
+        assert storage.list(os.path.relpath(directory)) == ["f"]
+        storage.delete(relative)
+        assert not storage.exists(whole)
 
     # -- writers ---------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.walk import walk
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer
 from checkpointable.tracking.state import state_of
 from checkpointable.tracking.variable import Variable
 
-__all__ = ["overlooked"]
+__all__ = ["has_lost_state", "overlooked"]
 
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
 # More is not looked through: a data set is no state, and a save must not take its time.
@@ -40,12 +41,11 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
         if name in state.dependencies or name in state.left_out:
             continue
         if adapter_of(value) is not None:
-            if node_id(value) is not None:
+            if not has_lost_state(value, node_id):
                 continue
             what = f"it is a {type(value).__name__} that was set past __setattr__ ({_MEANT})"
         elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
-            lost = (i for i in _items(value) if adapter_of(i) is not None and node_id(i) is None)
-            held = next(lost, None)
+            held = next((item for item in _items(value) if has_lost_state(item, node_id)), None)
             if held is None:
                 continue
             what = (
@@ -61,3 +61,23 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
 def _items(container: Any) -> Iterable[Any]:
     items = container.values() if isinstance(container, dict | UserDict) else container
     return (item for _, item in zip(range(_MOST_ITEMS), items, strict=False))
+
+
+def has_lost_state(obj: Any, node_id: Callable[[Any], int | None]) -> bool:
+    """Whether an object that a save does not reach has values which are not saved.
+
+    A loss function, or an activation, has none: without it nothing is missing.
+
+    Args:
+      node_id: as in `overlooked`.
+    """
+    if adapter_of(obj) is None or node_id(obj) is not None:
+        return False
+    try:
+        found = walk(obj, adapter_of)
+        return any(
+            node_id(node) is None and adapter.values(node)
+            for node, adapter in zip(found.objects, found.adapters, strict=True)
+        )
+    except (ValueError, TypeError, NotImplementedError):
+        return True  # something in it could not be saved as it stands

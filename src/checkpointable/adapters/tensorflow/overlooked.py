@@ -13,11 +13,10 @@ from typing import Any
 
 from tensorflow.python.trackable.base import Trackable
 
-from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.tensorflow.deferred import record_of
 from checkpointable.adapters.tensorflow.keras_state import is_keras_state
-from checkpointable.graph.walk import walk
 from checkpointable.tracking.containers import TrackedContainer
+from checkpointable.tracking.overlooked import has_lost_state
 
 __all__ = ["overlooked"]
 
@@ -77,14 +76,10 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
 def _lost(items: Iterable[Any], node_id: Callable[[Any], int | None]) -> Any | None:
     """The first that has values and is not saved."""
     for item in items:
-        if adapter_of(item) is None or node_id(item) is not None:
-            continue
         if is_keras_state(type(item)):  # every layer with dropout has one, every compiled model
             continue
-        found = walk(item, adapter_of)
-        for node, adapter in zip(found.objects, found.adapters, strict=True):
-            if node_id(node) is None and adapter.values(node):
-                return item
+        if has_lost_state(item, node_id):
+            return item
     return None
 
 

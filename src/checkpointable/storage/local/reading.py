@@ -120,7 +120,8 @@ class LocalReadableFile(ReadableFile):
         if not self.size:
             return memoryview(b"")
         try:
-            return memoryview(mmap.mmap(self._descriptor().number, self.size, access=access))
+            descriptor = self._descriptor()  # held: its number is to stay this file's
+            return memoryview(mmap.mmap(descriptor.number, self.size, access=access))
         except ValueError as error:  # the file became shorter than it was when opened
             raise self._shorter() from error
         except OSError as error:
