@@ -176,3 +176,20 @@ def test_what_was_dropped_before_the_run_was_not_replaced(tmp_path, caplog):
     status.run_restore_ops()
     assert not net["body"].weight.is_meta
     assert not caplog.records
+
+
+def test_what_is_replaced_after_a_run_was_restored(tmp_path, caplog):
+    # S34: `half()` gives a module new buffers, of the contents that were restored
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+    path = write(tmp_path, model=build())
+    with torch.device("meta"):
+        net = build()
+    status = cp.Checkpoint(model=net).read(path)
+    status.run_restore_ops()
+    net.half()
+    net[2] = nn.Linear(3, 5)
+    status.run_restore_ops()
+    status.initialize_or_restore()
+    assert not caplog.records

@@ -61,7 +61,7 @@ class Restore(RestoreState):
     ) -> None:
         self._verify = checked_verify(verify)
         self._recorded: list[Assignment] = []
-        self._told: set[int] = set()
+        self._was_run: set[int] = set()  # nodes of recorded values that were restored since
         self._progress: Callable[[int, int, str], None] | None = None
         super().__init__(reader, graph, fingerprint=fingerprint)
 
@@ -71,7 +71,10 @@ class Restore(RestoreState):
         return bool(self._recorded)
 
     def replaced(self, program: ObjectWalk) -> list[str]:
-        """Paths of recorded values whose object has given way to another one, each told once."""
+        """Paths of recorded values whose object had given way to another one when they were run.
+
+        To be asked after each run: what gives way later has been restored.
+        """
         objects = zip(program.objects, program.adapters, strict=True)
         alive = {id(adapter.record(obj)) for obj, adapter in objects}
         gone = [
@@ -79,11 +82,11 @@ class Restore(RestoreState):
             for assignment in self._recorded
             if id(assignment.record) not in alive
             and assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
-            and assignment.node_id not in self._told
+            and assignment.node_id not in self._was_run
             # What the program has dropped is to be restored nowhere.
             and program.has_path(self.paths[assignment.node_id].partition(SLOT_MARK)[0])
         ]
-        self._told.update(assignment.node_id for assignment in gone)
+        self._was_run.update(assignment.node_id for assignment in self._recorded)
         return [self.paths[assignment.node_id] for assignment in gone]
 
     def run_recorded(self, session: Any) -> None:
