@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from checkpointable.errors import CheckpointIOError, CheckpointNotFoundError
+from checkpointable.errors import CheckpointCorruptError, CheckpointIOError, CheckpointNotFoundError
 from checkpointable.storage import LocalStorage, Storage, link_or_copy
 from tests.storage.doubles import WatchedStorage
 
@@ -132,3 +132,17 @@ def test_a_copy_that_fails_leaves_nothing(source, tmp_path):
         with storage.open(str(source)) as file, pytest.raises(CheckpointIOError):
             link_or_copy(storage, file, str(tmp_path / "b"), sync=True)
         assert os.listdir(tmp_path) == ["source"]
+
+
+def test_a_source_that_is_cut_short_while_it_is_copied_is_an_error(source, tmp_path):
+    def cut(_):
+        os.truncate(source, 0)
+
+    storage = _WithoutLinks()
+    with (
+        storage.open(str(source)) as file,
+        pytest.raises(CheckpointCorruptError, match="the file ends after 0 of") as caught,
+    ):
+        link_or_copy(storage, file, str(tmp_path / "b"), sync=False, progress=cut)
+    assert caught.value.path == str(source)
+    assert os.listdir(tmp_path) == ["source"]

@@ -161,9 +161,11 @@ def link_or_copy(
         storage.delete(path)  # since it was opened, its name has become another file's
     file = create_temporary(storage, path, source.size)
     try:
-        contents = source.map()
+        # Not mapped: where the disk fails, or the file is cut short, that would end the process.
+        buffer = memoryview(bytearray(min(source.size, _COPIED_SIZE)))
         for offset in range(0, source.size, _COPIED_SIZE):
-            part = contents[offset : offset + _COPIED_SIZE]
+            part = buffer[: source.size - offset]
+            source.read_into(offset, part)
             file.write_at(part, offset)
             if progress is not None:
                 progress(offset + len(part))
