@@ -26,7 +26,7 @@ from checkpointable.storage.local import locks, writing
 @pytest.fixture(params=["fast", "plain"])
 def storage(request, monkeypatch):
     if request.param == "plain":  # as on systems that lack these
-        for name in ("pwrite", "pread", "posix_fallocate"):
+        for name in ("pwrite", "pread", "preadv", "posix_fallocate"):
             monkeypatch.delattr(os, name)
         monkeypatch.setattr(locks, "_CAN_LOCK", False)
     return LocalStorage()
@@ -221,6 +221,17 @@ def test_a_file_system_that_cannot_reserve_space(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     LocalStorage().create(str(tmp_path / "f"), 100).close()
     assert os.path.getsize(tmp_path / "f") == 100
+
+
+def test_a_part_is_read_into_memory(storage, tmp_path):
+    (tmp_path / "f").write_bytes(b"0123456789")
+    memory = bytearray(6)
+    with storage.open(str(tmp_path / "f")) as file:
+        file.read_into(4, memoryview(memory)[1:5])
+        file.read_into(10, memoryview(memory)[:0])
+        assert memory == b"\x004567\x00"
+        with pytest.raises(CheckpointCorruptError, match="ends after 2 of 6"):
+            file.read_into(8, memoryview(memory))
 
 
 def test_a_file_that_shrinks_under_its_reader(tmp_path):
