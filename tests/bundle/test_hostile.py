@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import cramjam
 import numpy as np
@@ -12,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpointable.bundle import BundleReader, DataType, Entry, Header, encode_index
+from checkpointable.bundle import (
+    BundleReader,
+    DataType,
+    Entry,
+    Header,
+    encode_index,
+    write_index,
+)
 from checkpointable.bundle.budget import MEMORY_RATIO, MEMORY_SLACK
 from checkpointable.bundle.coding import encode_varint
 from checkpointable.bundle.entry import encode_entry
@@ -128,6 +136,7 @@ HOSTILE = [
 # Opens, lists and verifies a checkpoint; prints the outcome, and how far memory went.
 CHILD = """
 import sys
+import tracemalloc
 import cramjam, crc32c, ml_dtypes, google.protobuf.message_factory
 from checkpointable.bundle import BundleReader
 from checkpointable.errors import CheckpointError
@@ -279,3 +288,21 @@ def test_any_bytes_are_no_index(tmp_path_factory, data):
     prefix = write_files(tmp_path_factory.mktemp("any") / "ck", data)
     with pytest.raises(CheckpointCorruptError):
         BundleReader(prefix)
+
+
+@pytest.mark.parametrize("kind", [DataType.DT_STRING, DataType.DT_VARIANT, DataType.DT_FLOAT])
+def test_no_memory_is_asked_for_what_the_file_does_not_have(tmp_path, kind):
+    """Found by `make torture`: the index says four gigabytes, the file has three bytes."""
+    shape = (2**30,) if kind == DataType.DT_FLOAT else ()
+    entry = Entry(kind, shape, 0, 0, 2**32, 0)
+    write_index(tmp_path / "ck.index", Header(), [("v", entry)], durability="flush")
+    (tmp_path / "ck.data-00000-of-00001").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        with BundleReader(tmp_path / "ck", damaged=True) as reader:
+            for read in (reader.get_tensor, reader.get_bytes):
+                with pytest.raises(CheckpointError):
+                    read("v")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

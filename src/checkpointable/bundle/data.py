@@ -63,7 +63,7 @@ class Files:
         if not size:
             self.require_open()
             return memoryview(b"")
-        file = self._file(shard, offset, size)
+        file = self.file_of(shard, offset, size)
         if isinstance(file, AuthenticFile):
             view = file.view(offset, size)
             return memoryview(bytearray(view)) if private else view
@@ -81,7 +81,7 @@ class Files:
         if not size:
             self.require_open()
             return buffer[:0]
-        file = self._file(shard, offset, size)
+        file = self.file_of(shard, offset, size)
         if isinstance(file, AuthenticFile):
             return file.view(offset, size)
         buffer = buffer[:size]
@@ -91,12 +91,12 @@ class Files:
     def read_into(self, shard: int, offset: int, buffer: memoryview) -> None:
         """Fills `buffer` with the bytes of a value, or some of them; raises as `read`."""
         if len(buffer):
-            self._file(shard, offset, len(buffer)).read_into(offset, buffer)
+            self.file_of(shard, offset, len(buffer)).read_into(offset, buffer)
         else:
             self.require_open()
 
-    def _file(self, shard: int, offset: int, size: int) -> ReadableFile:
-        """The data file in which these bytes lie."""
+    def file_of(self, shard: int, offset: int, size: int) -> ReadableFile:
+        """The data file in which these bytes lie, all of them; raises as `view`."""
         self.require_open()
         file = self.data.get(shard)
         if file is None:

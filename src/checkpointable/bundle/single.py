@@ -203,9 +203,12 @@ class SingleValues(Contents):
     def _bytes_of(self, row: int) -> memoryview:
         """The bytes of a value, in memory that is the caller's alone."""
         columns = self._index.columns
+        shard, offset = columns.shard.item(row), columns.offset.item(row)
         size = columns.size.item(row)
+        if size:  # before memory is asked for: an index may say anything
+            self._files.file_of(shard, offset, size)
         memory: npt.NDArray[np.uint8] = np.empty(size, np.uint8)
-        self._files.read_into(columns.shard.item(row), columns.offset.item(row), memory.data)
+        self._files.read_into(shard, offset, memory.data)
         return memory.data
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:
