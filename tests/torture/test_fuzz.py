@@ -36,6 +36,14 @@ def test_memory_is_measured():
     assert works()
 
 
+def test_memory_that_the_allocator_had_kept_is_measured_too():
+    small = [bytearray(1000) for _ in range(300_000)]
+    last = bytearray(1000)  # what lies before it cannot be given back by itself
+    del small
+    assert works()
+    assert last
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_mutations(target, fuzz, caplog):
     caplog.set_level(logging.CRITICAL)
