@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundle
+from checkpointable.bundle.commit import exists_already
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.errors import (
-    CheckpointIOError,
-    CheckpointMismatchError,
-    CheckpointUnsupportedError,
-)
+from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.foreign import ArrayReader, write_safetensors
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.named_tree import NamedTree
@@ -102,11 +98,7 @@ def to_safetensors(
 
 def _check_free(path: str) -> None:
     if default_storage().exists(path):
-        raise CheckpointIOError(
-            "a file of this name exists already; overwrite replaces it",
-            path=path,
-            errno=errno.EEXIST,
-        )
+        raise exists_already("a file", path)
 
 
 def _batches(reader: BundleReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:

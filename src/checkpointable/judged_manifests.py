@@ -12,6 +12,7 @@ from checkpointable.bundle.authentic import AuthenticFile
 from checkpointable.bundle.format import index_path
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.bundle.signed import manifests_of
+from checkpointable.bundle.verify import damage_of_unused
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -71,11 +72,7 @@ def judge_manifest(prefix: str, key: Key | None = None, progress: Progress | Non
                 if shard not in files.data
             ]
             damages += _differences(reader, progress)
-            for path in files.unused(storage):
-                identity = storage.identity(path)
-                if identity is not None and identity.size:
-                    what = f"the file has {identity.size} bytes, but no value is in it"
-                    damages.append(Damage(path, None, 0, what))
+            damages += damage_of_unused(files, storage)
             return Judged(files.manifest, damages, None)
     except (CheckpointSignatureError, CheckpointCorruptError, CheckpointUnsupportedError) as error:
         return Judged(None, [], error)

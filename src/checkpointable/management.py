@@ -16,7 +16,13 @@ from checkpointable.errors import (
 )
 from checkpointable.logs import logger
 from checkpointable.options import Path
-from checkpointable.state_file import STATE_FILE_NAME, CheckpointState, read_state, write_state
+from checkpointable.state_file import (
+    STATE_FILE_NAME,
+    CheckpointState,
+    read_state,
+    state_or_error,
+    write_state,
+)
 from checkpointable.storage import default_storage, temporary_of
 
 __all__ = [
@@ -80,7 +86,8 @@ def find_latest(
     Args, errors: as `latest_checkpoint`.
     """
     name = latest_filename or STATE_FILE_NAME
-    state, problem = _state_of(directory, name)
+    state, unusable = state_or_error(directory, name)
+    problem = None if unusable is None else f"the state file cannot be used ({unusable})"
     for _ in range(_LOOKS):
         if state is None:
             break
@@ -92,7 +99,7 @@ def find_latest(
         if error is not None and not _is_damage(error):
             return latest, f"{named} cannot be read ({error})"
         problem = f"{named} is {'damaged' if latest else 'not there'}"
-        before, (state, _) = state, _state_of(directory, name)
+        before, (state, _) = state, state_or_error(directory, name)
         if state is None or state.model_checkpoint_path == before.model_checkpoint_path:
             break  # else a writer has gone on, and deleted it since
     prefixes = list_checkpoints(directory)
@@ -106,20 +113,9 @@ def find_latest(
     return old, problem
 
 
-def _state_of(directory: str, name: str) -> tuple[CheckpointState | None, str | None]:
-    """The state file; or why it cannot be used, if it is there."""
-    try:
-        return read_state(directory, name), None
-    except CheckpointError as error:
-        return None, f"the state file cannot be used ({error})"
-
-
 def named_latest(directory: str) -> str | None:
     """The checkpoint that the state file names, whole or not; None if there is none."""
-    try:
-        state = read_state(directory)
-    except CheckpointError:
-        return None
+    state, _ = state_or_error(directory)
     return None if state is None else _present(state.model_checkpoint_path, directory)
 
 

@@ -82,18 +82,15 @@ def _restored(
 
     Raises: as `restore_newest_whole`.
     """
-    try:
-        return _attempt(checkpoint, path, key)
-    except CheckpointIOError as error:
-        if error.errno not in _OF_MEDIUM:
-            raise
-    # A disk, or a network, that fails once may not fail twice.
-    try:
-        return _attempt(checkpoint, path, key)
-    except CheckpointIOError as error:
-        if error.errno not in _OF_MEDIUM:
-            raise
-        return None, str(error)
+    problem = ""
+    for _ in range(2):  # a disk, or a network, that fails once may not fail twice
+        try:
+            return _attempt(checkpoint, path, key)
+        except CheckpointIOError as error:
+            if error.errno not in _OF_MEDIUM:
+                raise
+            problem = str(error)
+    return None, problem
 
 
 def _attempt(

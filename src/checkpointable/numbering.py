@@ -12,7 +12,7 @@ from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.options import Path
 
-__all__ = ["in_graph", "number_in_graph", "numbered_prefix"]
+__all__ = ["array_of", "in_graph", "number_in_graph", "numbered_prefix"]
 
 
 def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
@@ -40,12 +40,17 @@ def _as_int(number: Any, session: Any) -> int:
         return int(number)
     array = number_in_graph(number, session)
     if array is None:
-        array = np.asarray(number.detach() if hasattr(number, "detach") else number)
+        array = array_of(number)
     if array.size != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
         )
     return int(array.reshape(()))
+
+
+def array_of(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """An int, or a variable or tensor of any framework, as an array."""
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
 
 
 def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:

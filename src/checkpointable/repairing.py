@@ -15,7 +15,7 @@ from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.judged_manifests import Judged, look_at_manifest, stray_manifests
 from checkpointable.loading import stored_graph
 from checkpointable.management import list_checkpoints
-from checkpointable.state_file import CheckpointState, read_state, write_state
+from checkpointable.state_file import CheckpointState, state_or_error, write_state
 from checkpointable.storage import FileIdentity, default_storage, temporary_of
 
 __all__ = ["Inspected", "Inspection", "Repair", "inspect_directory", "repair_directory"]
@@ -109,7 +109,7 @@ def inspect_directory(
     """
     storage = default_storage()
     seen: dict[str, Inspected] = {}
-    state, problem = _state_of(directory)
+    state, error = state_or_error(directory)
     for _ in range(_LOOKS):
         names = storage.list(directory)
         prefixes = list_checkpoints(directory)
@@ -121,9 +121,10 @@ def inspect_directory(
         whole = {os.path.abspath(c.prefix) for c in there if c.is_whole}
         listed = [] if state is None else state.all_model_checkpoint_paths
         absent = [path for path in listed if os.path.abspath(path) not in whole]
-        before, (state, problem) = state, _state_of(directory)
+        before, (state, error) = state, state_or_error(directory)
         if not absent or state == before:
             break  # … nor that the state file names what it has saved since: look again
+    problem = None if error is None else error.what
     if absent:
         named = ", ".join(map(os.path.basename, absent[:10]))
         problem = f"it names what is not there or not whole: {named}"
@@ -131,14 +132,6 @@ def inspect_directory(
         problem = "there is none"
     latest = None if state is None else state.model_checkpoint_path
     return Inspection(directory, there, latest, problem, _strays(directory, names))
-
-
-def _state_of(directory: str) -> tuple[CheckpointState | None, str | None]:
-    """The state file; what is wrong with it, where it cannot be used."""
-    try:
-        return read_state(directory), None
-    except CheckpointError as error:
-        return None, error.what
 
 
 def repair_directory(
@@ -212,7 +205,7 @@ def _is_stray(name: str, bases: set[str]) -> bool:
 def _repaired(directory: str, latest: str, whole: list[str]) -> CheckpointState:
     """The state with what is whole of what it listed; with all of it, where it is unreadable."""
     storage = default_storage()
-    old, _ = _state_of(directory)
+    old, _ = state_or_error(directory)
     times: dict[str, float] = {}
     if old is not None:
         paths = old.all_model_checkpoint_paths

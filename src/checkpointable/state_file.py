@@ -26,6 +26,7 @@ from checkpointable._protobuf import message_classes
 from checkpointable.bundle.checksum import crc32c
 from checkpointable.errors import (
     CheckpointCorruptError,
+    CheckpointError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
@@ -35,7 +36,14 @@ from checkpointable.storage import Storage, default_storage, replace_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["STATE_FILE_NAME", "CheckpointState", "read_state", "relative_path", "write_state"]
+__all__ = [
+    "STATE_FILE_NAME",
+    "CheckpointState",
+    "read_state",
+    "relative_path",
+    "state_or_error",
+    "write_state",
+]
 
 STATE_FILE_NAME = "checkpoint"
 # A line a checkpoint: more than this is no state file, and is not read into memory.
@@ -187,6 +195,16 @@ def _all_relative(directory: str, state: CheckpointState) -> Sequence[str]:
 
 def _absolute(directory: str, path: str) -> str:
     return os.path.join(directory, path)  # an absolute path stays as it is
+
+
+def state_or_error(
+    directory: str, name: str = STATE_FILE_NAME
+) -> tuple[CheckpointState | None, CheckpointError | None]:
+    """As `read_state`, with what it raises in the place of the state."""
+    try:
+        return read_state(directory, name), None
+    except CheckpointError as error:
+        return None, error
 
 
 def relative_path(directory: str, path: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from checkpointable.numbering import in_graph, number_in_graph
+from checkpointable.numbering import array_of, in_graph, number_in_graph
 
 __all__ = ["StepInterval", "one_number"]
 
@@ -60,7 +58,7 @@ class StepInterval:
 
 def one_number(value: Any) -> Any:
     """The one number in an int, a variable or a tensor of any framework."""
-    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    array = array_of(value)
     if array.size != 1:
         raise ValueError(f"one number is wanted, not an array of shape {array.shape}")
     return array.reshape(()).item()

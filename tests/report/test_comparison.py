@@ -292,7 +292,8 @@ def test_what_numpy_cannot_read_is_compared_as_bytes(tmp_path):
 
 
 def test_a_comparison_with_tensorflows_file(tmp_path):
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     variable = tf.Variable([1.0, 2.0])
     path = tf.train.Checkpoint(kernel=variable).write(str(tmp_path / "tf"))
     ours = Part(kernel=cp.Variable(np.array([1, 2], np.float32)))

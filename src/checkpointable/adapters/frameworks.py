@@ -53,8 +53,7 @@ def noted_in_graph() -> list[tuple[str | None, Any]] | None:
     """
     for root, place in _VARIABLES.items():
         if root in sys.modules:
-            module, _, name = place.partition(":")
-            found: list[tuple[str | None, Any]] | None = getattr(import_module(module), name)()
+            found: list[tuple[str | None, Any]] | None = _loaded(place)()
             if found is not None:
                 return found
     return None
@@ -64,8 +63,7 @@ def evaluated(number: Any, session: Any) -> Any | None:
     """What a tensor of a framework's graph evaluates to in a session; None for anything else."""
     for root in dict.fromkeys(base.__module__.partition(".")[0] for base in type(number).__mro__):
         if root in _EVALUATE:
-            module, _, name = _EVALUATE[root].partition(":")
-            return getattr(import_module(module), name)(number, session)
+            return _loaded(_EVALUATE[root])(number, session)
     return None
 
 
@@ -91,8 +89,13 @@ def _own(root: str) -> tuple[Finder, ...]:
     """The finder here for the types of one framework."""
     if root not in _OWN or sys.modules.get(_ONLY_WITH.get(root, root)) is None:
         return ()
-    module, _, name = _OWN[root].partition(":")
-    return (getattr(import_module(module), name),)
+    return (_loaded(_OWN[root]),)
+
+
+def _loaded(place: str) -> Any:
+    """What `module:name` names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 _NO_FRAMEWORKS = frozenset(("builtins", "__main__", "checkpointable", "numpy", "typing", "abc"))

@@ -33,10 +33,10 @@ class Beside(Generic[T]):
 
     def of(self, obj: Any) -> T:
         """What is kept for `obj`, made when first asked for."""
-        found = self.get(obj)
-        if found is not None:
-            return found
         number, everything = id(obj), self._kept
+        known = everything.get(number)
+        if known is not None and known[0]() is obj:
+            return known[1]
 
         def forget(reference: weakref.ref[Any]) -> None:
             kept = everything.get(number)

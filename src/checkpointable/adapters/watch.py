@@ -30,10 +30,8 @@ class _Watched:
 
     def records(self, watcher: Watcher | None = None) -> list[ObjectRecord]:
         """Those that `watcher` watches, or all."""
-        if watcher is None:
-            found = [reference() for held in list(self._held.values()) for reference in _now(held)]
-        else:
-            found = [reference() for reference in _now(self._held.get(watcher, {}))]
+        chosen = list(self._held.values()) if watcher is None else [self._held.get(watcher, {})]
+        found = [reference() for held in chosen for reference in list(held.values())]
         return [record for record in found if record is not None]
 
     def add(self, record: ObjectRecord, watcher: Watcher) -> None:
@@ -62,10 +60,6 @@ class _Watched:
         if not held:
             del self._held[watcher]
             watcher.stop()
-
-
-def _now(held: dict[int, weakref.ref[ObjectRecord]]) -> list[weakref.ref[ObjectRecord]]:
-    return list(held.values())
 
 
 watched = _Watched()

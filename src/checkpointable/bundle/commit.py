@@ -45,7 +45,7 @@ from checkpointable.storage import (
     remove_stale,
 )
 
-__all__ = ["Publication", "check_target"]
+__all__ = ["Publication", "check_target", "exists_already"]
 
 
 def check_target(
@@ -74,11 +74,16 @@ def check_free(storage: Storage, prefix: str) -> None:
       CheckpointIOError
     """
     if storage.exists(index_path(prefix)):
-        raise CheckpointIOError(
-            "a checkpoint of this name exists already; overwrite replaces it",
-            path=prefix,
-            errno=errno.EEXIST,
-        )
+        raise exists_already("a checkpoint", prefix)
+
+
+def exists_already(what: str, path: str) -> CheckpointIOError:
+    """The error for something that is not to be overwritten."""
+    return CheckpointIOError(
+        f"{what} of this name exists already; overwrite replaces it",
+        path=path,
+        errno=errno.EEXIST,
+    )
 
 
 class Publication:

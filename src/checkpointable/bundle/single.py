@@ -205,10 +205,13 @@ class SingleValues(Contents):
         columns = self._index.columns
         shard, offset = columns.shard.item(row), columns.offset.item(row)
         size = columns.size.item(row)
-        if size:  # before memory is asked for: an index may say anything
-            self._files.file_of(shard, offset, size)
+        if not size:
+            self._files.require_open()
+            return memoryview(b"")
+        # Before memory is asked for: an index may say anything.
+        file = self._files.file_of(shard, offset, size)
         memory: npt.NDArray[np.uint8] = np.empty(size, np.uint8)
-        self._files.read_into(shard, offset, memory.data)
+        file.read_into(offset, memory.data)
         return memory.data
 
     def _verify_rows(self, rows: list[int], threads: int | None = None) -> None:

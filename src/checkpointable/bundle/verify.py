@@ -23,7 +23,7 @@ from checkpointable.storage import ReadableFile, Storage
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Damage", "find_damage", "structural_damage"]
+__all__ = ["Damage", "damage_of_unused", "find_damage", "structural_damage"]
 
 # A list for people; without a bound, one for every few bytes of a file made to fill memory.
 _DAMAGES_MAX = 10_000
@@ -131,6 +131,11 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
                     yield Damage(file.path, None, at, "the gap between values is not zero")
                     break
         yield from _unreferenced_damage(files, shard)
+    yield from damage_of_unused(files, storage)
+
+
+def damage_of_unused(files: Files, storage: Storage) -> Iterator[Damage]:
+    """Data files of the bundle that hold no value, and are not empty."""
     for path in files.unused(storage):
         identity = storage.identity(path)
         if identity is not None and identity.size:

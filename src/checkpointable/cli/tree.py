@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from checkpointable.cli.opening import Stored
+from checkpointable.graph.named_tree import NamedTree
 from checkpointable.graph.object_graph import (
     Attribute,
-    Child,
-    Node,
     ObjectGraph,
     SlotVariable,
 )
-from checkpointable.graph.paths import VARIABLE_VALUE, split
+from checkpointable.graph.paths import VARIABLE_VALUE, follow, split
 from checkpointable.graph.shown_paths import ShownPaths
 
 __all__ = ["Branch", "ObjectTree", "find_object", "graph_of_names"]
@@ -191,30 +190,13 @@ def find_object(graph: ObjectGraph, path: str, *, named: bool) -> int | None:
         names = path.split("/", _DEEPEST_NAME) if named else split(path)
     except ValueError:
         return None
-    node_id = 0
-    for name in names if path else ():
-        for child in graph.nodes[node_id].children:
-            if child.local_name == name:
-                node_id = child.node_id
-                break
-        else:
-            return None
-    return node_id
+    return follow(names if path else (), lambda node_id: graph.nodes[node_id].children)
 
 
 def graph_of_names(keys: list[str]) -> ObjectGraph:
     """A graph for a checkpoint without objects: the tree of its names, split at "/"."""
-    children: list[dict[str, int]] = [{}]
-    nodes = [Node()]
+    tree = NamedTree()
     for key in keys:
-        node_id = 0
-        for name in key.split("/", _DEEPEST_NAME):
-            child_id = children[node_id].setdefault(name, len(nodes))
-            if child_id == len(nodes):
-                nodes.append(Node())
-                children.append({})
-            node_id = child_id
-        nodes[node_id].attributes = (Attribute(VARIABLE_VALUE, "", key),)
-    for node, names in zip(nodes, children, strict=True):
-        node.children = [Child(child_id, name) for name, child_id in names.items()]
-    return ObjectGraph(nodes)
+        node = tree.graph.nodes[tree.node_at(key.split("/", _DEEPEST_NAME))]
+        node.attributes = (Attribute(VARIABLE_VALUE, "", key),)
+    return tree.graph

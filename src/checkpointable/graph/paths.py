@@ -10,7 +10,7 @@ marks what is not a local name. People see and type paths in this notation every
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "GRAPH_KEY",
@@ -18,6 +18,7 @@ __all__ = [
     "SLOT_MARK",
     "VARIABLE_VALUE",
     "escape",
+    "follow",
     "join",
     "path_of_key",
     "slot_path",
@@ -75,6 +76,25 @@ def join(path: str, local_name: str) -> str:
 def split(path: str) -> list[str]:
     """The local names along `path`, from the root."""
     return [unescape(segment) for segment in path.split("/")] if path else []
+
+
+def follow(
+    local_names: Iterable[str], edges: Callable[[int], Iterable[tuple[int, str]]]
+) -> int | None:
+    """The node that names lead to from the root, node 0; None if they lead nowhere.
+
+    Args:
+      edges: the dependencies of a node, (node, local name) each.
+    """
+    node_id = 0
+    for wanted in local_names:
+        for child_id, local_name in edges(node_id):
+            if local_name == wanted:
+                node_id = child_id
+                break
+        else:
+            return None
+    return node_id
 
 
 def upwards(path: str) -> Iterator[str]:

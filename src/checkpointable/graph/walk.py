@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.object_graph import Child, SlotVariable
-from checkpointable.graph.paths import escape, slot_path, split
+from checkpointable.graph.paths import escape, follow, slot_path, split
 
 if TYPE_CHECKING:
     from checkpointable.graph.adapter import Adapter, Slots
@@ -75,15 +75,7 @@ class ObjectWalk:
 
     def has_path(self, path: str) -> bool:
         """Whether an object has this path: the first that reaches it, or any other."""
-        node_id = 0
-        for local_name in split(path):
-            for child in self.children[node_id]:
-                if child.local_name == local_name:
-                    node_id = child.node_id
-                    break
-            else:
-                return False
-        return True
+        return follow(split(path), self.children.__getitem__) is not None
 
     def full_name(self, node_id: int) -> str:
         """The global name of an object (S38), "" if it has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE, split
+from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE, follow, split
 from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 
@@ -108,12 +108,5 @@ def is_taken(restore: Restore, path: str, attribute: str) -> bool:
     """
     if SLOT_MARK in path:
         return False
-    node_id = 0
-    for local_name in split(path):
-        for child in restore.graph.nodes[node_id].children:
-            if child.local_name == local_name:
-                node_id = child.node_id
-                break
-        else:
-            return False
-    return (node_id, attribute) in restore.consumed
+    node_id = follow(split(path), lambda node_id: restore.graph.nodes[node_id].children)
+    return node_id is not None and (node_id, attribute) in restore.consumed

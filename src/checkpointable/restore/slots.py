@@ -65,9 +65,7 @@ class SlotMatcher:
         variable = self._binding.object(slot.original_variable_node_id)
         if variable is None:
             return
-        existing = slots.get(variable, slot.slot_name)
-        if existing is not None:
-            self._binding.bind(node_id, existing, slot.slot_name, optimizer_id)
+        if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
             return
         key = self._variable_key(node_id)
         if key is not None:
@@ -84,9 +82,7 @@ class SlotMatcher:
             if optimizer_record is not None:
                 self._found.waiting_slots[optimizer_id] = optimizer_record
             return
-        existing = slots.get(variable, slot.slot_name)
-        if existing is not None:
-            self._binding.bind(node_id, existing, slot.slot_name, optimizer_id)
+        if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
             return
         key = self._variable_key(node_id)
         reader = self._restore.reader
@@ -101,6 +97,15 @@ class SlotMatcher:
         self._found.objects[node_id] = (obj, adapter)
         self._found.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
         self._values.match_each(node_id, values)
+
+    def _bind_existing(
+        self, node_id: int, optimizer_id: int, slots: Slots, variable: Any, slot_name: str
+    ) -> bool:
+        """Binds the slot that an optimizer has for a variable, if it has one."""
+        existing = slots.get(variable, slot_name)
+        if existing is not None:
+            self._binding.bind(node_id, existing, slot_name, optimizer_id)
+        return existing is not None
 
     def _variable_key(self, node_id: int) -> str | None:
         """The key of a slot that is one array, None for one that is not."""

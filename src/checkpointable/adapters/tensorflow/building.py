@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tensorflow.python.framework import ops
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
 
-__all__ = ["Building"]
+__all__ = ["building"]
 
 
-class Building:
+@contextmanager
+def building(graph: Any) -> Iterator[None]:
     """Enters a graph; what is built is under no condition and on no device of the program's."""
-
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
-        self._contexts = [
+    try:
+        with (
             graph.as_default(),
             graph.control_dependencies(None),
             graph.colocate_with(None, ignore_existing=True),
             graph.device(None),
-        ]
-        self._scope: Any = None
-
-    def __enter__(self) -> None:
-        for context in self._contexts:
-            context.__enter__()
-        self._scope = ops.name_scope_v1("checkpointable/")
-        self._scope.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._scope.__exit__(kind, error, trace)
-        for context in reversed(self._contexts):
-            context.__exit__(kind, error, trace)
-        if kind is RuntimeError and self._graph.finalized:
-            raise RuntimeError(
-                "the graph is finalized, and operations that save or restore these objects were "
-                "not added to it before: save and restore once (restoring is recorded, and need "
-                "not be run), then finalize it"
-            ) from error
+            ops.name_scope_v1("checkpointable/"),
+        ):
+            yield
+    except RuntimeError as error:
+        if type(error) is not RuntimeError or not graph.finalized:
+            raise
+        raise RuntimeError(
+            "the graph is finalized, and operations that save or restore these objects were "
+            "not added to it before: save and restore once (restoring is recorded, and need "
+            "not be run), then finalize it"
+        ) from error

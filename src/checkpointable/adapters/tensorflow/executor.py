@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tensorflow.python.checkpoint.checkpoint import get_session
 from tensorflow.python.framework import errors_impl
 
-from checkpointable.adapters.tensorflow.building import Building
+from checkpointable.adapters.tensorflow.building import building
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.memory import aligned_empty
@@ -151,7 +151,7 @@ class GraphExecutor(Executor):
 
     def building(self) -> Any:
         """A context in which operations are added to the graph, under no condition of others."""
-        return Building(self.graph)
+        return building(self.graph)
 
     def record(self, values: Sequence[Value]) -> None:
         for value in values:

@@ -104,12 +104,13 @@ class _MetaExecutor(Executor):
             if is_lazy(value.tensor):
                 contents = source.get_tensor(key)
                 build(value.tensor, contents.shape)
-            if value.tensor.is_meta:
-                made.append((key, value.tensor, allocate_like(value.tensor)))
+            target = value.tensor
+            if target.is_meta:
+                target = allocate_like(value.tensor)
+                made.append((key, value.tensor, target))
                 by_tensor[id(value.tensor)] = value
             else:
                 in_place.append(value)
-            target = made[-1][2] if value.tensor.is_meta else value.tensor
             memory = shared_array(target, storable(target))
             if memory is None or contents is not None:
                 fill(target, source.get_tensor(key) if contents is None else contents)

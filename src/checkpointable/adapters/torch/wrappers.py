@@ -22,21 +22,21 @@ def unwrap(module: Any) -> Any:
 
 def inner_name(cls: type) -> str | None:
     """Under which name a wrapper class has the module inside; None if it is no wrapper."""
-    return _names.of(cls) or None
+    return _names.of(cls)
 
 
-def _find(reference: weakref.ref[Any]) -> str:
+def _find(reference: weakref.ref[Any]) -> str | None:
     cls = reference()
     assert cls is not None
     for base in cls.__mro__:
         name = _WRAPPERS.get(f"{base.__module__}.{base.__qualname__}")
         if name is not None:
             return name
-    return ""
+    return None
 
 
 # A class that was made for one module may hold it: it is not kept alive here.
-_names: Beside[str] = Beside(_find)
+_names: Beside[str | None] = Beside(_find)
 
 # By name: importing them is slow, and what is not imported nobody has an object of.
 _WRAPPERS = {
