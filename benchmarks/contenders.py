@@ -18,7 +18,7 @@ import checkpointable as cp
 from .workloads import Arrays
 
 if TYPE_CHECKING:
-    from checkpointable.options import Durability
+    from checkpointable.common.types import Durability
     from checkpointable.restore import Verify
 
 

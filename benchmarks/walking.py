@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 
 from .timing import Contender, Result, in_turn

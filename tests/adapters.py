@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
 

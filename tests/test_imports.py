@@ -17,15 +17,19 @@ PACKAGE = Path(__file__).parents[1] / "src" / "checkpointable"
 # a package or a module under `checkpointable`; the registry is a room within a room.
 BELOW = {
     "errors": set(),
-    "_protobuf": {"errors"},
-    "storage": {"errors", "logs"},
+    "common": set(),
+    "wire": {"errors"},
+    "storage": {"errors", "common"},
     "manifest": {"errors", "storage"},
-    "bundle": {"errors", "_protobuf", "storage", "manifest"},
-    "graph": {"errors", "_protobuf"},
-    "adapters.registry": {"errors", "graph"},
-    "tracking": {"errors", "graph", "adapters.registry"},
-    "adapters": {"errors", "logs", "graph", "adapters.registry", "tracking"},
-    "foreign": {"errors", "storage", "bundle", "graph", "adapters"},
+    "graph": {"errors", "common", "wire"},
+    "tracking": {"errors", "graph"},
+    "adapters": {"errors", "common", "graph", "tracking"},
+    "bundle": {"errors", "wire", "storage", "manifest"},
+    "directory": {"errors", "common", "wire", "storage", "manifest", "bundle"},
+    "saving": {"errors", "common", "manifest", "graph", "adapters", "bundle"},
+    "restore": {"errors", "common", "graph", "adapters", "bundle"},
+    "report": {"graph", "restore"},
+    "status": {"errors", "common", "graph", "adapters", "restore", "report"},
 }
 SLOW = {
     *("tensorflow", "torch", "jax", "jaxlib", "keras", "safetensors"),
@@ -127,12 +131,12 @@ def test_importing_the_package_imports_no_framework_and_nothing_slow():
 
 
 def test_a_public_name_is_loaded_when_it_is_first_asked_for():
-    assert not {"checkpointable.saver", "checkpointable.bundle"} & _loaded_by(
+    assert not {"checkpointable.savers.saver", "checkpointable.bundle"} & _loaded_by(
         "import checkpointable"
     )
     loaded = _loaded_by("import checkpointable as cp; cp.CheckpointableSaver")
-    assert "checkpointable.saver" in loaded
-    assert not {"checkpointable.comparison", "checkpointable.manager"} & loaded
+    assert "checkpointable.savers.saver" in loaded
+    assert not {"checkpointable.comparison", "checkpointable.manager.manager"} & loaded
 
 
 def test_the_public_names_need_no_framework():

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable import torch as torch
-    from checkpointable.background import SaveHandle as SaveHandle
-    from checkpointable.checkpoint import Checkpoint as Checkpoint
     from checkpointable.comparison import compare_checkpoints as compare_checkpoints
+    from checkpointable.directory.latest import get_checkpoint_state as get_checkpoint_state
+    from checkpointable.directory.latest import latest_checkpoint as latest_checkpoint
+    from checkpointable.directory.latest import update_checkpoint_state as update_checkpoint_state
+    from checkpointable.directory.polling import checkpoints_iterator as checkpoints_iterator
     from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
     from checkpointable.errors import CheckpointError as CheckpointError
     from checkpointable.errors import CheckpointIOError as CheckpointIOError
@@ -23,23 +25,21 @@ if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable.errors import CheckpointSignatureError as CheckpointSignatureError
     from checkpointable.errors import CheckpointUnsupportedError as CheckpointUnsupportedError
     from checkpointable.graph.value import Value as Value
-    from checkpointable.management import get_checkpoint_state as get_checkpoint_state
-    from checkpointable.management import latest_checkpoint as latest_checkpoint
-    from checkpointable.management import update_checkpoint_state as update_checkpoint_state
-    from checkpointable.manager import CheckpointManager as CheckpointManager
-    from checkpointable.manifests import verify_manifest as verify_manifest
-    from checkpointable.manifests import write_manifest as write_manifest
-    from checkpointable.name_based_saver import Saver as Saver
-    from checkpointable.polling import checkpoints_iterator as checkpoints_iterator
-    from checkpointable.reading import list_variables as list_variables
-    from checkpointable.reading import load_checkpoint as load_checkpoint
-    from checkpointable.reading import object_metadata as object_metadata
-    from checkpointable.reencoding import reencode_checkpoint as reencode_checkpoint
-    from checkpointable.renaming import rename_checkpoint as rename_checkpoint
+    from checkpointable.maintenance.reencode import reencode_checkpoint as reencode_checkpoint
+    from checkpointable.maintenance.rename import rename_checkpoint as rename_checkpoint
+    from checkpointable.maintenance.sign import verify_manifest as verify_manifest
+    from checkpointable.maintenance.sign import write_manifest as write_manifest
+    from checkpointable.manager.manager import CheckpointManager as CheckpointManager
+    from checkpointable.readers.reading import list_variables as list_variables
+    from checkpointable.readers.reading import load_checkpoint as load_checkpoint
+    from checkpointable.readers.reading import object_metadata as object_metadata
     from checkpointable.report import Outcome as Outcome
     from checkpointable.report import Report as Report
     from checkpointable.report import ReportEntry as ReportEntry
-    from checkpointable.saver import CheckpointableSaver as CheckpointableSaver
+    from checkpointable.savers.checkpoint import Checkpoint as Checkpoint
+    from checkpointable.savers.name_based_saver import Saver as Saver
+    from checkpointable.savers.saver import CheckpointableSaver as CheckpointableSaver
+    from checkpointable.saving.background import SaveHandle as SaveHandle
     from checkpointable.status import CheckpointLoadStatus as CheckpointLoadStatus
     from checkpointable.status import InitializationOnlyStatus as InitializationOnlyStatus
     from checkpointable.status import NameBasedSaverStatus as NameBasedSaverStatus
@@ -109,8 +109,8 @@ __all__ = [
 # Where each of them is. A program that saves needs little of what reports, compares or renames,
 # and a program that only imports the package needs none of it yet.
 _MODULES = {
-    "background": ("SaveHandle",),
-    "checkpoint": ("Checkpoint",),
+    "saving.background": ("SaveHandle",),
+    "savers.checkpoint": ("Checkpoint",),
     "comparison": ("compare_checkpoints",),
     "errors": (
         "CheckpointCorruptError",
@@ -123,16 +123,16 @@ _MODULES = {
         "CheckpointUnsupportedError",
     ),
     "graph.value": ("Value",),
-    "management": ("get_checkpoint_state", "latest_checkpoint", "update_checkpoint_state"),
-    "manager": ("CheckpointManager",),
-    "manifests": ("verify_manifest", "write_manifest"),
-    "name_based_saver": ("Saver",),
-    "polling": ("checkpoints_iterator",),
-    "reading": ("list_variables", "load_checkpoint", "object_metadata"),
-    "reencoding": ("reencode_checkpoint",),
-    "renaming": ("rename_checkpoint",),
+    "directory.latest": ("get_checkpoint_state", "latest_checkpoint", "update_checkpoint_state"),
+    "manager.manager": ("CheckpointManager",),
+    "maintenance.sign": ("verify_manifest", "write_manifest"),
+    "savers.name_based_saver": ("Saver",),
+    "directory.polling": ("checkpoints_iterator",),
+    "readers.reading": ("list_variables", "load_checkpoint", "object_metadata"),
+    "maintenance.reencode": ("reencode_checkpoint",),
+    "maintenance.rename": ("rename_checkpoint",),
     "report": ("Outcome", "Report", "ReportEntry"),
-    "saver": ("CheckpointableSaver",),
+    "savers.saver": ("CheckpointableSaver",),
     "status": ("CheckpointLoadStatus", "InitializationOnlyStatus", "NameBasedSaverStatus"),
     "tracking.add_variable": ("add_variable",),
     "tracking.base": ("Checkpointable", "NoDependency", "NotCheckpointable"),

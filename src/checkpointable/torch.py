@@ -11,7 +11,7 @@ from typing import Any
 
 import torch as _torch
 
-from checkpointable.logs import logger
+from checkpointable.common.logs import logger
 
 __all__ = ["RandomState"]
 

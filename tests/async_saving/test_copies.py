@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.async_saving import _shared_memory
 from checkpointable.bundle import DataType, Record, Staging, StagingMemory, plan_layout
-from checkpointable.bundle.staging import is_immutable
+from checkpointable.bundle.writing.staging import is_immutable
+from checkpointable.saving.async_saving import _shared_memory
 from tests.async_saving.helpers import program, stored
 
 

@@ -11,8 +11,8 @@ from hypothesis import settings
 
 from checkpointable.bundle import DataType, Record, datatype_of, numpy_dtype, write_bundle
 from checkpointable.bundle.checksum import crc32c, mask
-from checkpointable.bundle.coding import encode_varint
 from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.wire.varints import encode_varint
 
 # The same examples on every run, the first of which may pay for an import.
 REPEATABLE = settings(derandomize=True, deadline=None)
@@ -20,8 +20,12 @@ REPEATABLE = settings(derandomize=True, deadline=None)
 
 # The sizes by which large values are divided, where they are looked up.
 CHUNK_SIZES = (
-    *("parallel.CHUNK_SIZE", "values.CHUNK_SIZE", "values.WRITE_CHUNK_SIZE"),
-    *("checks.READ_CHUNK_SIZE", "transfer.READ_CHUNK_SIZE", "transfer.STREAM_CHUNK_SIZE"),
+    "parallel.CHUNK_SIZE",
+    "writing.values.CHUNK_SIZE",
+    "writing.values.WRITE_CHUNK_SIZE",
+    "reading.checks.READ_CHUNK_SIZE",
+    "reading.transfer.READ_CHUNK_SIZE",
+    "reading.transfer.STREAM_CHUNK_SIZE",
 )
 
 

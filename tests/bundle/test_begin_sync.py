@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from checkpointable.bundle import BundleReader, parallel, values, write_bundle
+from checkpointable.bundle import BundleReader, parallel, write_bundle
+from checkpointable.bundle.writing import values
 from checkpointable.storage import LocalStorage
 from checkpointable.storage.local import syncing
 from tests.bundle.helpers import records

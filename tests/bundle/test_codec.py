@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.bundle.checksum import combine, crc32c, mask, unmask
-from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
-from checkpointable.bundle.slices import slice_key
-from checkpointable.bundle.table_writer import (
+from checkpointable.bundle.index.table_writer import (
     common_prefix_size,
     short_successor,
     shortest_separator,
 )
+from checkpointable.bundle.slices import slice_key
+from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 from tests.bundle.helpers import REPEATABLE
 
 # The protocol buffers documentation's examples, and the ends of each length.

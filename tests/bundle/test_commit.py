@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpointable.bundle import BundleReader, open_files, write_bundle
+from checkpointable.bundle import BundleReader, write_bundle
+from checkpointable.bundle.reading import open_files
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.storage import LocalStorage
 from tests.bundle.helpers import records, same, save

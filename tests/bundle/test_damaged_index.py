@@ -8,7 +8,7 @@ import cramjam
 import pytest
 
 from checkpointable.bundle import BundleReader, DataType, Entry
-from checkpointable.bundle.entry import encode_entry
+from checkpointable.bundle.index.entry import encode_entry
 from checkpointable.errors import (
     CheckpointUnsupportedError,
 )

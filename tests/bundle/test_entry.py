@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.entry import Entry, decode_entry, encode_entry, encode_fields
-from checkpointable.bundle.header import Header, decode_header, encode_header
-from checkpointable.bundle.messages import bundle_messages
+from checkpointable.bundle.index.entry import Entry, decode_entry, encode_entry, encode_fields
+from checkpointable.bundle.index.header import Header, decode_header, encode_header
+from checkpointable.bundle.index.messages import bundle_messages
+from checkpointable.wire.varints import Malformed
 from tests.bundle.helpers import REPEATABLE
 
 dims = st.one_of(st.integers(0, 300), st.integers(0, 2**63 - 1))

@@ -69,13 +69,13 @@ def limited(to):
     with pytest.MonkeyPatch.context() as patch:
         for name in CHUNK_SIZES:
             patch.setattr(f"checkpointable.bundle.{name}", to["chunk"])
-        patch.setattr("checkpointable.bundle.values.GATHERED_SIZE", to["gathered"])
-        patch.setattr("checkpointable.bundle.plan._JOINED_SIZE", to["joined"])
+        patch.setattr("checkpointable.bundle.writing.values.GATHERED_SIZE", to["gathered"])
+        patch.setattr("checkpointable.bundle.writing.layout._JOINED_SIZE", to["joined"])
         patch.setattr("checkpointable.bundle.strings._PIECE_SIZE", to["piece"])
         patch.setattr("checkpointable.bundle.parallel._PARALLEL_SIZE", to["parallel"])
-        patch.setattr("checkpointable.bundle.single._SMALL", to["small"])
-        patch.setattr("checkpointable.bundle.staging._COPY_SIZE", to["chunk"])
-        patch.setattr("checkpointable.bundle.staging._GROUP_SIZE", to["gathered"])
+        patch.setattr("checkpointable.bundle.reading.values._SMALL", to["small"])
+        patch.setattr("checkpointable.bundle.writing.staging._COPY_SIZE", to["chunk"])
+        patch.setattr("checkpointable.bundle.writing.staging._GROUP_SIZE", to["gathered"])
         yield
 
 

@@ -21,12 +21,12 @@ from checkpointable.bundle import (
     encode_index,
     write_index,
 )
-from checkpointable.bundle.budget import MEMORY_RATIO, MEMORY_SLACK
-from checkpointable.bundle.coding import encode_varint
-from checkpointable.bundle.entry import encode_entry
+from checkpointable.bundle.index.budget import MEMORY_RATIO, MEMORY_SLACK
+from checkpointable.bundle.index.entry import encode_entry
+from checkpointable.bundle.index.table_writer import common_prefix_size
 from checkpointable.bundle.strings import encode_strings
-from checkpointable.bundle.table_writer import common_prefix_size
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
+from checkpointable.wire.varints import encode_varint
 from tests.bundle.helpers import HEADER, REPEATABLE, block, save, table, write_files
 
 EMPTY = encode_entry(Entry(DataType.DT_INT8, (0,), 0, 0, 0, 0))

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpointable.bundle import DataType, Entry, Header, encode_index, itemsize
-from checkpointable.bundle.budget import Budget
-from checkpointable.bundle.index import Index, load_header, load_index
-from checkpointable.bundle.index_fast import load_fast
-from checkpointable.bundle.index_plain import load_plainly
-from checkpointable.bundle.table_reader import read_data_blocks
-from checkpointable.bundle.table_writer import TableBuilder
+from checkpointable.bundle.index.budget import Budget
+from checkpointable.bundle.index.fast import load_fast
+from checkpointable.bundle.index.index import Index, load_header, load_index
+from checkpointable.bundle.index.plain import load_plainly
+from checkpointable.bundle.index.table_reader import read_data_blocks
+from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.errors import CheckpointError
 from tests.bundle.helpers import HEADER, REPEATABLE, block, table
 
@@ -43,8 +43,8 @@ def tables(draw, keys=texts):
 
 
 def encode(entries, block_size):
-    from checkpointable.bundle.entry import encode_entry
-    from checkpointable.bundle.header import encode_header
+    from checkpointable.bundle.index.entry import encode_entry
+    from checkpointable.bundle.index.header import encode_header
 
     builder = TableBuilder(block_size)
     builder.add(b"", encode_header(Header(2)))

@@ -19,12 +19,12 @@ from checkpointable.bundle import (
     write_bundle,
 )
 from checkpointable.bundle.checksum import crc32c, mask
-from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.format import UNREFERENCED_MAX
-from checkpointable.bundle.header import Unreferenced, decode_header, encode_header
+from checkpointable.bundle.index.header import Unreferenced, decode_header, encode_header
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
 from checkpointable.errors import CheckpointCorruptError, CheckpointError, CheckpointIOError
+from checkpointable.wire.varints import Malformed
 from tests.bundle.helpers import a_few, records, same, save
 from tests.storage.doubles import CutError, CutStorage, WatchedStorage
 

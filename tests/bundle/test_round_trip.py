@@ -118,7 +118,7 @@ def large(monkeypatch):
     """Small chunks, so that values of some kilobytes take the ways of large ones."""
     for name in CHUNK_SIZES:
         monkeypatch.setattr(f"checkpointable.bundle.{name}", 4096)
-    monkeypatch.setattr("checkpointable.bundle.values.GATHERED_SIZE", 512)
+    monkeypatch.setattr("checkpointable.bundle.writing.values.GATHERED_SIZE", 512)
     monkeypatch.setattr(parallel, "_PARALLEL_SIZE", 0)
 
 

@@ -20,9 +20,9 @@ from checkpointable.bundle import (
     write_index,
 )
 from checkpointable.bundle.checksum import crc32c, mask
-from checkpointable.bundle.coding import encode_varint
 from checkpointable.bundle.slices import slice_key
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.wire.varints import encode_varint
 from tests.bundle.helpers import FIXED_KINDS, same, save, strings
 
 

@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import checkpointable as cp
-from checkpointable.bundle import buffers, checks, parallel, transfer
+from checkpointable.bundle import buffers, parallel
+from checkpointable.bundle.reading import checks, transfer
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
-from checkpointable.foreign import arrays
+from checkpointable.readers.foreign import arrays
 from checkpointable.storage import LocalStorage
 from checkpointable.testing import READS, FaultyStorage, RecordingStorage, use_storage
 from checkpointable.testing.watched import WatchedStorage

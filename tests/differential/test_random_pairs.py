@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from tests.differential.compare import all_normal
 from tests.differential.programs import (

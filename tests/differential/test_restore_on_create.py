@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from tests.differential.compare import all_normal
 from tests.differential.programs import (

@@ -22,7 +22,7 @@ class Clock:
 def clock(monkeypatch):
     """Seconds since the epoch; stands still unless a test moves it."""
     clock = Clock()
-    monkeypatch.setattr("checkpointable.kept_checkpoints.now", clock)
+    monkeypatch.setattr("checkpointable.manager.kept.now", clock)
     stopped = types.SimpleNamespace(time=clock)
     monkeypatch.setattr(checkpoint_management, "time", stopped)
     return clock

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.repairing import inspect_directory
+from checkpointable.maintenance.repair import inspect_directory
 from checkpointable.storage import use_storage
 from checkpointable.testing import READS, WatchedStorage
 from tests.manager.helpers import manager_of, program

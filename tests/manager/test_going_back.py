@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.history import HISTORY_FILE_NAME
+from checkpointable.manager.history import HISTORY_FILE_NAME
 from tests.manager.helpers import (
     flip,
     manager_of,

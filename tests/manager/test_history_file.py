@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpointable.history import HISTORY_FILE_NAME
+from checkpointable.manager.history import HISTORY_FILE_NAME
 from tests.manager.helpers import (
     HOUR,
     manager_of,

@@ -321,7 +321,7 @@ def test_what_cannot_be_deleted_is_tried_again(tmp_path, caplog, monkeypatch):
         raise cp.CheckpointPermissionError("cannot delete the file", path=path)
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr("checkpointable.kept_checkpoints.delete_checkpoint", refuse)
+        patch.setattr("checkpointable.manager.kept.delete_checkpoint", refuse)
         save(manager)
     assert "ckpt-1: could not be deleted" in caplog.text
     assert on_disk(tmp_path) == ["ckpt-1", "ckpt-2"]

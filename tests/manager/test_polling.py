@@ -32,8 +32,8 @@ class World:
 @pytest.fixture
 def world(monkeypatch):
     world = World()
-    monkeypatch.setattr("checkpointable.polling.now", world.now)
-    monkeypatch.setattr("checkpointable.polling.sleep", world.sleep)
+    monkeypatch.setattr("checkpointable.directory.polling.now", world.now)
+    monkeypatch.setattr("checkpointable.directory.polling.sleep", world.sleep)
     return world
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.repairing import inspect_directory, repair_directory
+from checkpointable.maintenance.repair import inspect_directory, repair_directory
 from tests.manager.helpers import flip, manager_of, names, save
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle.header import Header
-from checkpointable.bundle.writer import write_index
-from checkpointable.history import HISTORY_FILE_NAME
-from checkpointable.repairing import repair_directory
+from checkpointable.bundle.index.header import Header
+from checkpointable.bundle.writing.writer import write_index
+from checkpointable.maintenance.repair import repair_directory
+from checkpointable.manager.history import HISTORY_FILE_NAME
 from checkpointable.storage import use_storage
 from checkpointable.testing import READS, MemoryStorage, WatchedStorage
 from tests.manager.helpers import flip, manager_of, names, on_disk, program, save
@@ -136,7 +136,7 @@ def test_with_a_key_what_is_not_signed_is_passed_over_whatever_it_is(tmp_path):
 
 def test_the_iterator_waits_for_one_that_cannot_be_read(saved, monkeypatch):
     refusing = Refuses("ckpt-2.index", errno.EACCES, 2)
-    monkeypatch.setattr("checkpointable.polling.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpointable.directory.polling.sleep", lambda seconds: None)
     with use_storage(refusing):
         assert next(cp.checkpoints_iterator(saved)) == str(saved / "ckpt-2")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle.authentic import AuthenticFile
+from checkpointable.bundle.reading.authenticated_file import AuthenticFile
 from checkpointable.restore import restore as module
 from tests.manifest.helpers import (
     KEYS,
@@ -141,7 +141,7 @@ def test_nothing_of_an_index_is_read_before_it_is_known(prefix, monkeypatch):
     def parse(*_arguments):
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("checkpointable.bundle.open_files.load_index", parse)
+    monkeypatch.setattr("checkpointable.bundle.reading.open_files.load_index", parse)
     refused(prefix, cp.CheckpointSignatureError, "no manifest belongs to this checkpoint")
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.judged_manifests import stray_manifests
+from checkpointable.maintenance.judged_manifests import stray_manifests
+from checkpointable.maintenance.repair import inspect_directory, repair_directory
 from checkpointable.manifest.format import base_of_manifest, is_manifest_name
 from checkpointable.manifest.tree import leaf_hashes, root_hash
-from checkpointable.repairing import inspect_directory, repair_directory
 from checkpointable.storage import temporary_of, use_storage
 from checkpointable.testing import MemoryStorage
 from tests.manifest.helpers import (
@@ -321,7 +321,7 @@ def test_no_damage_is_sealed(tmp_path):
 
 def test_a_save_that_comes_between_is_said(tmp_path, monkeypatch):
     path = program(1).write(tmp_path / "ck")
-    from checkpointable import manifests as module
+    from checkpointable.maintenance import sign as module
 
     plain = module.make_manifest
 

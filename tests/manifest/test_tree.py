@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpointable.bundle.authentic import AuthenticFile
-from checkpointable.bundle.hashing import HashedFile, hash_file
-from checkpointable.bundle.values import write_values
+from checkpointable.bundle.reading.authenticated_file import AuthenticFile
+from checkpointable.bundle.writing.hashing import HashedFile, hash_file
+from checkpointable.bundle.writing.values import write_values
 from checkpointable.manifest import FileHashes
 from checkpointable.manifest.format import CHUNK_SIZE_MAX, chunk_count, chunk_size_for
 from checkpointable.manifest.tree import leaf_hash, leaf_hashes, root_hash
@@ -163,7 +163,7 @@ def test_several_threads_have_one_memory(monkeypatch):
         memory[:] = 0
         return memory
 
-    monkeypatch.setattr("checkpointable.bundle.authentic.np.empty", empty)
+    monkeypatch.setattr("checkpointable.bundle.reading.authenticated_file.np.empty", empty)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda start: file.view(start, 4096), [0, 4096]))
     assert bytes(file.view(0, 4096 * 2)) == contents

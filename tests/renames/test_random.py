@@ -16,7 +16,7 @@ import checkpointable as cp
 from checkpointable.bundle import BundleReader
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph
 from checkpointable.graph.paths import escape
-from checkpointable.renaming import rename_checkpoint
+from checkpointable.maintenance.rename import rename_checkpoint
 
 NAMES = st.sampled_from(["a", "b", "ab", "0", "1", "x.y", "x/y"])
 SEGMENTS = st.one_of(NAMES.map(escape), st.sampled_from(["c", "d"]))

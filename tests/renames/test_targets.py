@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.conversion import from_tensors, to_safetensors
-from checkpointable.foreign import open_foreign, write_safetensors
+from checkpointable.maintenance.convert import from_tensors, to_safetensors
+from checkpointable.readers.foreign import open_foreign, write_safetensors
 from checkpointable.storage import use_storage
 from checkpointable.testing import WatchedStorage
 

@@ -19,7 +19,7 @@ from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.value import as_string_array
-from checkpointable.reencoding import reencode_checkpoint
+from checkpointable.maintenance.reencode import reencode_checkpoint
 from tests.bundle.helpers import save
 
 

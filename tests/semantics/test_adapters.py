@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import checkpointable as cp
 from checkpointable.adapters.own import _CheckpointableAdapter, _VariableAdapter
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from tests.adapters import assert_all_agree, assert_answers_agree
 from tests.semantics.test_hooks import Conditional
 

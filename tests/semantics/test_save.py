@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.records import _record, records_of_values
+from checkpointable.saving.records import _record, records_of_values
 from tests.semantics.helpers import Counter, Module, keys, restore, save, variable
 
 

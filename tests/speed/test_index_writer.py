@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.entry import encode_fields
-from checkpointable.bundle.header import Header, encode_header
-from checkpointable.bundle.index_writer import encode_plan
-from checkpointable.bundle.plan import Plan, Planned, Record
-from checkpointable.bundle.table_writer import TableBuilder
+from checkpointable.bundle.index.entry import encode_fields
+from checkpointable.bundle.index.header import Header, encode_header
+from checkpointable.bundle.index.table_writer import TableBuilder
+from checkpointable.bundle.index.writer import encode_plan
+from checkpointable.bundle.writing.layout import Plan, Planned, Record
 
 
 def plainly(header, plan, block_size):

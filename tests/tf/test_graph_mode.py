@@ -387,7 +387,7 @@ def test_a_graph_is_not_kept_alive(saved):  # S26
 
 
 def test_values_larger_than_a_batch(tmp_path, monkeypatch):
-    from checkpointable.adapters.tensorflow import executor
+    from checkpointable.adapters.tensorflow.graph_mode import executor
 
     monkeypatch.setattr(executor, "_BATCH_SIZE", 100)
     with graph_and_session() as (_, session):

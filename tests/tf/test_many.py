@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
-from checkpointable.adapters.tensorflow import many
+from checkpointable.adapters.tensorflow.eager import batched_variables as many
 from tests.tf.files import assert_same_files
 
 KINDS = ["float32", "bfloat16", "int64", "bool", "complex64", "int4"]

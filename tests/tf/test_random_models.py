@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.logs import logger
+from checkpointable.common.logs import logger
 from tests.tf.files import assert_same_files
 
 LAYERS = {

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.restore.file_names import FileNames, bare_names
+from checkpointable.restore.by_name.file_names import FileNames, bare_names
 
 
 def net(seed: int = 0) -> nn.Module:

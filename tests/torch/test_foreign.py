@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import checkpointable as cp
-from checkpointable.foreign import write_safetensors
+from checkpointable.readers.foreign import write_safetensors
 from tests.torch.foreign_files import FORMATS, as_safetensors, equal, net
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.foreign import open_foreign, write_safetensors
+from checkpointable.readers.foreign import open_foreign, write_safetensors
 from tests.torch.foreign_files import FORMATS, as_zip, equal, net
 
 

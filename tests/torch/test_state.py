@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 import checkpointable as cp
-from checkpointable.adapters.state_tree import decode, encode
+from checkpointable.adapters.state import decode, encode
 
 
 class Stateful:

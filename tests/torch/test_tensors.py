@@ -9,8 +9,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import checkpointable as cp
-from checkpointable.adapters.torch import memory
-from checkpointable.adapters.torch.tensors import TensorValue
+from checkpointable.adapters.torch.tensors import memory
+from checkpointable.adapters.torch.tensors.tensors import TensorValue
 
 DTYPES = [
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
@@ -68,13 +68,15 @@ def _without_shared_memory(monkeypatch) -> None:
         stages.append(count)
         return torch.empty(count, dtype=dtype)
 
-    monkeypatch.setattr("checkpointable.adapters.torch.tensors.shared_array", lambda *_: None)
     monkeypatch.setattr(
-        "checkpointable.adapters.torch.tensors.host_array",
+        "checkpointable.adapters.torch.tensors.tensors.shared_array", lambda *_: None
+    )
+    monkeypatch.setattr(
+        "checkpointable.adapters.torch.tensors.tensors.host_array",
         lambda tensor, kind: memory.shared_array(memory._from_device(tensor.detach()), kind),
     )
     monkeypatch.setattr(
-        "checkpointable.adapters.torch.tensors.fill",
+        "checkpointable.adapters.torch.tensors.tensors.fill",
         lambda tensor, array: memory._to_device(tensor.detach(), memory.as_tensor(array)),
     )
     monkeypatch.setattr(memory, "_stage", stage)

@@ -12,8 +12,8 @@ from torch import nn
 
 import checkpointable as cp
 from checkpointable.adapters import frameworks
-from checkpointable.adapters.registry import _by_type, adapter_of
 from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.registry import _by_type, adapter_of
 from checkpointable.graph.walk import walk
 from tests.speed.test_scale import calls
 

@@ -10,8 +10,8 @@ import numpy as np
 import checkpointable as cp
 from checkpointable.bundle import BundleReader, Header, write_index
 from checkpointable.bundle.format import data_path, index_path
-from checkpointable.reencoding import reencode_checkpoint
-from checkpointable.renaming import rename_checkpoint
+from checkpointable.maintenance.reencode import reencode_checkpoint
+from checkpointable.maintenance.rename import rename_checkpoint
 from checkpointable.storage import default_storage
 
 DIRECTORY = "/runs/a"

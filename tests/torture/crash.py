@@ -8,8 +8,8 @@ import zlib
 from typing import NamedTuple
 
 import checkpointable as cp
-from checkpointable.judged_manifests import stray_manifests
-from checkpointable.management import is_whole, list_checkpoints
+from checkpointable.directory.latest import is_whole, list_checkpoints
+from checkpointable.maintenance.judged_manifests import stray_manifests
 from checkpointable.storage import temporary_of, use_storage
 from checkpointable.testing import MemoryStorage, Stopped, StoppingStorage, crashes, losses
 from tests.torture.async_cases import OF_ASYNC, OF_ASYNC_LARGE

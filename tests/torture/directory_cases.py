@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import checkpointable as cp
-from checkpointable.repairing import repair_directory
+from checkpointable.maintenance.repair import repair_directory
 from checkpointable.storage import default_storage
 from tests.torture.cases import AGAIN, DIRECTORY, NEW, Case, program, set_to
 from tests.torture.tables import build_table, v1_messages

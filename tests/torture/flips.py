@@ -10,7 +10,7 @@ import numpy as np
 
 import checkpointable as cp
 from checkpointable.bundle import BundleReader
-from checkpointable.history import History
+from checkpointable.manager.history import History
 from checkpointable.storage import use_storage
 from checkpointable.testing import MemoryStorage
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import checkpointable as cp
-from checkpointable.management import list_checkpoints
+from checkpointable.directory.latest import list_checkpoints
 
 PACKAGE = str(Path(cp.__file__).parent) + os.sep
 # Python itself swallows what is raised there.

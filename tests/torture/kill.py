@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import checkpointable as cp
-from checkpointable.management import list_checkpoints
+from checkpointable.directory.latest import list_checkpoints
 
 PROGRAM = Path(__file__).with_name("training.py")
 MOST_SAVES = 6  # before it is killed, …

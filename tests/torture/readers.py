@@ -8,8 +8,8 @@ import numpy as np
 
 import checkpointable as cp
 from checkpointable.bundle import BundleReader
-from checkpointable.foreign.opening import open_foreign
-from checkpointable.history import History
+from checkpointable.manager.history import History
+from checkpointable.readers.foreign.opening import open_foreign
 from tests.torture.good_files import DIRECTORY, KEY, PREFIX, GoodFiles
 
 

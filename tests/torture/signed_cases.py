@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import checkpointable as cp
-from checkpointable.renaming import rename_checkpoint
+from checkpointable.maintenance.rename import rename_checkpoint
 from tests.torture.cases import AGAIN, DIRECTORY, KEY, NEW, Case, manager_save, overwriting, program
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from checkpointable.bundle.checksum import crc32c, mask
+from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.bundle.slices import slice_key
-from checkpointable.bundle.table_writer import TableBuilder
 from tests.torture.mutate import fields, message, varint
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.management import list_checkpoints
+from checkpointable.directory.latest import list_checkpoints
 from checkpointable.storage import use_storage
 from checkpointable.testing import RecordingStorage
 from tests.torture.kill import left_over

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from checkpointable.collector import collector_paused
+from checkpointable.common.gc_pause import collector_paused
 from tests.torture.interrupts import (
     SAVES,
     Interrupt,

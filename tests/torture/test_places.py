@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable import kept_checkpoints
-from checkpointable.management import list_checkpoints
-from checkpointable.renaming import rename_checkpoint
+from checkpointable.directory.latest import list_checkpoints
+from checkpointable.maintenance.rename import rename_checkpoint
+from checkpointable.manager import kept as kept_checkpoints
 from checkpointable.storage import LocalStorage
 from checkpointable.storage.local import locks, syncing
 from tests.torture.children import child, may_mount, program, run_child, value_of
@@ -121,7 +121,7 @@ def test_a_checkpoint_behind_symbolic_links(tmp_path):
 
 
 BOUNDARY = """
-from checkpointable.renaming import rename_checkpoint
+from checkpointable.maintenance.rename import rename_checkpoint
 inner, outer = sys.argv[1] + "/mounted", sys.argv[1]
 manager = cp.CheckpointManager(program(1), inner, 2)
 for _ in range(3):

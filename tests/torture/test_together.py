@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import checkpointable as cp
-from checkpointable.deletion import delete_checkpoint
-from checkpointable.management import list_checkpoints
-from checkpointable.repairing import repair_directory
+from checkpointable.directory.deletion import delete_checkpoint
+from checkpointable.directory.latest import list_checkpoints
+from checkpointable.maintenance.repair import repair_directory
 from checkpointable.storage import use_storage
 from checkpointable.testing import RecordingStorage
 from tests.torture.kill import left_over

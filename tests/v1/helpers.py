@@ -10,9 +10,9 @@ from tensorflow.core.framework import tensor_pb2, tensor_slice_pb2
 from tensorflow.core.util.saved_tensor_slice_pb2 import SavedSliceMeta, SavedTensorSlices
 
 import checkpointable as cp
+from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.bundle.slices import slice_key
-from checkpointable.bundle.table_writer import TableBuilder
-from checkpointable.bundle.v1 import V1Reader
+from checkpointable.bundle.v1.reader import V1Reader
 
 # What TensorFlow's V1 writer takes; the quantized ones are stored as their integers.
 DTYPES = [

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
-from checkpointable.bundle.v1_values import decode_varints
+from checkpointable.bundle.v1.values import decode_varints
+from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 from tests.v1.helpers import FULL, craft, meta, part, strings, write_slices, write_v1
 
 MIB = 2**20
@@ -334,7 +334,7 @@ def one_by_one(run):
 def test_many_varints_as_one_by_one(numbers, chunk):
     run = b"".join(map(encode_varint, numbers))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("checkpointable.bundle.v1_values._CHUNK_SIZE", max(chunk, 10))
+        patch.setattr("checkpointable.bundle.v1.values._CHUNK_SIZE", max(chunk, 10))
         assert decode_varints(run).tolist() == numbers == one_by_one(run)
 
 

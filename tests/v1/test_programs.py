@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
-from checkpointable.bundle.v1 import V1Reader
+from checkpointable.bundle.v1.reader import V1Reader
 from tests.v1.helpers import compare, same, shards, write_v1
 
 tf1 = tf.compat.v1

@@ -9,8 +9,8 @@ import pytest
 
 import checkpointable as cp
 from checkpointable.bundle import BundleReader
-from checkpointable.bundle.v1 import V1Reader
-from checkpointable.bundle.v1_contents import V1Contents
+from checkpointable.bundle.v1.contents import V1Contents
+from checkpointable.bundle.v1.reader import V1Reader
 from tests.v1.helpers import same, strings, write_v1
 
 

@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Before the ones here, so that it is asked after them: it knows objects by two methods.
-import checkpointable.adapters.state_dict as _state_dict  # noqa: F401
-from checkpointable.adapters.registry import register_adapter
+import checkpointable.adapters.state.state_dict as _state_dict  # noqa: F401
 from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.registry import register_adapter
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,11 +39,11 @@ _ONLY_WITH = {"keras": "tensorflow"}
 
 # Where there are numbers that are results of a graph, what gives them: (number, session) -> array,
 # or None for an object that is none.
-_EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.in_graph:evaluated"}
+_EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.in_graph:evaluated"}
 
 # Where a graph notes all its variables, what gives those of the one that is being built, None
 # where none is.
-_VARIABLES = {"tensorflow": "checkpointable.adapters.tensorflow.in_graph:noted_in_graph"}
+_VARIABLES = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.in_graph:noted_in_graph"}
 
 
 def noted_in_graph() -> list[tuple[str | None, Any]] | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import register_adapter
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, Watcher
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.registry import register_adapter
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, record_of
 from checkpointable.tracking.optimizer import Optimizer

@@ -10,8 +10,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.adapter import resolve_pending
+from checkpointable.graph.registry import adapter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

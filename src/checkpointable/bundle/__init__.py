@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from checkpointable.bundle.commit import check_target as check_target
 from checkpointable.bundle.dtypes import DataType as DataType
 from checkpointable.bundle.dtypes import datatype_of as datatype_of
 from checkpointable.bundle.dtypes import itemsize as itemsize
 from checkpointable.bundle.dtypes import numpy_dtype as numpy_dtype
-from checkpointable.bundle.entry import Entry as Entry
-from checkpointable.bundle.header import Header as Header
-from checkpointable.bundle.open_files import checkpoints_in as checkpoints_in
-from checkpointable.bundle.plan import Plan as Plan
-from checkpointable.bundle.plan import Record as Record
-from checkpointable.bundle.plan import plan_layout as plan_layout
-from checkpointable.bundle.reader import BundleReader as BundleReader
-from checkpointable.bundle.rekey import rekey_bundle as rekey_bundle
-from checkpointable.bundle.staging import Staging as Staging
-from checkpointable.bundle.staging import StagingMemory as StagingMemory
-from checkpointable.bundle.verify import Damage as Damage
-from checkpointable.bundle.writer import BundleWriter as BundleWriter
-from checkpointable.bundle.writer import encode_index as encode_index
-from checkpointable.bundle.writer import write_bundle as write_bundle
-from checkpointable.bundle.writer import write_index as write_index
+from checkpointable.bundle.index.entry import Entry as Entry
+from checkpointable.bundle.index.header import Header as Header
+from checkpointable.bundle.reading.open_files import checkpoints_in as checkpoints_in
+from checkpointable.bundle.reading.reader import BundleReader as BundleReader
+from checkpointable.bundle.reading.verify import Damage as Damage
+from checkpointable.bundle.writing.commit import check_target as check_target
+from checkpointable.bundle.writing.layout import Plan as Plan
+from checkpointable.bundle.writing.layout import Record as Record
+from checkpointable.bundle.writing.layout import plan_layout as plan_layout
+from checkpointable.bundle.writing.rekey import rekey_bundle as rekey_bundle
+from checkpointable.bundle.writing.staging import Staging as Staging
+from checkpointable.bundle.writing.staging import StagingMemory as StagingMemory
+from checkpointable.bundle.writing.writer import BundleWriter as BundleWriter
+from checkpointable.bundle.writing.writer import encode_index as encode_index
+from checkpointable.bundle.writing.writer import write_bundle as write_bundle
+from checkpointable.bundle.writing.writer import write_index as write_index
 
 __all__ = [
     "BundleReader",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from checkpointable.bundle import wire
-from checkpointable.bundle.coding import Malformed
 from checkpointable.bundle.format import RANK_MAX
+from checkpointable.wire import fields as wire
+from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from checkpointable.bundle.checksum import load_crc32c, mask
-from checkpointable.bundle.coding import Malformed, decode_varint, encode_varint
 from checkpointable.bundle.format import STRING_CHECKSUM_SIZE
 from checkpointable.errors import CheckpointMismatchError
+from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -32,8 +32,8 @@ from checkpointable.cli import (
 )
 from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.text import printable
+from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointError
-from checkpointable.logs import logger
 
 __all__ = ["app"]
 

@@ -8,10 +8,10 @@ import typer
 
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.conversion import from_tensors, to_safetensors
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.foreign import open_foreign
-from checkpointable.reading import load_checkpoint
+from checkpointable.maintenance.convert import from_tensors, to_safetensors
+from checkpointable.readers.foreign import open_foreign
+from checkpointable.readers.reading import load_checkpoint
 
 __all__ = ["HELP", "run"]
 

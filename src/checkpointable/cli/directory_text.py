@@ -7,7 +7,7 @@ from typing import Any
 from checkpointable.cli.manifest_text import manifest_as_json, print_problem
 from checkpointable.cli.output import Output
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.repairing import Inspected, Inspection
+from checkpointable.maintenance.repair import Inspected, Inspection
 
 __all__ = ["inspection_as_json", "print_inspection"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from checkpointable.checkpoint import Checkpoint
 from checkpointable.cli.factory import find_saver, is_users_error, show_traceback, users_code
 from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint
@@ -19,11 +18,12 @@ from checkpointable.cli.tree import find_object
 from checkpointable.errors import CheckpointError
 from checkpointable.graph.object_graph import NodePaths
 from checkpointable.graph.renames import rename_graph
-from checkpointable.loading import stored_graph
+from checkpointable.readers.object_graph import stored_graph
 from checkpointable.report import Outcome, Report, ReportEntry
+from checkpointable.savers.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from checkpointable.saver import CheckpointableSaver
+    from checkpointable.savers.saver import CheckpointableSaver
 
 __all__ = ["HELP", "run"]
 

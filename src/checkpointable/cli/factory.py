@@ -18,12 +18,12 @@ from typing import Any
 
 import typer
 
-from checkpointable.adapters.registry import adapter_of
-from checkpointable.checkpoint import Checkpoint
 from checkpointable.cli.failing import CommandFailedError
 from checkpointable.cli.near import near_names
-from checkpointable.manager import CheckpointManager
-from checkpointable.saver import CheckpointableSaver
+from checkpointable.graph.registry import adapter_of
+from checkpointable.manager.manager import CheckpointManager
+from checkpointable.savers.checkpoint import Checkpoint
+from checkpointable.savers.saver import CheckpointableSaver
 
 __all__ = ["find_saver", "users_code"]
 

@@ -14,10 +14,10 @@ from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import printable
-from checkpointable.judged_manifests import Judged, judge_manifest
+from checkpointable.maintenance.judged_manifests import Judged, judge_manifest
+from checkpointable.maintenance.sign import write_manifest
 from checkpointable.manifest import Key, read_key_file
-from checkpointable.manifests import write_manifest
-from checkpointable.opening import refuse_foreign
+from checkpointable.readers.opening import refuse_foreign
 
 __all__ = ["HELP", "run"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from checkpointable.cli.output import Output
 from checkpointable.cli.text import counted, printable
-from checkpointable.judged_manifests import Judged
+from checkpointable.maintenance.judged_manifests import Judged
 from checkpointable.manifest import Manifest
 from checkpointable.manifest.format import UNSIGNED
 

@@ -8,11 +8,11 @@ import typer
 
 from checkpointable.bundle import BundleReader, itemsize
 from checkpointable.cli.text import dtype_name
+from checkpointable.directory.latest import checkpoint_prefix
+from checkpointable.directory.state_file import read_state
 from checkpointable.errors import CheckpointError
-from checkpointable.foreign import ArrayReader
-from checkpointable.management import checkpoint_prefix
-from checkpointable.reading import load_checkpoint
-from checkpointable.state_file import read_state
+from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.reading import load_checkpoint
 from checkpointable.storage import default_storage
 
 __all__ = ["JsonOption", "PathArgument", "Stored", "named_prefix", "open_checkpoint", "stored"]

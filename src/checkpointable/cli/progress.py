@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from checkpointable.options import Progress
+from checkpointable.common.types import Progress
 
 __all__ = ["progress_bar"]
 

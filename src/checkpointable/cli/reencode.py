@@ -13,7 +13,7 @@ from checkpointable.cli.renames import (
     refusals_as_lines,
 )
 from checkpointable.cli.text import counted, printable
-from checkpointable.reencoding import reencode_checkpoint
+from checkpointable.maintenance.reencode import reencode_checkpoint
 
 __all__ = ["HELP", "run"]
 

@@ -18,7 +18,7 @@ from checkpointable.cli.renames import (
     refusals_as_lines,
 )
 from checkpointable.cli.text import counted, printable
-from checkpointable.renaming import plan_renaming, rename_checkpoint
+from checkpointable.maintenance.rename import plan_renaming, rename_checkpoint
 
 __all__ = ["HELP", "run"]
 

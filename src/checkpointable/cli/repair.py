@@ -11,7 +11,7 @@ from checkpointable.cli.opening import JsonOption
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import printable
-from checkpointable.repairing import repair_directory
+from checkpointable.maintenance.repair import repair_directory
 
 __all__ = ["HELP", "run"]
 

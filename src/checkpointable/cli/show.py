@@ -16,7 +16,7 @@ from checkpointable.cli.tree import ObjectTree, find_object, graph_of_names
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
-from checkpointable.loading import stored_graph
+from checkpointable.readers.object_graph import stored_graph
 
 if TYPE_CHECKING:
     from checkpointable.cli.value import Details

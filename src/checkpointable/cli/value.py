@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from checkpointable.bundle import BundleReader
-from checkpointable.bundle.entry import Entry
 from checkpointable.bundle.format import data_path
+from checkpointable.bundle.index.entry import Entry
 from checkpointable.bundle.slices import slice_key
 from checkpointable.cli.opening import Stored, stored
+from checkpointable.common.types import Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.foreign import ArrayReader
-from checkpointable.options import Progress
+from checkpointable.readers.foreign import ArrayReader
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,24 +7,24 @@ from typing import Annotated
 import typer
 
 from checkpointable.bundle import BundleReader, Damage
-from checkpointable.bundle.opening import open_checkpoint
+from checkpointable.bundle.reading.opening import open_checkpoint
 from checkpointable.cli.directory_text import inspection_as_json, print_inspection
 from checkpointable.cli.manifest_text import manifest_as_json, print_problem, signature_text
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
+from checkpointable.directory.latest import latest_checkpoint, open_named
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.foreign import open_foreign
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.judged_manifests import Judged, look_at_manifest
-from checkpointable.loading import stored_graph
-from checkpointable.management import latest_checkpoint, open_named
-from checkpointable.repairing import inspect_directory
+from checkpointable.maintenance.judged_manifests import Judged, look_at_manifest
+from checkpointable.maintenance.repair import inspect_directory
+from checkpointable.readers.foreign import open_foreign
+from checkpointable.readers.object_graph import stored_graph
 
 __all__ = ["HELP", "run"]
 

@@ -14,15 +14,15 @@ from checkpointable.comparison.elements import difference
 from checkpointable.comparison.places import Place, places_of
 from checkpointable.comparison.result import Comparison, Difference, Verdict
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.reading import load_checkpoint
+from checkpointable.readers.reading import load_checkpoint
 from checkpointable.report.report import ValueInfo
 from checkpointable.restore.mismatch import dtype_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from checkpointable.common.types import Path, Progress
     from checkpointable.manifest import Key
-    from checkpointable.options import Path, Progress
 
 __all__ = ["compare_checkpoints"]
 

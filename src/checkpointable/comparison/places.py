@@ -8,7 +8,7 @@ from checkpointable.bundle import BundleReader
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
 from checkpointable.graph.shown_paths import ShownPaths
-from checkpointable.loading import stored_graph
+from checkpointable.readers.object_graph import stored_graph
 
 __all__ = ["Place", "places_of"]
 

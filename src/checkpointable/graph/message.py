@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from checkpointable._protobuf import message_classes
+from checkpointable.wire.messages import message_classes
 
 __all__ = ["NODES_TAG", "graph_message_class"]
 

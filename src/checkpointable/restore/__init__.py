@@ -19,12 +19,12 @@ lives as long as a status or an object that waits for something refers to it (S2
 
 from __future__ import annotations
 
-from checkpointable.bundle.reader import Verify as Verify
+from checkpointable.bundle.reading.reader import Verify as Verify
+from checkpointable.restore.by_name.name_based import NameBasedRestore as NameBasedRestore
+from checkpointable.restore.by_name.name_based import Names as Names
 from checkpointable.restore.match import Conflict as Conflict
 from checkpointable.restore.match import Match as Match
 from checkpointable.restore.mismatch import Mismatch as Mismatch
-from checkpointable.restore.name_based import NameBasedRestore as NameBasedRestore
-from checkpointable.restore.name_based import Names as Names
 from checkpointable.restore.restore import Restore as Restore
 from checkpointable.restore.state import next_uid as next_uid
 

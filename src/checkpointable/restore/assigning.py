@@ -11,9 +11,9 @@ from checkpointable.restore.writes import write_values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from checkpointable.bundle.reader import Verify
+    from checkpointable.bundle.reading.reader import Verify
     from checkpointable.graph.value import Value
-    from checkpointable.restore.parts import Reader
+    from checkpointable.restore.by_name.parts import Reader
     from checkpointable.restore.progress import RestoreProgress
 
 __all__ = ["assign_values", "key_of"]

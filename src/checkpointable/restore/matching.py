@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.restore.binding import Binding
 from checkpointable.restore.slots import SlotMatcher
 from checkpointable.restore.values import ValueMatcher

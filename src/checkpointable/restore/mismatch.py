@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.restore.parts import Reader
+    from checkpointable.restore.by_name.parts import Reader
 
 __all__ = ["Mismatch", "dtype_name", "find_mismatch", "mismatch_error", "stored_dtype"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from checkpointable.restore.parts import Reader
+    from checkpointable.restore.by_name.parts import Reader
 
 __all__ = ["RestoreProgress"]
 

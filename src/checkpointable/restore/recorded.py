@@ -9,8 +9,8 @@ from checkpointable.restore.progress import RestoreProgress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from checkpointable.bundle.reader import Verify
-    from checkpointable.restore.parts import Reader
+    from checkpointable.bundle.reading.reader import Verify
+    from checkpointable.restore.by_name.parts import Reader
 
 __all__ = ["RecordedSource"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import adapter_of
-from checkpointable.bundle.reader import checked_verify
-from checkpointable.collector import collector_paused
+from checkpointable.bundle.reading.reader import checked_verify
+from checkpointable.common.gc_pause import collector_paused
+from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointMismatchError
+from checkpointable.graph.by_executor import by_executor, record_values
 from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
-from checkpointable.logs import logger
 from checkpointable.restore.assigning import assign_values, key_of
-from checkpointable.restore.executors import by_executor, record_values
 from checkpointable.restore.matching import match
 from checkpointable.restore.mismatch import mismatch_error
 from checkpointable.restore.pending import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from checkpointable.bundle import BundleReader
-    from checkpointable.bundle.reader import Verify
+    from checkpointable.bundle.reading.reader import Verify
     from checkpointable.graph.object_graph import ObjectGraph
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore.match import Assignment, Edge, Match, NewSlot

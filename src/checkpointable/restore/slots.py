@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import adapter_of
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.registry import adapter_of
 from checkpointable.restore.match import NewSlot, Reserved
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING
 
+from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
-from checkpointable.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,8 @@ from checkpointable.graph.value import ANY, STRING, VARIANT, AtOnce, Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from checkpointable.bundle.reader import Verify
-    from checkpointable.restore.parts import Reader
+    from checkpointable.bundle.reading.reader import Verify
+    from checkpointable.restore.by_name.parts import Reader
 
 __all__ = ["in_batches", "write_values"]
 

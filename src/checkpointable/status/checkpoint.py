@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import adapter_of
 from checkpointable.adapters.watch import look_again
-from checkpointable.collector import collector_paused
+from checkpointable.common.gc_pause import collector_paused
+from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointMismatchError
+from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import ObjectWalk, walk
-from checkpointable.logs import logger
 from checkpointable.report import Outcome, build_report
 from checkpointable.report.state import TAKEN, is_taken, present_conflicts, state_of_restore
-from checkpointable.restore.executors import initialize, tell_without_contents
 from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
 

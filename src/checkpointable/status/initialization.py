@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.by_executor import initialize
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from checkpointable.report.build import report_without_checkpoint
-from checkpointable.restore.executors import initialize
 from checkpointable.restore.state import next_uid
 from checkpointable.status.status import LoadStatus
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.common.logs import logger
+from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, path_pattern
-from checkpointable.logs import logger
-from checkpointable.restore.executors import initialize, tell_without_contents
 from checkpointable.status.status import LoadStatus, listing
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer

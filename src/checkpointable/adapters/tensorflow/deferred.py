@@ -19,7 +19,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
 from checkpointable.adapters.records import Beside
-from checkpointable.adapters.tensorflow.eager import to_tensor
+from checkpointable.adapters.tensorflow.eager.conversion import to_tensor
 from checkpointable.graph.adapter import ObjectRecord, PendingChild, resolve_pending
 
 if TYPE_CHECKING:

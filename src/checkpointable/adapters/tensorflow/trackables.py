@@ -14,14 +14,16 @@ from tensorflow.python.trackable.base import Trackable
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 from tensorflow.python.trackable.python_state import PYTHON_STATE, PythonState
 
-from checkpointable.adapters.tensorflow import mixed
+from checkpointable.adapters.tensorflow import checkpointables_inside
 from checkpointable.adapters.tensorflow.deferred import record_of
-from checkpointable.adapters.tensorflow.distributed import (
+from checkpointable.adapters.tensorflow.eager.distributed import (
     is_distributed,
     is_distributed_type,
     mirrored_value,
 )
-from checkpointable.adapters.tensorflow.in_graph import (
+from checkpointable.adapters.tensorflow.eager.multi_tensor import Group, eager_values
+from checkpointable.adapters.tensorflow.eager.variables import PlannedValue, VariableValue
+from checkpointable.adapters.tensorflow.graph_mode.in_graph import (
     graph_of,
     initializer_value,
     values_in,
@@ -30,8 +32,6 @@ from checkpointable.adapters.tensorflow.in_graph import (
 from checkpointable.adapters.tensorflow.overlooked import overlooked
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
 from checkpointable.adapters.tensorflow.tensors import offered
-from checkpointable.adapters.tensorflow.together import Group, eager_values
-from checkpointable.adapters.tensorflow.variables import PlannedValue, VariableValue
 from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, resolve_pending
 from checkpointable.graph.value import Value
 
@@ -50,7 +50,7 @@ class TrackableAdapter(Adapter):
 
     def __init__(self, cls: type) -> None:
         self._has_plain_children = cls._trackable_children is _PLAIN_CHILDREN  # type: ignore[attr-defined]
-        self._may_hold_ours = mixed.may_hold_ours(cls)
+        self._may_hold_ours = checkpointables_inside.may_hold_ours(cls)
         self.may_overlook = issubclass(cls, AutoTrackable)
         self._is_variable = (
             issubclass(cls, BaseResourceVariable)
@@ -75,7 +75,11 @@ class TrackableAdapter(Adapter):
             found = obj._trackable_children()
         children = [(name, _as_trackable(ref, obj)) for name, ref in found.items()]
         if self._may_hold_ours:
-            ours = [(name, child) for name, child in mixed.ours_in(obj) if name not in found]
+            ours = [
+                (name, child)
+                for name, child in checkpointables_inside.ours_in(obj)
+                if name not in found
+            ]
             record = record_of(obj) if ours else None
             for name, child in ours:
                 # TensorFlow does not tell when one of ours comes.
@@ -92,7 +96,7 @@ class TrackableAdapter(Adapter):
         if found is not None:
             return _as_trackable(found, obj)
         if self._may_hold_ours:
-            for name, child in mixed.ours_in(obj):
+            for name, child in checkpointables_inside.ours_in(obj):
                 if name == local_name:
                     return child
         return None

@@ -5,28 +5,28 @@ from __future__ import annotations
 import torch
 
 from checkpointable.adapters.own import find_own
-from checkpointable.adapters.registry import register_adapter
-from checkpointable.adapters.state_tree import (
+from checkpointable.adapters.state import (
     ArrayKind,
     register_array_kind,
     register_plain_kind,
 )
-from checkpointable.adapters.torch.groups import (
+from checkpointable.adapters.torch.modules.checkpointable_modules import MixedAdapter
+from checkpointable.adapters.torch.modules.modules import ModuleAdapter, find_module_adapter
+from checkpointable.adapters.torch.optimizers.groups import (
     ParamGroup,
     ParamGroupAdapter,
     ParamGroups,
     ParamGroupsAdapter,
 )
-from checkpointable.adapters.torch.lbfgs import Position, PositionAdapter
-from checkpointable.adapters.torch.memory import as_tensor
-from checkpointable.adapters.torch.mixed import MixedAdapter
-from checkpointable.adapters.torch.modules import ModuleAdapter, find_module_adapter
-from checkpointable.adapters.torch.optimizers import LBFGSAdapter, OptimizerAdapter
-from checkpointable.adapters.torch.schedulers import SchedulerAdapter
-from checkpointable.adapters.torch.slots import StateSlot, StateSlotAdapter
-from checkpointable.adapters.torch.tensors import TensorAdapter, value_of
-from checkpointable.adapters.torch.wrapped import OwnState, OwnStateAdapter
+from checkpointable.adapters.torch.optimizers.lbfgs import Position, PositionAdapter
+from checkpointable.adapters.torch.optimizers.optimizer_extra_state import OwnState, OwnStateAdapter
+from checkpointable.adapters.torch.optimizers.optimizers import LBFGSAdapter, OptimizerAdapter
+from checkpointable.adapters.torch.optimizers.schedulers import SchedulerAdapter
+from checkpointable.adapters.torch.optimizers.slots import StateSlot, StateSlotAdapter
+from checkpointable.adapters.torch.tensors.memory import as_tensor
+from checkpointable.adapters.torch.tensors.tensors import TensorAdapter, value_of
 from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.registry import register_adapter
 from checkpointable.tracking.base import Checkpointable
 
 __all__ = ["find"]

@@ -106,7 +106,7 @@ def _look_at_containers() -> None:
 
 
 def _before_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    from checkpointable.adapters.torch.groups import groups_of
+    from checkpointable.adapters.torch.optimizers.groups import groups_of
 
     _look_at_containers()
     look = tuple(len(group["params"]) for group in optimizer.param_groups)

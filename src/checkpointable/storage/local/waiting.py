@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from checkpointable.logs import logger
+from checkpointable.common.logs import logger
 
 __all__ = ["THREAD", "process_holding", "said_if_long"]
 

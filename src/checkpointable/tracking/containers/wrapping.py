@@ -10,7 +10,7 @@ import weakref
 from collections import OrderedDict
 from typing import Any
 
-from checkpointable.adapters.registry import adapter_of
+from checkpointable.graph.registry import adapter_of
 from checkpointable.tracking.base import NoDependency
 from checkpointable.tracking.containers.base import TrackedContainer
 from checkpointable.tracking.containers.dicts import Dict, TrackedOrderedDict

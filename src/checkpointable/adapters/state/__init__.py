@@ -1,0 +1,36 @@
+"""State of Python as JSON with arrays beside it: what a `state_dict()` is made of. No pickle.
+
+None, bools, numbers, strings, lists and dicts with string keys are what they are in JSON.
+What JSON does not know is an object with one key that begins with "!":
+
+    {"!tuple": […]}  {"!set": […]}  {"!frozenset": […]}  {"!deque": [maxlen, […]]}
+    {"!dict": [[key, value], …]}  {"!OrderedDict": …}  {"!Counter": …}
+    {"!defaultdict": ["int", [[key, value], …]]}
+    {"!complex": [real, imaginary]}  {"!bytes": "<base64>"}
+    {"!ndarray": name}  {"!numpy": name}  {"!tensor": name}  arrays, stored under that name
+    {"!dtype": "float16"}  {"!device": "cpu"}  {"!Size": […]}  PyTorch's
+
+So everything comes back as the type that it was. Any other type is an error that says where.
+
+kinds.py      the kinds of arrays and of plain objects, also those that a framework adds
+encoding.py   state to JSON and arrays
+decoding.py   and back
+"""
+
+from __future__ import annotations
+
+from checkpointable.adapters.state.decoding import decode as decode
+from checkpointable.adapters.state.encoding import Encoded as Encoded
+from checkpointable.adapters.state.encoding import encode as encode
+from checkpointable.adapters.state.kinds import ArrayKind as ArrayKind
+from checkpointable.adapters.state.kinds import register_array_kind as register_array_kind
+from checkpointable.adapters.state.kinds import register_plain_kind as register_plain_kind
+
+__all__ = [
+    "ArrayKind",
+    "Encoded",
+    "decode",
+    "encode",
+    "register_array_kind",
+    "register_plain_kind",
+]

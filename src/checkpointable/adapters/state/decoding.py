@@ -1,0 +1,124 @@
+"""Makes the state again of the JSON and the arrays that `encoding.py` made of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from checkpointable.adapters.state.kinds import (
+    FACTORIES,
+    array_kind_of_tag,
+    plain_builder_of_tag,
+)
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointUnsupportedError,
+)
+
+__all__ = ["decode"]
+
+
+def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
+    """The state that `encode` encoded.
+
+    Args:
+      text: the JSON.
+      arrays: the arrays by name, which the state may keep. None: only whether the JSON is that
+        of a state is found out, and None stands for each array.
+
+    Raises:
+      CheckpointCorruptError: it is not what `encode` writes.
+    """
+    try:
+        tree = json.loads(text)
+        return _Decoder(arrays).decode(tree)
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointCorruptError(f"the state cannot be decoded: {error}") from None
+
+
+# Where the kinds of a framework are registered that the program may not have used yet.
+_FRAMEWORKS = dict.fromkeys(
+    ("!tensor", "!dtype", "!device", "!Size"), "checkpointable.adapters.torch.find"
+)
+
+
+def _load(tag: str) -> bool:
+    """Loads the framework of a kind of arrays; False if there is no such kind."""
+    if tag not in _FRAMEWORKS:
+        return False
+    try:
+        import_module(_FRAMEWORKS[tag])
+    except ImportError as error:
+        raise CheckpointUnsupportedError(
+            f"the state holds something of the kind {tag!r}, whose framework is missing: {error}"
+        ) from None
+    return tag in array_kind_of_tag
+
+
+class _Decoder:
+    def __init__(self, arrays: Mapping[str, Any] | None) -> None:
+        self._arrays = arrays
+        self._built: dict[str, Any] = {}
+
+    def decode(self, tree: Any) -> Any:
+        if isinstance(tree, list):
+            return [self.decode(item) for item in tree]
+        if not isinstance(tree, dict):
+            return tree
+        if len(tree) != 1:
+            return {key: self.decode(item) for key, item in tree.items()}
+        ((tag, item),) = tree.items()
+        if not tag.startswith("!"):
+            return {tag: self.decode(item)}
+        if tag in array_kind_of_tag or _load(tag):
+            return self._array(tag, item)
+        if tag in plain_builder_of_tag:
+            return plain_builder_of_tag[tag](item)
+        build = _BUILD.get(tag)
+        if build is None:
+            raise CheckpointCorruptError(
+                f"the state has an item of a kind {tag!r:.80} that this version does not know"
+            )
+        return build(self, item)
+
+    def _array(self, tag: str, item: Any) -> Any:
+        if self._arrays is None:
+            return None
+        name, detail = (item, None) if isinstance(item, str) else item
+        if name not in self._built:
+            if name not in self._arrays:
+                raise CheckpointCorruptError(
+                    f"the state names an array {name!r:.80} that is missing"
+                )
+            self._built[name] = array_kind_of_tag[tag].build(self._arrays[name], detail)
+        return self._built[name]
+
+    def pairs(self, items: Any) -> list[tuple[Any, Any]]:
+        return [(self.decode(key), self.decode(item)) for key, item in items]
+
+
+_BUILD: dict[str, Callable[[_Decoder, Any], Any]] = {
+    "!dict": lambda decoder, item: dict(decoder.pairs(item)),
+    "!tuple": lambda decoder, item: tuple(decoder.decode(item)),
+    "!OrderedDict": lambda decoder, item: OrderedDict(decoder.pairs(item)),
+    "!Counter": lambda decoder, item: Counter(dict(decoder.pairs(item))),
+    "!set": lambda decoder, item: set(decoder.decode(item)),
+    "!frozenset": lambda decoder, item: frozenset(decoder.decode(item)),
+    "!deque": lambda decoder, item: deque(decoder.decode(item[1]), item[0]),
+    "!defaultdict": lambda decoder, item: defaultdict(_factory(item[0]), decoder.pairs(item[1])),
+    "!complex": lambda _, item: complex(*item),
+    "!bytes": lambda _, item: base64.b64decode(item, validate=True),
+}
+
+
+def _factory(name: str | None) -> type | None:
+    if name is not None and name not in FACTORIES:
+        raise ValueError(f"a defaultdict of {name!r:.80}")
+    return None if name is None else FACTORIES[name]

@@ -1,0 +1,57 @@
+"""Objects with `state_dict()` and `load_state_dict()`, of whatever library (S8).
+
+Learning rate schedulers, gradient scalers, samplers, stateful data loaders, metrics: their
+state is Python state, with the tensors in it stored as values of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from checkpointable.adapters.records import Records
+from checkpointable.adapters.state.values import StateValues
+from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.registry import register_adapter
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["StateDictAdapter"]
+
+_records = Records()
+
+
+class StateDictAdapter(Adapter):
+    """One object, one state; no dependencies."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        return ()
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return None
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return StateValues(
+            obj.state_dict,
+            lambda state, uid: self.put(obj, state, uid),
+            what=f"{type(obj).__name__}.load_state_dict",
+        )
+
+    def put(self, obj: Any, state: Any, uid: int) -> None:
+        """Hands the restored state to the object."""
+        obj.load_state_dict(state)
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return _records.of(obj)
+
+
+def _find(cls: type) -> Adapter | None:
+    if cls.__weakrefoffset__ and _has(cls, "state_dict") and _has(cls, "load_state_dict"):
+        return StateDictAdapter()
+    return None
+
+
+def _has(cls: type, name: str) -> bool:
+    return callable(getattr(cls, name, None))
+
+
+register_adapter(_find)

@@ -1,0 +1,179 @@
+"""The state of one object as values: JSON under `py_state`, each array beside it.
+
+The parts are taken back together: when all of them have come, the object gets its state once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from checkpointable.adapters.state import Encoded, decode, encode
+from checkpointable.errors import CheckpointError, CheckpointMismatchError
+from checkpointable.graph.paths import PYTHON_STATE, path_of_key
+from checkpointable.graph.value import ANY, STRING, Value, ValueFactory
+
+__all__ = ["StateValues"]
+
+_ARRAYS = f"{PYTHON_STATE}/"
+
+
+class StateValues(Mapping[str, "Value | ValueFactory"]):
+    """The values of an object's state.
+
+    Asked for by name (a restore), it has every value that a state may have: what the object's
+    present state looks like does not matter. Gone through (a save), it has those of the
+    present state.
+
+    Args:
+      get: returns the state.
+      put: takes a state back, and the uid of the restore that it is from.
+      check: raises if it would not take this one; arrays are None in it.
+      what: names the object's own way of taking it, for messages.
+    """
+
+    def __init__(
+        self,
+        get: Callable[[], Any],
+        put: Callable[[Any, int], object],
+        *,
+        check: Callable[[Any], object] | None = None,
+        what: str = "load_state_dict",
+    ) -> None:
+        self._get = get
+        self._incoming = _Incoming(put, check, what)
+
+    @functools.cached_property
+    def _encoded(self) -> Encoded | ValueError:
+        # An error is kept for the save, which knows the path: a status only wants the names.
+        try:
+            return encode(self._get())
+        except ValueError as error:
+            return error
+
+    def __iter__(self) -> Iterator[str]:
+        yield PYTHON_STATE
+        if isinstance(self._encoded, Encoded):
+            for name in self._encoded.arrays:
+                yield _ARRAYS + name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, attribute: str) -> Value | ValueFactory:
+        if "_encoded" in self.__dict__:
+            return self._outgoing(attribute)
+        if attribute == PYTHON_STATE:
+            return lambda key: _IncomingText(self._incoming, key)
+        if attribute.startswith(_ARRAYS):
+            return _IncomingArray(self._incoming, attribute.removeprefix(_ARRAYS))
+        raise KeyError(attribute)
+
+    def _outgoing(self, attribute: str) -> Value | ValueFactory:
+        encoded = self._encoded
+        if attribute == PYTHON_STATE:
+            return functools.partial(_outgoing_text, encoded)
+        if isinstance(encoded, Encoded) and attribute.startswith(_ARRAYS):
+            return encoded.arrays[attribute.removeprefix(_ARRAYS)]
+        raise KeyError(attribute)
+
+
+def _outgoing_text(encoded: Encoded | ValueError, key: str) -> Value:
+    def read() -> str:
+        if isinstance(encoded, Encoded):
+            return encoded.text
+        path = path_of_key(key) or "the root"
+        raise ValueError(f"{path}: {encoded}") from encoded
+
+    return Value(STRING, (), read, _refuse)
+
+
+def _refuse(_: Any) -> None:
+    raise TypeError("this value is for a save")
+
+
+class _Incoming:
+    """A state that is coming in, part by part."""
+
+    def __init__(
+        self,
+        put: Callable[[Any, int], object],
+        check: Callable[[Any], object] | None,
+        what: str,
+    ) -> None:
+        self.text: bytes | None = None
+        self.arrays: dict[str, Any] = {}
+        self.check = check
+        self._put = put
+        self._what = what
+
+    def put(self, uid: int, key: str) -> None:
+        """Hands the state to its object."""
+        text, arrays = self.text, self.arrays
+        self.text, self.arrays = None, {}
+        if text is None:
+            return
+        state = _telling(key, decode, text, arrays)
+        try:
+            self._put(state, uid)
+        except CheckpointError as error:
+            error.key = error.key or key
+            raise
+        except Exception as error:
+            raise CheckpointMismatchError(
+                f"{self._what} refused the state in the checkpoint: "
+                f"{type(error).__name__}: {error}",
+                key=key,
+            ) from error
+
+
+class _IncomingText(Value):
+    __slots__ = ("_incoming", "_key")
+
+    def __init__(self, incoming: _Incoming, key: str) -> None:
+        self.dtype = STRING
+        self.shape = ()
+        self.memory = None
+        self._incoming = incoming
+        self._key = key
+
+    def check(self, contents: Any) -> None:
+        state = _telling(self._key, decode, contents, None)
+        if self._incoming.check is not None:
+            _telling(self._key, self._incoming.check, state)
+
+    def read(self) -> Any:
+        raise TypeError("this value is for a restore")
+
+    def write(self, contents: Any) -> None:
+        self._incoming.text = contents
+
+    def settle(self, uid: int) -> None:
+        self._incoming.put(uid, self._key)
+
+
+class _IncomingArray(Value):
+    __slots__ = ("_incoming", "_name")
+
+    def __init__(self, incoming: _Incoming, name: str) -> None:
+        self.dtype = ANY
+        self.shape = None
+        self.memory = None
+        self._incoming = incoming
+        self._name = name
+
+    def read(self) -> Any:
+        raise TypeError("this value is for a restore")
+
+    def write(self, contents: Any) -> None:
+        self._incoming.arrays[self._name] = contents
+
+
+def _telling(key: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls it, and adds the key to what it raises."""
+    try:
+        return function(*args)
+    except CheckpointError as error:
+        error.key = error.key or key
+        raise

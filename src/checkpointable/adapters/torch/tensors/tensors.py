@@ -1,0 +1,147 @@
+"""Tensors and parameters: one value each, filled in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.parameter import is_lazy
+
+from checkpointable.adapters.torch.records import record_of_tensor
+from checkpointable.adapters.torch.tensors.dtypes import counterpart
+from checkpointable.adapters.torch.tensors.lazy import build
+from checkpointable.adapters.torch.tensors.memory import fill, host_array, shared_array, storable
+from checkpointable.adapters.torch.tensors.meta import MetaValue
+from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
+from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.value import Value, ValueFactory
+
+__all__ = ["LazyValue", "TensorAdapter", "TensorValue", "value_of"]
+
+
+class TensorAdapter(Adapter):
+    """Tensors of every kind; those that cannot be stored are refused."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        return ()
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return None
+
+    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+        return {VARIABLE_VALUE: value_of(obj)}
+
+    def record(self, obj: Any) -> ObjectRecord:
+        return record_of_tensor(obj)
+
+
+def value_of(tensor: torch.Tensor) -> Value:
+    """The value of a tensor.
+
+    Raises:
+      CheckpointUnsupportedError: it cannot be stored.
+    """
+    if tensor.is_meta:
+        return MetaValue(tensor)
+    if is_lazy(tensor):
+        return LazyValue(tensor)
+    return TensorValue(tensor)
+
+
+class TensorValue(Value):
+    """A tensor's contents: its own memory in the host, else copied to and from its device.
+
+    The tensor stays the same object, with its strides, device and `requires_grad`; autograd
+    is told that it was changed.
+    """
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        # Not the base's initializer, which normalizes what is normal here: one is made for
+        # every tensor at every save.
+        kind = storable(tensor)
+        self.dtype = kind.dtype
+        self.shape = tuple(tensor.shape)
+        self.memory = shared_array(tensor, kind)
+        if self.memory is not None and 0 in self.memory.strides and self.memory.size > 1:
+            self.memory = _unless_overlapping(self.memory)
+        self._tensor = tensor
+
+    @property
+    def fresh(self) -> bool:  # type: ignore[override]
+        """Whether `read` copies: from another device it does."""
+        return self.memory is None and self._tensor.device.type != "cpu"
+
+    def read(self) -> np.ndarray[Any, np.dtype[Any]]:
+        if self.memory is not None:
+            return self.memory
+        kind = counterpart(self._tensor.dtype)
+        assert kind is not None
+        return host_array(self._tensor, kind)
+
+    def write(self, contents: Any) -> None:
+        if _overlaps(self._tensor):
+            # One element of memory is many of the tensor: all that go there must be equal.
+            strides = self._tensor.stride()
+            once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)
+            if not np.array_equal(np.broadcast_to(contents[once], contents.shape), contents):
+                raise CheckpointMismatchError(
+                    "the tensor is expanded: its elements share memory in the program, and "
+                    "differ in the checkpoint"
+                )
+            fill(self._tensor.detach()[once], contents[once])
+        else:
+            fill(self._tensor, contents)
+
+    def filled(self) -> None:
+        # What a backward pass has kept of it would be wrong now, and autograd can tell.
+        torch.autograd.graph.increment_version(self._tensor)
+
+
+class LazyValue(Value):
+    """A parameter or buffer whose shape is not known yet (`torch.nn.LazyLinear`).
+
+    It takes the shape that the checkpoint has, and the module then finds it built.
+    """
+
+    __slots__ = ("_tensor",)
+
+    absent = True
+
+    def __init__(self, tensor: Any) -> None:
+        kind = counterpart(tensor.dtype)
+        if kind is None:
+            raise CheckpointUnsupportedError(f"the format has no place for {tensor.dtype}")
+        self.dtype = kind.dtype
+        self.shape = None
+        self.memory = None
+        self._tensor = tensor
+
+    def read(self) -> Any:
+        raise ValueError("the parameter is not initialized: its module has not seen an input yet")
+
+    def write(self, contents: Any) -> None:
+        tensor = self._tensor
+        if is_lazy(tensor):
+            build(tensor, contents.shape)
+        fill(tensor, contents)
+
+
+def _overlaps(tensor: torch.Tensor) -> bool:
+    return any(
+        stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+
+
+def _unless_overlapping(
+    array: np.ndarray[Any, np.dtype[Any]],
+) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The array, unless some of its elements share memory."""
+    shared = any(
+        stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)
+    )
+    return None if shared else array

@@ -1,0 +1,167 @@
+"""The first message of an index: what it says of the bundle as a whole.
+
+    BundleHeaderProto  {1 num_shards, 2 endianness, 3 version {1 producer, 2 min_consumer,
+                        3 bad_consumers[]}, 51000 unreferenced[] {1 shard_id, 2 offset,
+                        3 size, 4 crc32c (fixed32, masked)}}
+
+It is encoded and read by hand, as the entries are (`entry`), with protobuf for the fields that
+this version does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from checkpointable.bundle.format import (
+    BIG_ENDIAN,
+    INT64_MAX,
+    LITTLE_ENDIAN,
+    UNREFERENCED_FIELD,
+    UNREFERENCED_MAX,
+    VERSION,
+)
+from checkpointable.wire import fields as wire
+from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
+
+__all__ = ["Header", "Unreferenced", "decode_header", "encode_header"]
+
+
+class Unreferenced(NamedTuple):
+    """Bytes of a data file that no value uses, left there when the file got new keys.
+
+    Attributes:
+      shard: which data file has them.
+      offset, size: where in that file they lie, in bytes.
+      crc: their checksum, masked as stored.
+    """
+
+    shard: int
+    offset: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an index says of the bundle as a whole.
+
+    Attributes:
+      num_shards: the number of data files.
+      big_endian: whether the values' bytes are those of a big-endian machine.
+      producer, min_consumer, bad_consumers: TensorFlow's version of the writer, the oldest
+        that can read it, and those that must not.
+      unreferenced: the bytes between values that are not zero.
+      raw: the stored message where it has fields that this version does not know, else None.
+    """
+
+    num_shards: int = 1
+    big_endian: bool = False
+    producer: int = VERSION
+    min_consumer: int = 0
+    bad_consumers: tuple[int, ...] = ()
+    unreferenced: tuple[Unreferenced, ...] = ()
+    raw: bytes | None = None
+
+
+def encode_header(header: Header) -> bytes:
+    """The message of a header, with the fields of `header.raw` that we do not know."""
+    plain = header.producer >= 0 and header.min_consumer >= 0 and not header.bad_consumers
+    if header.raw is not None or header.unreferenced or not plain:
+        from checkpointable.bundle.index.messages import merge_header
+
+        return merge_header(header)
+    message = b"\x08" + encode_varint(header.num_shards)
+    if header.big_endian:
+        message += b"\x10" + encode_varint(BIG_ENDIAN)
+    version = b"\x08" + encode_varint(header.producer) if header.producer else b""
+    if header.min_consumer:
+        version += b"\x10" + encode_varint(header.min_consumer)
+    return message + b"\x1a" + encode_varint(len(version)) + version
+
+
+def decode_header(data: bytes | memoryview, position: int, end: int) -> Header:
+    """Reads the header message in `[position, end)`.
+
+    Raises:
+      Malformed
+    """
+    start = position
+    num_shards = endianness = 0
+    version = _Version(0, 0, (), known=True)
+    unreferenced: list[Unreferenced] = []
+    known = True
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (1, wire.VARINT):
+            num_shards = wire.signed(a, 32)
+        elif (number, kind) == (2, wire.VARINT):
+            endianness = wire.signed(a, 32)
+        elif (number, kind) == (3, wire.LENGTH):
+            version = _decode_version(data, a, b, version)
+            known &= version.known
+        elif (number, kind) == (UNREFERENCED_FIELD, wire.LENGTH):
+            if len(unreferenced) == UNREFERENCED_MAX:
+                raise Malformed(f"the header has more than {UNREFERENCED_MAX} gaps", start)
+            unreferenced.append(_decode_unreferenced(data, a, b))
+        else:
+            known = False
+    for gap in unreferenced:
+        if gap.shard >= num_shards:
+            raise Malformed(f"a gap lies in data file {gap.shard} of {num_shards}", start)
+    if endianness not in {LITTLE_ENDIAN, BIG_ENDIAN}:
+        raise Malformed(f"the header's endianness is {endianness}, neither 0 nor 1", start)
+    return Header(
+        num_shards,
+        endianness == BIG_ENDIAN,
+        version.producer,
+        version.min_consumer,
+        version.bad_consumers,
+        tuple(unreferenced),
+        None if known else bytes(data[start:end]),
+    )
+
+
+class _Version(NamedTuple):
+    producer: int
+    min_consumer: int
+    bad_consumers: tuple[int, ...]
+    known: bool  # all its fields
+
+
+def _decode_version(
+    data: bytes | memoryview, position: int, end: int, before: _Version
+) -> _Version:
+    """The version message in `[position, end)`, merged into what came before it."""
+    producer, min_consumer, known = before.producer, before.min_consumer, True
+    bad = list(before.bad_consumers)
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (1, wire.VARINT):
+            producer = wire.signed(a, 32)
+        elif (number, kind) == (2, wire.VARINT):
+            min_consumer = wire.signed(a, 32)
+        elif (number, kind) == (3, wire.VARINT):
+            bad.append(wire.signed(a, 32))
+        elif (number, kind) == (3, wire.LENGTH):
+            while a < b:
+                value, a = decode_varint(data, a, b)
+                bad.append(wire.signed(value, 32))
+        else:
+            known = False
+    return _Version(producer, min_consumer, tuple(bad), known)
+
+
+def _decode_unreferenced(data: bytes | memoryview, position: int, end: int) -> Unreferenced:
+    start = position
+    shard = offset = size = crc = 0
+    for number, kind, a, b in wire.fields(data, position, end):
+        if (number, kind) == (1, wire.VARINT):
+            shard = wire.signed(a, 32)
+        elif (number, kind) == (2, wire.VARINT):
+            offset = wire.signed(a)
+        elif (number, kind) == (3, wire.VARINT):
+            size = wire.signed(a)
+        elif (number, kind) == (4, wire.FIXED32):
+            crc = int.from_bytes(data[a:b], "little")
+    if shard < 0 or offset < 0 or size <= 0 or offset + size > INT64_MAX:
+        raise Malformed(f"a gap has {size} bytes at {offset} of data file {shard}", start)
+    return Unreferenced(shard, offset, size, crc)

@@ -1,0 +1,208 @@
+"""Encodes the index of a new bundle many entries at a time: the bytes of `TableBuilder`.
+
+Every part of an entry (sizes, what is left of the key, the fields of the message) is put into
+columns of one matrix, a row an entry. What remains when the unused bytes are taken out, row
+after row, is the block. A property in the tests holds it equal to the plain way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from checkpointable.bundle.format import BLOCK_SIZE, RESTART_INTERVAL
+from checkpointable.bundle.index.entry import Entry, encode_entry, encode_fields, encode_head
+from checkpointable.bundle.index.header import Header, encode_header
+from checkpointable.bundle.index.table_writer import TableBuilder
+from checkpointable.bundle.writing.layout import Plan, Planned, Record
+from checkpointable.wire.varints import encode_varint
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    Ints: TypeAlias = npt.NDArray[np.int64]
+    # Rows of bytes, and how many of each are used.
+    Part: TypeAlias = tuple[npt.NDArray[np.uint8], Ints]
+
+__all__ = ["encode_plan"]
+
+# Entries in a matrix at a time: some megabytes.
+_ROWS = 16_384
+# Of a key; beyond, most of a matrix would be unused, and the plain way is as quick.
+_KEY_MAX = 255
+# Of fewer entries the same holds.
+_COUNT_MIN = 64
+
+
+def encode_plan(header: Header, plan: Plan, block_size: int = BLOCK_SIZE) -> bytes:
+    """The contents of the index for values that lie in the first data file.
+
+    Args:
+      block_size: the size in bytes at which a data block is closed.
+    """
+    values = plan.values
+    table = TableBuilder(block_size)
+    if (
+        plan.partitioned
+        or len(values) < _COUNT_MIN
+        or max(len(value.key) for value in values) > _KEY_MAX
+    ):
+        _add_plainly(table, header, plan)
+        return table.finish()
+    message = encode_header(header)
+    before = b"\0\0" + encode_varint(len(message)) + message  # with the empty key
+    done, count = 0, _ROWS
+    while done < len(values):
+        rows = _Rows(values[done : done + count])
+        added = _add_blocks(table, rows, before, block_size, last=done + count >= len(values))
+        done += added
+        if added:
+            before = b""
+        else:
+            count *= 2
+    return table.finish()
+
+
+def _add_plainly(table: TableBuilder, header: Header, plan: Plan) -> None:
+    table.add(b"", encode_header(header))
+    entries = ((value.key, _entry(value)) for value in plan.values)
+    partitioned = sorted((record.key.encode(), _whole_entry(record)) for record in plan.partitioned)
+    for key, entry in heapq.merge(entries, partitioned) if partitioned else entries:
+        table.add(key, entry)
+
+
+def _entry(value: Planned) -> bytes:
+    record = value.record
+    return encode_fields(record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc)
+
+
+def _whole_entry(record: Record) -> bytes:
+    slices = tuple(extents for extents, _ in record.parts)
+    return encode_entry(Entry(record.dtype, tuple(record.shape), 0, 0, 0, 0, slices))
+
+
+def _add_blocks(
+    table: TableBuilder, rows: _Rows, before: bytes, block_size: int, *, last: bool
+) -> int:
+    """Adds the blocks that `rows` fill; returns how many rows these have.
+
+    Args:
+      before: an entry that goes before the first, or nothing.
+      last: no rows follow: the last block need not be full.
+    """
+    start = 0
+    while start < len(rows):
+        extra = int(bool(before))
+        shared = rows.shared[start:].copy()
+        shared[-extra % RESTART_INTERVAL :: RESTART_INTERVAL] = 0
+        sizes = rows.entry_sizes(start, shared)
+        ends = np.cumsum(sizes) + len(before)
+        restarts = (np.arange(len(sizes)) + extra) // RESTART_INTERVAL + 1
+        full = np.flatnonzero(ends + 4 * (restarts + 1) >= block_size)
+        if not len(full) and not last:
+            break
+        count = int(full[0]) + 1 if len(full) else len(sizes)
+        entries = before + rows.encode(start, shared[:count])
+        places = (ends - sizes)[-extra % RESTART_INTERVAL : count : RESTART_INTERVAL]
+        first_key = b"" if before else rows.keys[start]
+        table.add_block(
+            entries,
+            [0, *places.tolist()] if before else places.tolist(),
+            first_key,
+            rows.keys[start + count - 1],
+        )
+        before = b""
+        start += count
+    return start
+
+
+class _Rows:
+    """Values as columns.
+
+    Attributes:
+      keys: of the values.
+      shared: how much each has in common with the one before.
+    """
+
+    def __init__(self, values: list[Planned]) -> None:
+        self.keys = [value.key for value in values]
+        self._text, self._size = _padded(self.keys)
+        same = self._text[1:] == self._text[:-1]
+        common = np.where(same.all(axis=1), self._text.shape[1], same.argmin(axis=1))
+        # The padding is no part of a key.
+        common = np.minimum(common, np.minimum(self._size[1:], self._size[:-1]))
+        self.shared = np.concatenate(((0,), common))
+
+        heads: dict[tuple[int, tuple[int, ...]], int] = {}
+        which = [heads.setdefault((v.record[1], v.record[2]), len(heads)) for v in values]
+        head, head_size = _padded([encode_head(dtype, tuple(shape)) for dtype, shape in heads])
+        offset = np.array([value.offset for value in values], np.int64)
+        size = np.array([value.size for value in values], np.int64)
+        crc = np.array([value.crc for value in values], np.uint32)
+        self._message: list[Part] = [
+            (head[which], head_size[which]),
+            *_field(0x20, offset),
+            *_field(0x28, size),
+            (np.full((len(values), 1), 0x35, np.uint8), (crc != 0).astype(np.int64)),
+            (crc.astype("<u4").view(np.uint8).reshape(-1, 4), np.where(crc != 0, 4, 0)),
+        ]
+        self._message_size = np.sum([size for _, size in self._message], axis=0)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def entry_sizes(self, start: int, shared: Ints) -> Ints:
+        """Bytes of each entry from `start` on."""
+        unshared = self._size[start:] - shared
+        message = self._message_size[start:]
+        numbers = _varint_sizes(shared) + _varint_sizes(unshared) + _varint_sizes(message)
+        sizes: Ints = numbers + unshared + message
+        return sizes
+
+    def encode(self, start: int, shared: Ints) -> bytes:
+        """The entries from `start` on, as many as `shared` has."""
+        rows = slice(start, start + len(shared))
+        size, message = self._size[rows], self._message_size[rows]
+        parts = [_varints(number) for number in (shared, size - shared, message)]
+        parts += [(self._text[rows], size)]
+        parts += [(part[rows], used[rows]) for part, used in self._message]
+        kept = [np.arange(part.shape[1]) < used[:, None] for part, used in parts]
+        kept[3] &= np.arange(self._text.shape[1]) >= shared[:, None]
+        contents: npt.NDArray[np.uint8] = np.hstack([part for part, _ in parts])
+        return contents[np.hstack(kept)].tobytes()
+
+
+def _field(tag: int, number: Ints) -> list[Part]:
+    """A varint field; left out where the number is 0."""
+    contents, size = _varints(number)
+    has = (number != 0).astype(np.int64)
+    return [(np.full((len(number), 1), tag, np.uint8), has), (contents, size * has)]
+
+
+def _varints(number: Ints) -> Part:
+    """Varints of numbers that are not negative."""
+    size = _varint_sizes(number)
+    width = int(size.max())
+    contents = np.empty((len(number), width), np.uint8)
+    for column in range(width):
+        following = np.where(size > column + 1, 128, 0)
+        contents[:, column] = (number >> (7 * column)) & 127 | following
+    return contents, size
+
+
+def _varint_sizes(number: Ints) -> Ints:
+    return np.searchsorted(_VARINT_ENDS, number, "right") + 1
+
+
+# The least numbers that take 2, 3, … bytes.
+_VARINT_ENDS = np.array([1 << bits for bits in range(7, 63, 7)], np.int64)
+
+
+def _padded(texts: list[bytes]) -> Part:
+    width = max(map(len, texts)) or 1
+    size = np.fromiter(map(len, texts), np.int64, len(texts))
+    return np.array(texts, f"S{width}").view(np.uint8).reshape(-1, width), size

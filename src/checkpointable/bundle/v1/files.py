@@ -1,0 +1,93 @@
+"""Which files a V1 checkpoint is: one, or several with numbers; and which lie in a directory."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from checkpointable.bundle.format import split_prefix
+from checkpointable.bundle.v1.table import is_table
+from checkpointable.errors import CheckpointCorruptError, CheckpointError
+from checkpointable.storage import Storage
+
+__all__ = ["v1_files", "v1_prefixes_in"]
+
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$", re.ASCII)
+
+
+def v1_files(prefix: str, storage: Storage) -> list[str]:
+    """The files of a V1 checkpoint, in the order of their numbers; none if there is none.
+
+    Raises:
+      CheckpointCorruptError: some of several are missing.
+    """
+    if _is_file(prefix, storage):
+        return [prefix]
+    directory, base = split_prefix(prefix)
+    match = re.fullmatch(r"(.*)-\?{5}-of-(\?{5}|\d{5})", base, re.ASCII | re.DOTALL)
+    stem, count = (base, None) if match is None else (match[1], match[2])
+    groups: dict[int, dict[int, str]] = {}
+    for name in _names(directory, storage):
+        shard = _SHARD.search(name)
+        if shard is None or name[: shard.start()] != stem:
+            continue
+        if count in {None, "?????", shard[2]}:
+            path = f"{prefix[: len(prefix) - len(base)]}{name}"
+            groups.setdefault(int(shard[2]), {})[int(shard[1])] = path
+    if not groups:
+        return []
+    if len(groups) > 1:
+        counts = ", ".join(map(str, sorted(groups)))
+        raise CheckpointCorruptError(
+            f"there are files of {counts} shards under this name; remove those that do not belong "
+            "to it, or give the number of shards",
+            path=prefix,
+        )
+    ((total, found),) = groups.items()
+    if sorted(found) != list(range(total)):
+        missing = sorted(set(range(total)) - set(found))[:10]
+        raise CheckpointCorruptError(
+            f"of its {total} files {', '.join(f'{n:05d}' for n in missing)} (and maybe more) are "
+            "missing",
+            path=prefix,
+        )
+    return [found[number] for number in range(total)]
+
+
+def v1_prefixes_in(directory: str, storage: Storage) -> list[str]:
+    """The paths of the V1 checkpoints in a directory, by their form alone, newest first."""
+    found: dict[str, int] = {}
+    for name in _names(directory, storage):
+        if name.startswith(".") or name.endswith((".index", ".meta")):
+            continue
+        path = os.path.join(directory, name)
+        try:
+            if not _is_file(path, storage):
+                continue
+            with storage.open(path) as file:
+                if not is_table(file):
+                    continue
+                modified = file.identity.modified_ns
+        except CheckpointError:
+            continue
+        shard = _SHARD.search(path)
+        prefix = path if shard is None else f"{path[: shard.start()]}-?????-of-{shard[2]}"
+        found[prefix] = max(modified, found.get(prefix, 0))
+    return sorted(found, key=lambda prefix: (found[prefix], prefix), reverse=True)
+
+
+def _names(directory: str, storage: Storage) -> list[str]:
+    try:
+        return storage.list(directory)
+    except CheckpointError:
+        return []
+
+
+def _is_file(path: str, storage: Storage) -> bool:
+    if not storage.exists(path):
+        return False
+    try:
+        storage.list(path)
+    except CheckpointError:
+        return True
+    return False

@@ -1,0 +1,163 @@
+"""Writes a bundle again under other keys: a new index, and the same data files.
+
+The data files get a second name (or are copied where they cannot have one), so nothing is
+decoded, and what NumPy cannot read survives too. Scalar strings can be replaced, the object
+graph above all: their new bytes form one more shard. The old bytes stay where they are; the
+header remembers them with a checksum, so that still no byte can change unseen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.dtypes import DataType
+from checkpointable.bundle.index.entry import Entry
+from checkpointable.bundle.index.header import Unreferenced
+from checkpointable.bundle.reading.reader import BundleReader
+from checkpointable.bundle.slices import slice_key
+from checkpointable.bundle.strings import encode_strings
+from checkpointable.bundle.v1.reader import V1Reader
+from checkpointable.bundle.writing.commit import Publication, check_target
+from checkpointable.bundle.writing.writer import encode_index
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.storage import Storage, check_durability, default_storage
+
+if TYPE_CHECKING:
+    from checkpointable.bundle.writing.values import Progress
+
+__all__ = ["rekey_bundle"]
+
+
+def rekey_bundle(
+    reader: BundleReader,
+    prefix: str | os.PathLike[str],
+    keys: Mapping[str, str],
+    strings: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+    durability: str = "fsync",
+    storage: Storage | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Writes the values of `reader` as the checkpoint `prefix`, under other keys.
+
+    Shards without values are left out; of those that stay, none is changed.
+
+    Args:
+      reader: what to write again; stays open.
+      prefix: the checkpoint's path, without the endings of its files.
+      keys: old -> new, of those that change.
+      strings: old key -> new contents, of scalar strings that change.
+      overwrite: replace a checkpoint that has this prefix.
+      durability, storage: as `write_bundle`.
+      progress: called with (bytes that are there, bytes in all, data file).
+
+    Raises:
+      ValueError: two values would have one key; or `prefix` is the reader's own.
+      CheckpointCorruptError: the data files are not those of the index.
+      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1).
+      CheckpointIOError: the prefix has a checkpoint; or the operating system refused.
+    """
+    check_durability(durability)
+    if isinstance(reader, V1Reader):
+        raise CheckpointUnsupportedError(
+            "a checkpoint of TensorFlow before 0.12 (V1) has keys and values in one file; "
+            "reencode writes it anew",
+            path=reader.prefix,
+        )
+    storage = storage or default_storage()
+    path = os.fspath(prefix)
+    check_target(reader.prefix, path, overwrite=overwrite, storage=storage)
+    reader.check(())  # lengths, and what lies between values
+    layout = _Layout(reader, keys, strings)
+    files = reader._files.data
+    total = sum(files[shard].size for shard in layout.shards)
+    done = 0
+    with Publication(storage, path, durability, overwrite=overwrite) as publication:
+        for shard in layout.shards:
+            file = files[shard]
+            told = progress and partial(_tell, progress, done, total, file.path)
+            publication.link_data(file, told)
+            done += file.size
+        if layout.data or not layout.shards:
+            publication.create_data(len(layout.data)).write_at(layout.data, 0)
+        publication.publish(
+            lambda num_shards: encode_index(
+                replace(reader.header, num_shards=num_shards, unreferenced=layout.unreferenced),
+                layout.entries,
+            )
+        )
+
+
+def _tell(progress: Progress, before: int, total: int, path: str, size: int) -> None:
+    progress(before + size, total, path)
+
+
+class _Layout:
+    """Where everything will be.
+
+    Attributes:
+      shards: the reader's data files that stay, as numbers there.
+      data: the contents of the new one.
+      entries: (key, entry), those of parts included.
+      unreferenced: the bytes in `shards` that no value uses.
+    """
+
+    def __init__(
+        self, reader: BundleReader, keys: Mapping[str, str], strings: Mapping[str, bytes]
+    ) -> None:
+        self._reader = reader
+        self._index = reader._files.index
+        stored = {key: self._index.entry_of(row) for key, row in self._index.rows.items()}
+        parts = {key: self._index.entry_of(row) for key, row in self._index.parts.items()}
+        kept = [entry for key, entry in stored.items() if key not in strings]
+        self.shards = sorted({e.shard for e in (*kept, *parts.values()) if e.size})
+        self._numbers = {shard: number for number, shard in enumerate(self.shards)}
+        self.data = b""
+        new = {key: self._encoded(stored[key], contents) for key, contents in strings.items()}
+        self.entries = list(self._renamed(keys, stored, parts, new))
+        if len({key for key, _ in self.entries}) < len(self.entries):
+            raise ValueError(f"{reader.prefix}: two values would have one key")
+        self.unreferenced = tuple(self._gaps(stored[key] for key in strings))
+
+    def _encoded(self, entry: Entry, contents: bytes) -> Entry:
+        assert (entry.dtype, entry.shape) == (DataType.DT_STRING, ())
+        payload, crc = encode_strings([contents], big_endian=self._reader.header.big_endian)
+        offset = len(self.data)
+        self.data += payload
+        return replace(entry, shard=len(self.shards), offset=offset, size=len(payload), crc=crc)
+
+    def _renamed(
+        self,
+        keys: Mapping[str, str],
+        stored: Mapping[str, Entry],
+        parts: Mapping[bytes, Entry],
+        new: Mapping[str, Entry],
+    ) -> Iterator[tuple[bytes | str, Entry]]:
+        for key, entry in stored.items():
+            name = keys.get(key, key)
+            if not name:
+                raise ValueError(f"key {key!r}: its new name is empty")
+            yield name, new[key] if key in new else self._moved(entry)
+            for extents in entry.slices:
+                yield slice_key(name, extents), self._moved(parts[slice_key(key, extents)])
+
+    def _moved(self, entry: Entry) -> Entry:
+        if not entry.size:
+            return replace(entry, shard=0, offset=0)
+        return replace(entry, shard=self._numbers[entry.shard])
+
+    def _gaps(self, replaced: Iterator[Entry]) -> Iterator[Unreferenced]:
+        for gap in self._reader.header.unreferenced:
+            if gap.shard in self._numbers:
+                yield gap._replace(shard=self._numbers[gap.shard])
+        for entry in replaced:
+            if entry.shard in self._numbers:
+                view = self._reader._files.view(entry.shard, entry.offset, entry.size)
+                crc = mask(load_crc32c()(view))
+                yield Unreferenced(self._numbers[entry.shard], entry.offset, entry.size, crc)

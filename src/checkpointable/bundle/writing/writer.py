@@ -1,0 +1,216 @@
+"""Writes a bundle: values, index, and the step that makes them a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from checkpointable.bundle.format import data_path, index_path, split_prefix
+from checkpointable.bundle.index.entry import Entry, encode_entry
+from checkpointable.bundle.index.header import Header, encode_header
+from checkpointable.bundle.index.table_writer import TableBuilder
+from checkpointable.bundle.index.writer import encode_plan
+from checkpointable.bundle.writing.commit import Publication
+from checkpointable.bundle.writing.hashing import HashedFile
+from checkpointable.bundle.writing.layout import Record, plan_layout
+from checkpointable.bundle.writing.values import write_values
+from checkpointable.manifest import FileHashes, Manifest, Signer, encode_manifest, signed_manifest
+from checkpointable.manifest.format import UNSIGNED, chunk_size_for
+from checkpointable.manifest.tree import leaf_hashes
+from checkpointable.storage import (
+    Storage,
+    WritableFile,
+    check_durability,
+    default_storage,
+    replace_file,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from checkpointable.bundle.writing.layout import Plan
+    from checkpointable.bundle.writing.values import Progress
+
+__all__ = ["BundleWriter", "encode_index", "make_manifest", "write_bundle", "write_index"]
+
+# What a manifest names as its writer: this format's own version, so that the same values give
+# the same bytes with every release that writes it (S13).
+_WRITER = "checkpointable"
+
+
+def write_bundle(
+    prefix: str | os.PathLike[str],
+    records: Iterable[Record],
+    *,
+    durability: str = "fsync",
+    storage: Storage | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    signer: Signer | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Writes values as the checkpoint `prefix`, replacing the one that is there, if any.
+
+    The same values give the same bytes, in whatever order the records come (S13). When
+    this returns, the checkpoint is there as a whole; when it raises, what was there before
+    is unchanged and nothing else is left.
+
+    Args:
+      prefix: the checkpoint's path, without the endings of its files. Directories that are
+        missing are made.
+      records: the values.
+      durability: "fsync" returns when the checkpoint would survive a loss of power;
+        "flush" leaves that to the operating system.
+      storage: where to write; the local file system if None.
+      threads: how many threads write; as many as there are processors (at most 8) if None.
+      progress: called with (bytes done, bytes in all, key) as values are written, by the
+        thread that called this.
+      signer: signs a manifest, which appears with the checkpoint; None: there is none.
+      overwrite: False refuses a prefix that has a checkpoint, also one that appears meanwhile.
+
+    Raises:
+      ValueError: an empty key, the same key twice, a prefix that ends with a separator.
+      CheckpointUnsupportedError: a dtype or a key that cannot be stored.
+      CheckpointMismatchError: a value is not what its record declares.
+      CheckpointIOError, CheckpointPermissionError: the operating system refused; or the prefix
+        has a checkpoint that is not to be overwritten.
+    """
+    plan = plan_layout(records)
+    with BundleWriter(prefix, plan, durability, storage, signer, overwrite=overwrite) as writer:
+        writer.write(threads=threads, progress=progress)
+        writer.publish()
+
+
+class BundleWriter:
+    """The steps of `write_bundle` one by one, for who does not take them all at once.
+
+    A context manager, in which a failed save leaves nothing behind.
+
+    Args: as for `write_bundle`, but
+      plan: where the values go (`plan_layout`).
+    """
+
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        plan: Plan,
+        durability: str = "fsync",
+        storage: Storage | None = None,
+        signer: Signer | None = None,
+        *,
+        overwrite: bool = True,
+    ) -> None:
+        check_durability(durability)
+        path = os.fspath(prefix)
+        if not os.path.basename(path):
+            raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
+        self._plan = plan
+        self._prefix = path
+        self._durability = durability
+        self._signer = signer
+        self._chunk_size = chunk_size_for(plan.size)
+        self._publication = Publication(
+            storage or default_storage(), path, durability, overwrite=overwrite
+        )
+        self._file: WritableFile | None = None
+        self._written = 0
+
+    def write(
+        self,
+        stop: int | None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes the values that are not written yet, up to number `stop` of the plan."""
+        if self._file is None:
+            self._file = self._publication.create_data(self._plan.size)
+            if self._signer is not None:
+                self._file = HashedFile(self._file, self._plan, self._chunk_size)
+        start, self._written = self._written, len(self._plan.values) if stop is None else stop
+        write_values(
+            self._file,
+            self._plan,
+            start=start,
+            stop=self._written,
+            threads=threads,
+            progress=progress,
+            sync_follows=self._durability == "fsync",
+        )
+
+    def publish(self) -> None:
+        """Makes what was written, all by now, the checkpoint of the prefix."""
+        plan = self._plan
+        self._publication.publish(
+            lambda number: encode_plan(Header(num_shards=number), plan),
+            None if self._signer is None else self._make_manifest,
+        )
+
+    def _make_manifest(self, index: bytes, num_shards: int) -> bytes:
+        assert self._signer is not None
+        data = []
+        if isinstance(self._file, HashedFile) and self._plan.size:
+            name = data_path(split_prefix(self._prefix)[1], 0, num_shards)
+            data.append(FileHashes(name, self._plan.size, self._file.leaves))
+        return make_manifest(self._prefix, index, data, self._chunk_size, self._signer)
+
+    def __enter__(self) -> BundleWriter:
+        self._publication.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._publication.__exit__(kind, error, trace)
+
+
+def make_manifest(
+    prefix: str, index: bytes, data: Iterable[FileHashes], chunk_size: int, signer: Signer
+) -> bytes:
+    """The contents of a manifest.
+
+    Args:
+      index: the contents of the index file.
+      data: the files that values lie in, in the order of their numbers.
+    """
+    base = split_prefix(prefix)[1]
+    hashes = FileHashes(index_path(base), len(index), leaf_hashes(index, chunk_size))
+    manifest = Manifest(base, _WRITER, chunk_size, (hashes, *data), UNSIGNED, "")
+    return encode_manifest(signed_manifest(manifest, signer))
+
+
+def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:
+    """The contents of an index file.
+
+    Args:
+      entries: (key, entry); a key as bytes is that of a part of a partitioned value.
+    """
+    table = TableBuilder()
+    table.add(b"", encode_header(header))
+    encoded = ((k.encode() if isinstance(k, str) else k, entry) for k, entry in entries)
+    for key, entry in sorted(encoded, key=lambda pair: pair[0]):
+        table.add(key, encode_entry(entry))
+    return table.finish()
+
+
+def write_index(
+    path: str | os.PathLike[str],
+    header: Header,
+    entries: Iterable[tuple[bytes | str, Entry]],
+    *,
+    durability: str = "fsync",
+    storage: Storage | None = None,
+) -> None:
+    """Writes or replaces an index file in one step, for data files that are there already.
+
+    Args:
+      path: of the index file itself.
+      header, entries: what it is to say, as `BundleReader.header` and
+        `BundleReader.raw_entries` give them.
+    """
+    contents = encode_index(header, entries)
+    replace_file(storage or default_storage(), os.fspath(path), contents, durability)

@@ -1,0 +1,89 @@
+"""Values that cannot be assigned yet, by the executors that act for them (S34-S36)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.common.logs import logger
+from checkpointable.graph.executor import Executor
+from checkpointable.graph.paths import join
+from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.value import Value, stored_values
+from checkpointable.graph.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from checkpointable.graph.adapter import ObjectRecord
+
+__all__ = ["by_executor", "initialize", "record_values", "tell_without_contents"]
+
+
+def by_executor(
+    values: Iterable[tuple[str, Value]],
+) -> Iterable[tuple[Executor, list[tuple[str, Value]]]]:
+    """(key, value) pairs by the executor of the value; those without one are left out."""
+    groups: dict[int, tuple[Executor, list[tuple[str, Value]]]] = {}
+    for key, value in values:
+        executor = value.executor
+        if executor is not None:
+            groups.setdefault(id(executor), (executor, []))[1].append((key, value))
+    return groups.values()
+
+
+def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Records the restoring of values that cannot be assigned yet, and returns these (S34)."""
+    recorded = [(key, value) for key, value in values if value.executor is not None]
+    for executor, own in by_executor(recorded):
+        executor.record([value for _, value in own])
+    return recorded
+
+
+def initialize(
+    root: Any,
+    attached: Sequence[tuple[str, Any]],
+    session: Any,
+    is_set: Callable[[ObjectRecord, str], bool],
+) -> None:
+    """Initializes the values below `root` that exist only as a description so far (S35).
+
+    Args:
+      is_set: whether a value, by its object's record and its attribute, is restored, or going
+        to be by another restore.
+    """
+    found = walk(root, adapter_of, attached)
+    values: list[tuple[str, Value]] = []
+    for obj, adapter in zip(found.objects, found.adapters, strict=True):
+        record = adapter.record(obj)
+        own = adapter.values(obj)
+        bare = None if own else adapter.initializable(obj)
+        if bare is not None:
+            values.append(("", bare))
+        for attribute, made in own.items():
+            if not is_set(record, attribute):
+                value = made if isinstance(made, Value) else made(attribute)
+                values += stored_values(attribute, value)
+    for executor, group in by_executor(values):
+        executor.initialize_in(found, [value for _, value in group], session)
+
+
+def tell_without_contents(root: Any, attached: Sequence[tuple[str, Any]]) -> None:
+    """Warns of what is below `root` and still has no contents, since no checkpoint has any."""
+    found = walk(root, adapter_of, attached)
+    paths: list[str] = []
+    for node_id, obj in enumerate(found.objects):
+        value = found.adapters[node_id].initializable(obj)
+        if value is not None and value.executor is not None:
+            names = value.executor.without_contents(value)
+            paths += [join(found.path(node_id), name) for name in names]
+    if paths:
+        more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
+        logger.warning(
+            "%s%s: on the meta device, without contents, and in no checkpoint since not "
+            "persistent; initialize_or_restore() has their modules compute them",
+            ", ".join(paths[:_MOST]),
+            more,
+        )
+
+
+_MOST = 10

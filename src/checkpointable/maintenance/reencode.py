@@ -1,0 +1,103 @@
+"""Turning a name-based checkpoint into an object-based one, without any objects (S38)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.bundle import (
+    BundleReader,
+    DataType,
+    Record,
+    check_target,
+    write_bundle,
+)
+from checkpointable.common.types import Durability, Path, Progress
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.named_tree import NamedTree, path_of
+from checkpointable.graph.object_graph import Attribute, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, value_key
+from checkpointable.graph.value import as_string_array
+from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.reading import load_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["reencode_checkpoint"]
+
+
+def reencode_checkpoint(
+    source: Path,
+    target: Path,
+    *,
+    overwrite: bool = False,
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+) -> str:
+    """Writes a name-based checkpoint again with an object graph made of its names.
+
+    `conv1/weights` becomes the object at the path `conv1/weights`: a name's segments are the
+    local names of objects, one below the other. A value whose name begins those of others
+    (`conv1/weights` and `conv1/weights/Adam`) is an object with both a value and dependencies.
+
+    Args:
+      source: a name-based checkpoint.
+      target: the prefix to write; missing directories are made.
+      overwrite: replace a checkpoint that `target` names already; never `source` itself.
+      durability: "fsync" or "flush", as for `save`.
+      progress: called with (bytes done, bytes in all, key) as it goes.
+
+    Returns:
+      `target`, to be given to `restore`.
+
+    Raises:
+      CheckpointUnsupportedError: `source` has an object graph already, or is a file of tensors.
+      CheckpointIOError: `target` exists; or the system refused.
+      ValueError: `target` is `source`.
+      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
+    """
+    prefix = os.fspath(target)
+    with load_checkpoint(source) as reader:
+        if isinstance(reader, ArrayReader):
+            raise CheckpointUnsupportedError(
+                "this is a file of tensors: `checkpointable convert` makes a checkpoint of it",
+                path=reader.prefix,
+            )
+        if GRAPH_KEY in reader:
+            raise CheckpointUnsupportedError(
+                "this checkpoint has an object graph already; rename changes its paths",
+                path=reader.prefix,
+            )
+        check_target(reader.prefix, prefix, overwrite=overwrite)
+        graph, keys = _graph_of_names(reader.keys())
+        records = [
+            Record(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
+            for name, key in keys.items()
+        ]
+        encoded = as_string_array(encode_graph(graph))
+        records.append(Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
+        write_bundle(prefix, records, durability=durability, progress=progress, overwrite=overwrite)
+    return prefix
+
+
+def _read(reader: BundleReader, name: str) -> Callable[[], Any]:
+    def read() -> Any:
+        contents = reader.get_tensor(name)
+        return as_string_array(contents) if isinstance(contents, bytes) else contents
+
+    return read
+
+
+def _graph_of_names(names: list[str]) -> tuple[ObjectGraph, dict[str, str]]:
+    """A tree of objects with these names as paths, and the key of each name's value."""
+    tree = NamedTree()
+    keys: dict[str, str] = {}
+    for name in names:
+        segments = name.split("/")
+        keys[name] = value_key(path_of(segments), VARIABLE_VALUE)
+        node = tree.graph.nodes[tree.node_at(segments)]
+        node.attributes = [Attribute(VARIABLE_VALUE, name, keys[name])]
+    tree.graph.mark_nodes_with_values()
+    return tree.graph, keys

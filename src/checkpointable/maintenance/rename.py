@@ -1,0 +1,187 @@
+"""Renaming paths in a checkpoint's files, for programs whose code was renamed.
+
+What `restore(renames=…)` does while it reads, done once and for all: an index and a graph are
+written, the values stay the bytes that they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from checkpointable.bundle import BundleReader, rekey_bundle
+from checkpointable.common.types import Durability, Path, Progress
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.decoding import decode_graph
+from checkpointable.graph.message import graph_message_class
+from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.graph.renames import rename_graph
+from checkpointable.maintenance.rename_names import rename_names
+from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.object_graph import read_graph
+from checkpointable.readers.reading import load_checkpoint
+
+__all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
+
+
+class Renaming(NamedTuple):
+    """What a rename comes to.
+
+    Attributes:
+      keys: old -> new, of every value whose key changes.
+      graph: the new object graph, encoded; None for a name-based checkpoint.
+    """
+
+    keys: dict[str, str]
+    graph: bytes | None
+
+
+def rename_checkpoint(
+    source: Path,
+    target: Path,
+    renames: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+) -> str:
+    """Writes a checkpoint again with its paths renamed.
+
+        cp.rename_checkpoint("runs/a", "runs/b/ckpt-1", {"encoder/blocks": "encoder/layers"})
+
+    Only an index and the object graph are written. The data files get a second name, the same
+    files as `source` has (or are copied where the file system has no such names): nothing is
+    decoded, and a large checkpoint takes no longer than a small one. Of a name-based checkpoint
+    the names are renamed, whole segments of them. No state file is written.
+
+    Args:
+      source: a prefix, an `.index` file, or a directory (its latest checkpoint).
+      target: the prefix to write; missing directories are made.
+      renames: old path -> new path, with the meaning that they have in `restore`: all apply at
+        once, `*` stands for any run within a segment, the longest wins.
+      overwrite: replace a checkpoint that `target` names already; never `source` itself.
+      durability: "fsync" or "flush", as for `save`.
+      progress: called with (bytes that are there, bytes in all, data file) as files are copied.
+
+    Returns:
+      `target`, to be given to `restore`.
+
+    Raises:
+      ValueError: a rename that matches nothing, that would put two objects under one path, or
+        that is malformed; `target` is `source`.
+      CheckpointIOError: `target` exists; or the system refused.
+      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1), or a file of
+        tensors.
+      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
+    """
+    prefix = os.fspath(target)
+    if not os.path.basename(prefix):
+        raise ValueError(f"{prefix!r} names a directory; a prefix has a name after it")
+    with load_checkpoint(source) as reader:
+        plan = plan_renaming(reader, renames)
+        strings = {} if plan.graph is None else {GRAPH_KEY: plan.graph}
+        rekey_bundle(
+            reader,
+            prefix,
+            plan.keys,
+            strings,
+            overwrite=overwrite,
+            durability=durability,
+            progress=progress,
+        )
+    return prefix
+
+
+def plan_renaming(reader: BundleReader, renames: Mapping[str, str]) -> Renaming:
+    """What `renames` would change in a checkpoint.
+
+    Raises:
+      ValueError, CheckpointCorruptError: as `rename_checkpoint`.
+    """
+    if isinstance(reader, ArrayReader):
+        raise CheckpointUnsupportedError(
+            "this is a file of tensors: `checkpointable convert` makes a checkpoint of it, whose "
+            "paths can be renamed",
+            path=reader.prefix,
+        )
+    if GRAPH_KEY not in reader:
+        return Renaming(rename_names(reader.keys(), renames), None)
+    data = read_graph(reader)
+    graph = decode_graph(data, reader.prefix)
+    renamed = rename_graph(graph, renames)
+    if renamed is graph:
+        return Renaming({}, None)
+    keys = _new_keys(graph, renamed)
+    return Renaming(keys, _encode(data, graph, renamed, keys))
+
+
+def _new_keys(graph: ObjectGraph, renamed: ObjectGraph) -> dict[str, str]:
+    """The keys that follow their objects to new paths; those of slots are named by both."""
+    old_paths, new_paths = NodePaths(graph), NodePaths(renamed)
+    keys: dict[str, str] = {}
+    for node_id, node in enumerate(graph.nodes):
+        if not node.attributes:
+            continue
+        old, new = old_paths[node_id], new_paths[node_id]
+        if old == new:
+            continue
+        for attribute in node.attributes:
+            key = attribute.checkpoint_key
+            # A key that some other writer made in another way stays: the graph says which it is.
+            if key.startswith(f"{old}/."):
+                keys.setdefault(key, new + key[len(old) :])
+    return keys
+
+
+def _encode(
+    data: bytes, graph: ObjectGraph, renamed: ObjectGraph, keys: Mapping[str, str]
+) -> bytes:
+    """The renamed graph, with the fields in `data` that this version does not know."""
+    message = graph_message_class().FromString(data)
+    moved = _moved_edges(message, graph, renamed)
+    for node_id, node in enumerate(renamed.nodes):
+        if node_id < len(graph.nodes):
+            target, before = message.nodes[node_id], graph.nodes[node_id].children
+        else:
+            target, before = message.nodes.add(), ()
+        if list(node.children) != list(before):
+            _set_children(target, node.children, moved)
+        for attribute in target.attributes:
+            attribute.checkpoint_key = keys.get(attribute.checkpoint_key, attribute.checkpoint_key)
+        if node.has_checkpoint_values is not None:
+            target.has_checkpoint_values.SetInParent()
+            target.has_checkpoint_values.value = node.has_checkpoint_values
+    encoded: bytes = message.SerializeToString(deterministic=True)
+    return encoded
+
+
+def _set_children(target: Any, children: Iterable[Child], moved: Mapping[int, list[Any]]) -> None:
+    before = type(target)()
+    before.CopyFrom(target)
+    kept = {Child(edge.node_id, edge.local_name): edge for edge in before.children}
+    del target.children[:]
+    for child in children:
+        edge = target.children.add()
+        if child in kept:
+            edge.CopyFrom(kept[child])
+        elif moved.get(child.node_id):
+            edge.CopyFrom(moved[child.node_id].pop(0))
+        edge.node_id, edge.local_name = child
+
+
+def _moved_edges(
+    message: Any, graph: ObjectGraph, renamed: ObjectGraph
+) -> defaultdict[int, list[Any]]:
+    """The messages of the edges that are no longer where they were, by what they lead to."""
+    moved: defaultdict[int, list[Any]] = defaultdict(list)
+    for stored, node, new in zip(message.nodes, graph.nodes, renamed.nodes, strict=False):
+        kept = set(new.children)
+        for edge, child in zip(stored.children, node.children, strict=True):
+            if child not in kept:
+                copy = type(edge)()
+                copy.CopyFrom(edge)
+                moved[child.node_id].append(copy)
+    return moved

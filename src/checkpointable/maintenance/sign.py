@@ -1,0 +1,159 @@
+"""Making and verifying manifests of checkpoints that are there already."""
+
+from __future__ import annotations
+
+import errno
+import os
+from functools import partial
+
+from checkpointable.bundle import BundleReader
+from checkpointable.bundle.format import index_path, split_prefix
+from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.reading.signed import manifests_of
+from checkpointable.bundle.v1.reader import V1Reader
+from checkpointable.bundle.writing.hashing import hash_file
+from checkpointable.bundle.writing.writer import make_manifest
+from checkpointable.common.types import Durability, Path, Progress
+from checkpointable.directory.latest import checkpoint_prefix, open_named
+from checkpointable.errors import (
+    CheckpointCorruptError,
+    CheckpointIOError,
+    CheckpointUnsupportedError,
+)
+from checkpointable.maintenance.judged_manifests import adding_up, judge_manifest
+from checkpointable.manifest import FileHashes, Key, manifest_path, signer_of
+from checkpointable.manifest.format import chunk_size_for
+from checkpointable.readers.opening import refuse_foreign
+from checkpointable.storage import check_durability, default_storage, replace_file
+
+__all__ = ["verify_manifest", "write_manifest"]
+
+
+def write_manifest(
+    path: Path,
+    key: Key | None = None,
+    *,
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+) -> str:
+    """Writes a manifest for a checkpoint that is there: SHA-256 over its files, signed.
+
+        cp.write_manifest("runs/a/ckpt-7", key)
+
+    Every checksum is verified first, so that no damage is sealed. (`save(…, manifest=key)` does
+    without reading anything back, and has the manifest there from the first instant.) One that
+    the checkpoint has already is replaced, in one step; ones of earlier checkpoints of the same
+    name are removed.
+
+    Args:
+      path: a prefix, an `.index` file, or a directory (its latest checkpoint).
+      key: a secret of 32 bytes or more (HMAC-SHA256), or an Ed25519 private key: of
+        `cryptography`, in PEM, or the path of a PEM file. None: no signature.
+      durability: "fsync" or "flush", as for `save`.
+      progress: called with (bytes done, bytes in all, key or file), checksums first.
+
+    Returns:
+      The path of the manifest.
+
+    Raises:
+      ValueError, TypeError: `key` is no key to sign with.
+      CheckpointCorruptError: the checkpoint is damaged; nothing was written.
+      CheckpointUnsupportedError: a file of tensors, or one of TensorFlow before 0.12 (V1); an
+        Ed25519 key, and `cryptography` is not installed.
+      CheckpointIOError: the system refused, or a save replaced the checkpoint meanwhile.
+      CheckpointNotFoundError: there is no checkpoint.
+    """
+    signer = signer_of(True if key is None else key)
+    assert signer is not None
+    check_durability(durability)
+    refuse_foreign(path)
+    prefix = checkpoint_prefix(path)
+    storage = default_storage()
+    with open_checkpoint(prefix, storage) as reader:
+        if isinstance(reader, V1Reader):
+            raise CheckpointUnsupportedError(
+                "a checkpoint of TensorFlow before 0.12 (V1) can have no manifest; "
+                "`checkpointable reencode` makes one that can",
+                path=prefix,
+            )
+        index = _index_of(reader)
+        for damage in reader.verify(progress):
+            raise CheckpointCorruptError(
+                damage.what, path=damage.path, key=damage.key, offset=damage.offset
+            )
+        chunk_size = chunk_size_for(sum(file.size for file in reader._files.data.values()))
+        data = _hashes_of(reader, chunk_size, progress)
+    contents = make_manifest(prefix, index, data, chunk_size, signer)
+    target = manifest_path(prefix, index)
+    with storage.lock_directory(split_prefix(prefix)[0]):
+        if storage.identity(index_path(prefix)) != reader._files.index_identity:
+            raise _overtaken(prefix)
+        replace_file(storage, target, contents, durability)
+        for other in manifests_of(prefix, storage):
+            if os.path.basename(other) != os.path.basename(target):
+                storage.delete(other)
+    return target
+
+
+def verify_manifest(path: Path, key: Key | None = None, *, progress: Progress | None = None) -> str:
+    """Compares a checkpoint's files, every byte, with its manifest.
+
+        cp.verify_manifest("runs/a/ckpt-7", key)
+
+    Args:
+      path: a prefix, an `.index` file, or a directory (its latest checkpoint).
+      key: which must have signed it; an Ed25519 public key will do. None: hashes alone are
+        compared, which says nothing of who wrote the files.
+      progress: called with (bytes done, bytes in all, file).
+
+    Returns:
+      The manifest's fingerprint: a SHA-256 that stands for the whole checkpoint, its name and
+      its signer, in hexadecimal. Kept elsewhere, it tells this checkpoint from an older one that
+      the key signed too.
+
+    Raises:
+      CheckpointSignatureError: there is no manifest, or none that `key` signed.
+      CheckpointCorruptError: the first place where a file is not as the manifest says.
+      ValueError, TypeError: `key` is no key.
+      CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
+    """
+    refuse_foreign(path)
+    judged = open_named(path, lambda prefix: judge_manifest(prefix, key, progress))
+    if judged.problem is not None:
+        raise judged.problem
+    for damage in judged.damages:
+        raise CheckpointCorruptError(damage.what, path=damage.path, offset=damage.offset)
+    assert judged.manifest is not None
+    return judged.manifest.fingerprint
+
+
+def _index_of(reader: BundleReader) -> bytes:
+    """The contents of the index file that a reader has read."""
+    with default_storage().open(index_path(reader.prefix)) as file:
+        if file.identity != reader._files.index_identity:
+            raise _overtaken(reader.prefix)
+        return file.read(0, file.size)
+
+
+def _overtaken(prefix: str) -> CheckpointIOError:
+    return CheckpointIOError(
+        "a save replaced the checkpoint while its manifest was made: make it again, or save with "
+        "manifest=",
+        path=prefix,
+        errno=errno.EBUSY,
+    )
+
+
+def _hashes_of(
+    reader: BundleReader, chunk_size: int, progress: Progress | None
+) -> list[FileHashes]:
+    files = reader._files
+    advance = adding_up(sum(file.size for file in files.data.values()), progress)
+    return [
+        FileHashes(
+            os.path.basename(path),
+            files.data[shard].size,
+            hash_file(files.data[shard], chunk_size, partial(advance, path)),
+        )
+        for shard, path in files.paths.items()
+    ]

@@ -1,0 +1,172 @@
+"""The checkpoints of a manager: the latest, those that are kept, and the deletion of the rest."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from checkpointable.bundle.reading.opening import checkpoint_exists
+from checkpointable.common.locks import ForkSafeLock
+from checkpointable.common.logs import logger
+from checkpointable.common.working_directory import Place, whole_path
+from checkpointable.directory.deletion import delete_checkpoint
+from checkpointable.directory.latest import (
+    latest_checkpoint,
+    list_checkpoints,
+    named_latest,
+    update_checkpoint_state,
+)
+from checkpointable.directory.state_file import relative_path
+from checkpointable.errors import CheckpointError
+from checkpointable.manager.history import EXPIRED, KEPT, PRESERVED, History, Written
+from checkpointable.manager.retention import Best, ranking, sweep
+from checkpointable.storage import default_storage
+
+__all__ = ["KeptCheckpoints"]
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+class KeptCheckpoints:
+    """The checkpoints that the managers of one name have in a directory.
+
+    What it does is done with whole paths, since the program may go to another working directory,
+    where a relative one would name somebody else's files; what it returns is as the user gave it,
+    where that still means the same.
+
+    Args:
+      directory: where they are.
+      max_to_keep: how many of the newest are kept; None: all.
+      keep_every: seconds between two that are preserved; 0: none is.
+      best: which are kept beside these.
+    """
+
+    def __init__(
+        self,
+        directory: Place,
+        name: str,
+        max_to_keep: int | None,
+        keep_every: float,
+        best: Best | None,
+    ) -> None:
+        self._place = directory
+        self._directory = directory.whole
+        self._name = name
+        self._max_to_keep = max_to_keep
+        self._keep_every = keep_every
+        self._best = best
+        # An asynchronous save takes up its checkpoint from its own thread.
+        self._lock = ForkSafeLock()
+        self._history = History(directory.whole, name, now())
+        if best is not None and max_to_keep and self._history.is_damaged:
+            self._spare_what_may_be_best(max_to_keep)
+        latest = latest_checkpoint(directory.shown)
+        self._latest = None if latest is None else whole_path(latest)
+
+    def _spare_what_may_be_best(self, max_to_keep: int) -> None:
+        """Keeps for good all but the newest, since nothing says any more why they were kept."""
+        for entry in self._history.with_fate(KEPT)[:-max_to_keep]:
+            self._history.decide(entry, PRESERVED)
+            logger.warning(
+                "%s: kept for good, since it may be among the best: the metrics are lost",
+                self._shown(entry),
+            )
+
+    @property
+    def latest(self) -> str | None:
+        """The path of the checkpoint last saved or restored; None if there is none."""
+        return None if self._latest is None else self._place.below(self._latest)
+
+    def note_restored(self, path: str) -> None:
+        """Takes a checkpoint for the latest, since the program went on from it."""
+        self._latest = whole_path(path)
+
+    def for_now(self) -> list[str]:
+        """The paths of those that are kept for now, oldest first."""
+        with self._lock:
+            return [self._shown(entry) for entry in self._history.with_fate(KEPT)]
+
+    def best(self) -> list[str]:
+        """The paths of the best, the best one first."""
+        with self._lock:
+            return [self._shown(entry) for entry in ranking(self._history, self._best)]
+
+    def take_up(self, prefix: str, metrics: dict[str, float], durability: str) -> None:
+        """Takes up a checkpoint that was written as the latest, and deletes what is too many.
+
+        Args:
+          prefix: its whole path.
+        """
+        with self._lock:
+            self._latest = prefix
+            entry = Written(relative_path(self._directory, prefix), now(), metrics)
+            self._history.add(entry)
+            sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
+            self._record(durability)
+            self._delete_expired(durability)
+
+    def next_number(self) -> int:
+        """One more than the highest number of a checkpoint of this name."""
+        with self._lock:
+            kept = [self._path(entry) for entry in self._history.with_fate(KEPT)]
+        paths = [*list_checkpoints(self._directory), *kept]
+        numbers = [self._number(path) for path in paths]
+        return 1 + max((number for number in numbers if number is not None), default=0)
+
+    def newest_first(self) -> list[str]:
+        """All checkpoints to go back through: the latest, what is in the history, the rest."""
+        known = [self._path(entry) for entry in self._history.with_fate(KEPT, PRESERVED)]
+        others = list_checkpoints(self._directory)
+        own = [path for path in others if self._number(path) is not None]
+        named = named_latest(self._directory)
+        candidates = filter(None, [named, *reversed(known), *own, self._latest])
+        found: dict[str, str] = {}
+        for path in candidates:
+            found.setdefault(os.path.abspath(path), path)
+        storage = default_storage()
+        there = [path for path in found.values() if checkpoint_exists(path, storage)]
+        return list(map(self._place.below, there))
+
+    def _number(self, path: str) -> int | None:
+        """The number of a checkpoint of this manager's name; None of any other."""
+        name, _, number = relative_path(self._directory, path).rpartition("-")
+        mine = name == self._name and number.isdecimal() and number.isascii()
+        return int(number) if mine and len(number) < 19 else None
+
+    def _path(self, entry: Written) -> str:
+        return os.path.join(self._directory, entry.path)
+
+    def _shown(self, entry: Written) -> str:
+        return self._place.below(self._path(entry))
+
+    def _record(self, durability: str) -> None:
+        """Writes the history, then the state file."""
+        history = self._history
+        history.save(durability)
+        kept = history.with_fate(KEPT)
+        assert self._latest is not None
+        update_checkpoint_state(
+            self._directory,
+            self._latest,
+            [self._path(entry) for entry in kept],
+            all_model_checkpoint_timestamps=[entry.timestamp for entry in kept],
+            last_preserved_timestamp=history.last_preserved,
+            durability=durability,
+        )
+
+    def _delete_expired(self, durability: str) -> None:
+        expired = self._history.with_fate(EXPIRED)
+        for entry in expired:
+            try:
+                delete_checkpoint(self._path(entry), durability=durability)
+            except CheckpointError as error:
+                logger.warning("%s: could not be deleted: %s", self._shown(entry), error)
+            else:
+                self._history.forget(entry)
+        if expired:
+            if durability == "fsync":  # the history must not forget what may come back
+                default_storage().sync_directory(self._directory)
+            self._history.save(durability)

@@ -1,0 +1,215 @@
+"""The safetensors format: read where it lies, and written.
+
+    8 bytes   size of the header, little endian
+    header    JSON: {name: {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {…}}
+    data      row-major little-endian, offsets from here; no gaps
+
+Source: https://github.com/huggingface/safetensors, README, "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from checkpointable.bundle.format import INT64_MAX
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
+from checkpointable.graph.value import as_dtype
+from checkpointable.readers.foreign.arrays import ArrayReader, Place, Unreadable
+from checkpointable.storage import ReadableFile, default_storage, replace_file
+
+__all__ = ["open_safetensors", "read_header", "write_safetensors"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_HEADER_MAX = 100_000_000  # as the reference implementation has it
+_RANK_MAX = 32  # of an array in every NumPy that we take
+_METADATA = "__metadata__"
+_PART_SIZE = 64 << 20  # so much is written between two calls of a progress
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "U16": "uint16",
+    "I32": "int32",
+    "U32": "uint32",
+    "I64": "int64",
+    "U64": "uint64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+_NAMES = {name: kind for kind, name in _DTYPES.items()}
+
+
+def open_safetensors(path: str) -> ArrayReader:
+    """The tensors of a file, which stays open.
+
+    Raises:
+      CheckpointCorruptError: it is no such file, or damaged.
+    """
+    _little_endian_only(path)
+    file = default_storage().open(path)
+    try:
+        return ArrayReader(path, *_mapped(file, path))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _mapped(
+    file: ReadableFile, path: str
+) -> tuple[dict[str, Array | Unreadable], dict[str, Place]]:
+    """The tensors where they are mapped, and where they lie."""
+    size = file.size
+    if size < 8:
+        raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
+    length = min(int.from_bytes(file.read(0, 8), "little"), size - 8, _HEADER_MAX)
+    entries, start = read_header(file.read(0, 8 + length), size, path)
+    mapped = file.map()
+    arrays: dict[str, Array | Unreadable] = {}
+    places = {}
+    for name, (kind, shape, begin, end) in entries.items():
+        if kind not in _DTYPES:
+            why = f"its dtype {kind} has no place in a checkpoint"
+            arrays[name] = Unreadable(kind, shape, end - begin, why)
+            continue
+        dtype = as_dtype(_DTYPES[kind])
+        if math.prod(shape) * dtype.itemsize != end - begin:
+            raise CheckpointCorruptError(
+                f"{kind} of shape {shape} takes {math.prod(shape) * dtype.itemsize} bytes, the "
+                f"file has {end - begin}",
+                path=path,
+                key=name,
+                offset=start + begin,
+            )
+        try:
+            arrays[name] = np.ndarray(shape, dtype, mapped, start + begin)
+        except ValueError as error:  # no elements, but dimensions beyond what NumPy can count
+            raise CheckpointCorruptError(
+                f"shape {shape}: {error}", path=path, key=name, offset=start + begin
+            ) from None
+        places[name] = Place(file, start + begin)
+    return arrays, places
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a key twice")
+    return found
+
+
+Header = dict[str, tuple[str, tuple[int, ...], int, int]]
+
+
+def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
+    """What the header says: name -> (dtype, shape, begin, end); and where the data begins.
+
+    Raises:
+      CheckpointCorruptError: something in it is not so.
+    """
+
+    def corrupt(what: str, key: str | None = None) -> CheckpointCorruptError:
+        return CheckpointCorruptError(what, path=path, key=key, offset=0)
+
+    length = int.from_bytes(data[:8], "little")
+    if length > _HEADER_MAX or length > size - 8:
+        raise corrupt(f"its header is said to have {length} bytes, the file has {size} in all")
+    try:
+        text = bytes(data[8 : 8 + length]).decode()
+        header = json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise corrupt(f"its header is no JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise corrupt(f"its header is a {type(header).__name__}, not an object")
+    header.pop(_METADATA, None)
+    found: Header = {}
+    for name, entry in header.items():
+        try:
+            kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        except (KeyError, TypeError, ValueError):
+            raise corrupt("dtype, shape or data_offsets is missing", name) from None
+        numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
+        if (
+            not isinstance(kind, str)
+            or not all(type(n) is int and 0 <= n <= INT64_MAX for n in numbers)
+            or len(shape) > _RANK_MAX
+        ):
+            raise corrupt("its dtype, shape or data_offsets are not what they must be", name)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise corrupt("the name is no Unicode", name) from None
+        found[name] = (kind, tuple(shape), begin, end)
+    position = 0
+    for name, (_, _, begin, end) in sorted(found.items(), key=lambda item: item[1][2:]):
+        if begin != position or end < begin:
+            raise corrupt(f"its data begins at {begin}, that before it ends at {position}", name)
+        position = end
+    if position != size - 8 - length:
+        raise corrupt(f"its tensors have {position} bytes, the file {size - 8 - length}")
+    return found, 8 + length
+
+
+def write_safetensors(
+    path: str,
+    arrays: Mapping[str, Array],
+    metadata: Mapping[str, str] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Writes arrays as a file, replacing the one that is there, if any, in one step.
+
+    Args:
+      progress: called with the bytes that are written.
+
+    Raises:
+      CheckpointUnsupportedError: a dtype that the format has not; nothing was written.
+    """
+    _little_endian_only(path)
+    header: dict[str, Any] = {}
+    if metadata:
+        header[_METADATA] = dict(metadata)
+    # Wide elements first, so that all are aligned: the order of the reference implementation.
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    position = 0
+    for name in order:
+        array = arrays[name]
+        kind = _NAMES.get(array.dtype.name)
+        if kind is None:
+            raise CheckpointUnsupportedError(
+                f"safetensors has no dtype for {array.dtype}", path=path, key=name
+            )
+        end = position + array.nbytes
+        header[name] = {
+            "dtype": kind,
+            "shape": list(array.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    parts = [memoryview(len(text).to_bytes(8, "little") + text)]
+    for name in order:
+        data = np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data
+        parts += [data[at : at + _PART_SIZE] for at in range(0, len(data), _PART_SIZE)]
+    replace_file(default_storage(), path, parts, progress=progress)
+
+
+def _little_endian_only(path: str) -> None:
+    if sys.byteorder != "little":
+        raise CheckpointUnsupportedError(
+            "safetensors files are read and written on little-endian machines only", path=path
+        )

@@ -1,0 +1,77 @@
+"""Looking into a checkpoint without any objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from checkpointable.bundle import BundleReader
+from checkpointable.common.types import Path
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.manifest import Key
+from checkpointable.readers.object_graph import stored_graph
+from checkpointable.readers.opening import open_stored, verifier_of_option
+
+if TYPE_CHECKING:
+    from checkpointable.graph.object_graph import ObjectGraph
+
+__all__ = ["list_variables", "load_checkpoint", "object_metadata"]
+
+
+def load_checkpoint(
+    ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, key: Key | None = None
+) -> BundleReader:
+    """Opens a checkpoint for reading by key.
+
+        with cp.load_checkpoint("runs/a") as reader:
+            for key in reader.keys():
+                print(key, reader.dtype(key), reader.shape(key))
+            reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
+
+    Args:
+      ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint); a
+        `.safetensors` file (or the `.safetensors.index.json` of several), or a state dict that
+        `torch.load(weights_only=True)` takes: their keys are its names. These have no checksums.
+      mmap: True: `get_tensor` gives read-only arrays on the mapped files: nothing is read
+        before it is used, nothing is copied, and nothing is verified unless `check` is called.
+        "c": arrays that may be changed, which does not change the files. What cannot be used
+        where it lies (strings, partitioned values, another byte order) is read as ever.
+      key: the checkpoint must have a manifest that this key signed, and whatever is read is
+        compared with it first, as in `restore`. (With `mmap` the arrays are on memory of our own
+        then.)
+
+    Raises:
+      ValueError: `mmap` is none of these; `key` is no key.
+      CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint.
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
+    """
+    return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(key))
+
+
+def list_variables(
+    ckpt_dir_or_file: Path, *, key: Key | None = None
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Key and shape of every value, sorted by key; the object graph is one of them.
+
+    Args, errors: as `load_checkpoint`.
+    """
+    with load_checkpoint(ckpt_dir_or_file, key=key) as reader:
+        return [(name, reader.shape(name)) for name in reader.keys()]
+
+
+def object_metadata(save_path: Path, *, key: Key | None = None) -> ObjectGraph:
+    """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
+
+    Args:
+      key: as in `load_checkpoint`.
+
+    Raises:
+      CheckpointUnsupportedError: a name-based checkpoint, which has none.
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError.
+    """
+    with load_checkpoint(save_path, key=key) as reader:
+        if GRAPH_KEY not in reader:
+            raise CheckpointUnsupportedError(
+                "this is a name-based checkpoint: it has no object graph", path=reader.prefix
+            )
+        return stored_graph(reader)

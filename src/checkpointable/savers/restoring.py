@@ -1,0 +1,145 @@
+"""Restoring the objects below a root; what every `restore`, `read` and `plan` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from checkpointable.adapters.watch import look_again
+from checkpointable.bundle import BundleReader
+from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.common.gc_pause import collector_paused
+from checkpointable.common.types import Attached, Path, Progress
+from checkpointable.directory.latest import open_named
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.decoding import decode_graph
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.renames import rename_graph
+from checkpointable.graph.walk import walk
+from checkpointable.manifest import Key
+from checkpointable.readers.foreign import open_foreign
+from checkpointable.readers.object_graph import read_graph
+from checkpointable.readers.opening import open_stored, refuse_foreign, verifier_of_option
+from checkpointable.report.build import build_report
+from checkpointable.report.state import state_of_plan
+from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
+from checkpointable.restore.by_name.file_names import FileNames
+from checkpointable.restore.by_name.module_names import module_values
+from checkpointable.restore.by_name.name_based import NamedValue
+from checkpointable.status import (
+    CheckpointLoadStatus,
+    InitializationOnlyStatus,
+    LoadStatus,
+    NameBasedSaverStatus,
+)
+
+if TYPE_CHECKING:
+    from checkpointable.report import Report
+
+__all__ = ["plan_objects", "restore_objects"]
+
+
+def restore_objects(
+    root: Any,
+    save_path: Path | None,
+    *,
+    attached: Attached = (),
+    renames: Mapping[str, str] | None = None,
+    names: Names | None = None,
+    prefix: str | None = None,
+    optional: tuple[str, ...] = (),
+    verify: Verify = True,
+    progress: Progress | None = None,
+    key: Key | None = None,
+) -> LoadStatus:
+    """What every `restore` and `read` does.
+
+    Args: as `CheckpointableSaver.restore`, and
+      attached: further dependencies of the root that it does not track itself.
+      optional: paths that a name-based checkpoint may lack.
+    """
+    with collector_paused():
+        look_again()
+        verifier = verifier_of_option(key, verify)
+        if save_path is None:
+            return InitializationOnlyStatus(root, attached)
+        if verifier is not None:
+            refuse_foreign(save_path)
+        foreign = open_foreign(save_path)
+        if foreign is not None:
+            _refuse_renames(foreign, renames)
+            present = FileNames(foreign.keys(), foreign.sections)
+
+            def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
+                return module_values(root, attached, names, prefix, present)
+
+            return NameBasedSaverStatus(
+                NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
+            )
+        if prefix is not None:
+            raise ValueError(
+                "prefix= says what the names of a file of tensors are relative to, and this is a "
+                f"checkpoint: {os.fspath(save_path)}"
+            )
+        reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
+        try:
+            if GRAPH_KEY not in reader:
+                _refuse_renames(reader, renames)
+                by_name = NameBasedRestore(reader, names, verify, progress=progress)
+                return NameBasedSaverStatus(by_name, root, attached, optional)
+            restore = _start(reader, renames, verify)
+        except BaseException:
+            reader.close()
+            raise
+        try:
+            restore.attach(0, root, attached, progress)
+        except BaseException:
+            restore.expect_partial()  # the error says more than the warning would
+            raise
+        return CheckpointLoadStatus(restore, root, attached)
+
+
+def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> None:
+    if renames:
+        raise ValueError(
+            f"{reader.prefix}: renames= moves paths of an object graph, and this is a "
+            "name-based checkpoint; names= maps paths to its names"
+        )
+
+
+def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
+    import hashlib  # slow to load
+
+    data = read_graph(reader)
+    graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
+    # Renames make another graph of the same bytes.
+    described = data + repr(sorted((renames or {}).items())).encode()
+    fingerprint = hashlib.blake2b(described).digest()
+    return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
+
+
+def plan_objects(
+    root: Any,
+    save_path: Path,
+    *,
+    attached: Attached = (),
+    renames: Mapping[str, str] | None = None,
+    key: Key | None = None,
+) -> Report:
+    """What every `plan` does."""
+    look_again()
+    verifier = verifier_of_option(key)
+    with collector_paused(), open_stored(save_path, verifier=verifier) as reader:
+        if GRAPH_KEY not in reader:
+            raise CheckpointUnsupportedError(
+                "a name-based checkpoint, or file of tensors, has no object graph to match with: "
+                "restore(...).run_restore_ops() says what has no name",
+                path=reader.prefix,
+            )
+        restore = _start(reader, renames, verify=True)
+        restore.expect_partial()
+        state = state_of_plan(restore.match(0, root, attached))
+        return build_report(restore, walk(root, adapter_of, attached), state)

@@ -1,0 +1,54 @@
+"""The counter of a Checkpoint's saves, which numbers them and is saved with them (S15)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from checkpointable.graph.adapter import resolve_pending
+from checkpointable.graph.registry import adapter_of
+from checkpointable.saving.numbering import in_graph
+from checkpointable.tracking.add_variable import add_variable
+from checkpointable.tracking.base import Checkpointable
+from checkpointable.tracking.variable import Variable
+
+__all__ = ["COUNTER", "counter_beside", "counter_of", "usable_counter"]
+
+COUNTER = "save_counter"  # its local name, as TensorFlow's
+
+
+def counter_of(checkpoint: Checkpointable) -> Variable:
+    """The counter that is a dependency of `checkpoint`; made if there is none."""
+    # It is there already if an interrupt came before it was noted.
+    counter: Variable | None = checkpoint._lookup_dependency(COUNTER)
+    if counter is None:
+        counter = add_variable(checkpoint, COUNTER, dtype=np.int64, initializer=0)
+    return counter
+
+
+def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
+    """A counter beside a root that must not be changed; a restore may wait for it."""
+    adapter = adapter_of(root)
+    assert adapter is not None
+    counter = Variable(0, name=COUNTER, dtype=np.int64)
+    attached.append((COUNTER, counter))
+    resolve_pending(adapter.record(root), COUNTER, counter)
+    return counter
+
+
+def usable_counter(root: Any) -> Any | None:
+    """What a root has under the counter's name, of any framework, if it can count.
+
+    Raises:
+      ValueError: only a session can count it.
+    """
+    adapter = adapter_of(root)
+    counter = None if adapter is None else adapter.child(root, COUNTER)
+    if in_graph(counter) is not None:
+        raise ValueError(
+            "Checkpoint: the root has a save_counter of a graph, which only a session counts up: "
+            "use CheckpointableSaver(root), whose save takes it as checkpoint_number="
+        )
+    can_count = adapter_of(counter) is not None and hasattr(counter, "assign_add")
+    return counter if can_count else None

@@ -1,0 +1,212 @@
+"""Saves that go on after `save` has returned: on a thread of their own, one after another.
+
+The thread ends when nothing is left to do, and the interpreter waits for it when it exits. A
+process that was forked meanwhile has no such thread, and none of its saves.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from checkpointable.common.logs import logger
+from checkpointable.common.working_directory import place_of
+
+__all__ = ["LastSave", "SaveHandle", "start"]
+
+
+class SaveHandle:
+    """A save that goes on in the background; what `save(…, blocking=False)` returns.
+
+        handle = checkpoint.save("runs/a/ckpt", blocking=False)
+        …                               # train on: changes are not in this checkpoint
+        path = handle.result()          # waits; raises what went wrong
+
+    The checkpoint is there, whole, when `done()` is True and `result()` does not raise.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._place = place_of(path)
+        self._finished = threading.Event()
+        self._error: BaseException | None = None
+        self._raised = False
+        self._bytes = (0, 0)
+        self._process = os.getpid()
+
+    @property
+    def path(self) -> str:
+        """What `result` is going to return.
+
+        As it was given to `save`; whole, once the program has gone to another working directory.
+        """
+        return self._place.shown
+
+    def done(self) -> bool:
+        """Whether the save has ended, well or not; never waits."""
+        return self._finished.is_set()
+
+    def result(self, timeout: float | None = None) -> str:
+        """Waits until the checkpoint is there, and returns its path.
+
+        Args:
+          timeout: seconds to wait at most; None for as long as it takes.
+
+        Raises:
+          TimeoutError: it takes longer; the save goes on.
+          CheckpointIOError, CheckpointMismatchError: what the save itself raised; the
+            checkpoints that were there still are.
+          RuntimeError: the save is that of a process which this one was forked from.
+        """
+        self._wait(timeout)
+        self._raise_error()
+        return self.path
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(bytes written, bytes in all); (0, 0) before the first are written."""
+        return self._bytes
+
+    def __repr__(self) -> str:
+        state = "under way"
+        if self.done():
+            state = "done" if self._error is None else f"failed: {self._error}"
+        return f"<SaveHandle {self.path!r} {state}>"
+
+    def _wait(self, timeout: float | None = None) -> None:
+        if self._process != os.getpid() and not self.done():
+            raise RuntimeError(
+                f"{self.path}: this save goes on in process {self._process}, which this process "
+                "was forked from"
+            )
+        if not self._finished.wait(timeout):
+            raise TimeoutError(f"{self.path}: the save has not ended within {timeout} seconds")
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self._raised = True
+            raise self._error
+
+    def _advance(self, done: int, total: int, _key: str) -> None:
+        self._bytes = (done, total)
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self._finished.is_set():
+            self._error = error
+            self._finished.set()
+
+    def _abandon(self, error: BaseException) -> None:
+        """It was never begun: an error that its caller sees came before."""
+        self._raised = True
+        self._end(error)
+
+
+class LastSave:
+    """The asynchronous save that a saver started last, if it started one."""
+
+    def __init__(self) -> None:
+        self._handle: SaveHandle | None = None
+
+    def started(self, handle: SaveHandle) -> None:
+        self._handle = handle
+
+    def settle(self) -> None:
+        """Waits for it; raises its error, if that was not raised yet.
+
+        Every save of the same saver begins with this.
+        """
+        handle = self._handle
+        if handle is None or handle._process != os.getpid():
+            return
+        handle._wait()
+        self._handle = None
+        if not handle._raised:
+            handle._raise_error()
+
+
+class _Thread:
+    """Does what it is given, in order; there is a thread as long as there is something to do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+        self._joined_at_exit = False
+        self._at_exit = False
+
+    def submit(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._join_at_exit()
+            # The interpreter does not wait for a thread that a handler of `atexit` starts.
+            if not self._at_exit:
+                self._jobs.append(job)
+                if self._thread is not None:
+                    return
+                thread = threading.Thread(target=self._run, name="checkpointable-save")
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads
+                    self._jobs.pop()
+                else:
+                    self._thread = thread
+                    return
+        job()
+
+    def join(self) -> None:
+        """Waits until nothing is left to do; what comes later is done at once."""
+        self._at_exit = True
+        while (thread := self._thread) is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._thread = None
+                    return
+                job = self._jobs.popleft()
+            job()
+            del job  # and what it holds
+
+    def _join_at_exit(self) -> None:
+        """The interpreter waits for the thread before it takes thread pools from it.
+
+        Without this it would wait as well, but the save could not start threads any more.
+        """
+        if not self._joined_at_exit:
+            self._joined_at_exit = True
+            register = getattr(threading, "_register_atexit", None)
+            if register is not None:
+                try:
+                    register(self.join)
+                except RuntimeError:  # it is too late for that
+                    self._at_exit = True
+
+
+_thread = _Thread()
+
+
+def _after_fork() -> None:
+    """The thread is the parent's, and so are the locks that it may have held."""
+    global _thread  # noqa: PLW0603 - one a process
+    _thread = _Thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def start(handle: SaveHandle, job: Callable[[], None]) -> None:
+    """Does `job` in the background; `handle` then tells how it ended."""
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            job()
+        except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
+            error = raised
+            logger.error("%s: the asynchronous save failed: %s", handle.path, raised)
+        handle._end(error)
+
+    _thread.submit(run)

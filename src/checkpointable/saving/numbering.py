@@ -1,0 +1,71 @@
+"""The number that a save appends to its prefix: an int, or what a variable counts (S14)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from checkpointable.adapters.frameworks import evaluated
+from checkpointable.common.types import Path
+from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.value import Value
+
+__all__ = ["array_of", "in_graph", "number_in_graph", "numbered_prefix"]
+
+
+def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
+    """`<prefix>-<number>`, or the prefix itself if there is no number.
+
+    Args:
+      session: evaluates a number that is a variable of graph mode (S36).
+    """
+    prefix = os.fspath(file_prefix)
+    if not isinstance(prefix, str):
+        raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
+    if checkpoint_number is not None:
+        return f"{prefix}-{_as_int(checkpoint_number, session)}"
+    if not os.path.basename(prefix):
+        raise ValueError(
+            f"file_prefix {prefix!r} names a directory: add the beginning of the files' names, "
+            "as in 'directory/ckpt'"
+        )
+    return prefix
+
+
+def _as_int(number: Any, session: Any) -> int:
+    """The value of an int, or of a scalar variable or tensor of any framework."""
+    if isinstance(number, int | np.integer):
+        return int(number)
+    array = number_in_graph(number, session)
+    if array is None:
+        array = array_of(number)
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
+        )
+    return int(array.reshape(()))
+
+
+def array_of(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """An int, or a variable or tensor of any framework, as an array."""
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
+def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The value of a variable or tensor of graph mode; None for anything else."""
+    value = in_graph(number)
+    if value is not None and value.executor is not None:
+        return np.asarray(value.executor.read([value], session)[0])
+    return evaluated(number, session)
+
+
+def in_graph(number: Any) -> Value | None:
+    """The value of a variable of graph mode, which has contents in a session; else None."""
+    adapter = adapter_of(number)
+    values = {} if adapter is None else adapter.values(number)
+    for value in values.values():
+        if isinstance(value, Value) and value.executor is not None:
+            return value
+    return None

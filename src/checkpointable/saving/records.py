@@ -1,0 +1,117 @@
+"""What is to be written for values: their records, with contents read where that must be first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from checkpointable.bundle import DataType, Record, datatype_of
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.graph.by_executor import by_executor
+from checkpointable.graph.executor import NoContentsError
+from checkpointable.graph.paths import path_of_key
+from checkpointable.graph.value import STRING, VARIANT, AtOnce, Value, as_string_array, fits
+
+__all__ = ["records_of_values"]
+
+
+def _same(contents: Any) -> Any:
+    return contents
+
+
+def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:
+    """What is to be written, (key, value) each.
+
+    Args:
+      session: evaluates values of graph mode (S36).
+    """
+    evaluated: dict[str, Any] = {}
+    for executor, own in by_executor(values):
+        try:
+            contents = executor.read([value for _, value in own], session)
+        except NoContentsError as error:
+            # The value knows what is wrong, its key where it is.
+            key = next(key for key, value in own if value is error.value)
+            raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
+        evaluated.update(zip((key for key, _ in own), contents, strict=True))
+    if evaluated:
+        values = [
+            (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
+            for key, value in values
+        ]
+    new = tuple.__new__
+    return [
+        _record(key, value)
+        if value.dtype.hasobject or value.shape is None or None in value.shape
+        else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
+        for (key, value), read in zip(values, _readers(values), strict=True)
+    ]
+
+
+def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:
+    """What reads each value: it itself, or what gives what was read of many at once."""
+    readers: list[Callable[[], Any]] = []
+    groups: dict[AtOnce, list[int]] = {}
+    for position, (_, value) in enumerate(values):
+        readers.append(value.read)
+        if value.at_once is not None and not value.dtype.hasobject:
+            groups.setdefault(value.at_once, []).append(position)
+    for at_once, positions in groups.items():
+        found = at_once.read([values[position][1] for position in positions])
+        for position, contents in zip(positions, found, strict=True):
+            if contents is not None:
+                readers[position] = partial(_same, contents)
+    return readers
+
+
+class _Evaluated(Value):
+    """A value of graph mode with its contents."""
+
+    __slots__ = ()
+
+    fresh = True
+
+    def __init__(self, value: Value, contents: Any) -> None:
+        super().__init__(value.dtype, value.shape, lambda: contents, value.write)
+
+
+def _record(key: str, value: Value) -> Record:
+    """What is to be written under `key` for a value whose size is not known yet: as it is now.
+
+    Raises:
+      ValueError: strings of another shape than the value says.
+      TypeError: a string value that gives something else.
+    """
+    if value.dtype == STRING:
+        # Its size must be known before anything is written, and so must its shape.
+        array = as_string_array(_read(key, value), key)
+        _check_shape(key, value, array.shape)
+        return Record(key, DataType.DT_STRING, array.shape, lambda: array)
+    if value.dtype == VARIANT:
+        array = _read(key, value)
+        return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
+    array = np.asarray(_read(key, value))
+    return Record(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
+
+
+def _read(key: str, value: Value) -> Any:
+    try:
+        return value.read()
+    except NoContentsError as error:
+        raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
+
+
+def _datatype(key: str, value: Value) -> DataType:
+    try:
+        return datatype_of(value.dtype)
+    except CheckpointUnsupportedError as error:
+        # The format knows what it has no place for, only the key where that is.
+        raise CheckpointUnsupportedError(error.what, key=key) from None
+
+
+def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:
+    if not fits(shape, value.shape):
+        raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")

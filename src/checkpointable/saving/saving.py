@@ -1,0 +1,120 @@
+"""Writing the objects below a root as a checkpoint; what every `save` and `write` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from checkpointable.adapters.watch import look_again
+from checkpointable.bundle import BundleWriter, DataType, Plan, Record, plan_layout
+from checkpointable.common.gc_pause import collector_paused
+from checkpointable.common.logs import logger
+from checkpointable.common.types import Attached, Durability, Progress
+from checkpointable.common.working_directory import whole_path
+from checkpointable.graph.encoding import encode_graph
+from checkpointable.graph.executor import NoContentsError
+from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
+from checkpointable.graph.paths import GRAPH_KEY, join, path_of_key, value_key
+from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.value import Value, as_string_array, stored_values
+from checkpointable.graph.walk import ObjectWalk, walk
+from checkpointable.manifest import Signer
+from checkpointable.saving.records import records_of_values
+
+__all__ = ["naming_objects", "plan_of_objects", "records_of_objects", "write_objects"]
+
+
+def write_objects(
+    root: Any,
+    prefix: str,
+    *,
+    attached: Attached = (),
+    session: Any = None,
+    durability: Durability = "fsync",
+    progress: Progress | None = None,
+    signer: Signer | None = None,
+) -> None:
+    """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
+    path = whole_path(prefix)  # another thread may go to another directory meanwhile
+    plan = plan_of_objects(root, attached, session)
+    with BundleWriter(path, plan, durability, signer=signer) as writer:
+        with naming_objects(plan):
+            writer.write(progress=progress)
+        writer.publish()
+
+
+@contextmanager
+def naming_objects(plan: Plan) -> Iterator[None]:
+    """Whoever reads the plan's values within is told which object has no contents."""
+    try:
+        yield
+    except NoContentsError as error:
+        for planned in plan.values:
+            if getattr(planned.record.read, "__self__", None) is error.value:
+                raise ValueError(
+                    f"{path_of_key(planned.record.key) or 'the root'}: {error}"
+                ) from error
+        raise
+
+
+def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Plan:
+    """What is to be written of the objects below `root`, their graph included, and where."""
+    with collector_paused():
+        return plan_layout(records_of_objects(root, attached, session))
+
+
+def records_of_objects(root: Any, attached: Attached = (), session: Any = None) -> list[Record]:
+    """What is to be written of the objects below `root`, their graph included."""
+    look_again()
+    found = walk(root, adapter_of, attached)
+    graph = ObjectGraph()
+    values = _values(found, graph)
+    graph.mark_nodes_with_values()
+    encoded = encode_graph(graph)
+    del found, graph
+    records = records_of_values(values, session)
+    records.append(
+        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+    )
+    return records
+
+
+def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
+    """(key, value) of what is to be written; fills `graph` as it goes."""
+    pairs: list[tuple[str, Value]] = []
+    new, add_node = tuple.__new__, graph.nodes.append
+    for node_id, (obj, adapter, children) in enumerate(
+        zip(found.objects, found.adapters, found.children, strict=True)
+    ):
+        if adapter.may_overlook:
+            for name, what in adapter.overlooked(obj, found.node_id):
+                place = join(found.path(node_id), name)
+                logger.warning("%s is not saved: %s", place, what)
+        node = Node(children)
+        add_node(node)
+        slots = found.slot_variables.get(node_id)
+        if slots:
+            node.slot_variables = slots
+        try:
+            values = adapter.values(obj)
+        except (ValueError, NotImplementedError) as error:
+            raise type(error)(f"{found.path(node_id) or 'the root'}: {error}") from error
+        if not values:
+            continue
+        path = found.path(node_id)
+        full_name = found.full_name(node_id)
+        attributes = []
+        for attribute, made in values.items():
+            key = value_key(path, attribute)
+            value = made if isinstance(made, Value) else made(key)
+            if value.absent:
+                continue
+            # Past the class's own, slower way of being made: one a value.
+            attributes.append(new(Attribute, (attribute, full_name, key)))
+            if value.parts is None:
+                pairs.append((key, value))
+            else:
+                pairs += stored_values(key, value)
+        node.attributes = attributes
+    return pairs
