@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
+from checkpointable.bundle import BundleReader, DataType, ValueToWrite, write_bundle
 
 from .timing import Contender, Result, in_turn
 
@@ -20,7 +20,7 @@ def compare(count: int, rounds: int, scratch: Path) -> Iterator[Result]:
     prefix = scratch / "many"
     write_bundle(
         prefix,
-        [Record(key, DataType.DT_FLOAT, (4,), lambda: value) for key in keys],
+        [ValueToWrite(key, DataType.DT_FLOAT, (4,), lambda: value) for key in keys],
         durability="flush",
     )
     wanted = keys[count // 2]

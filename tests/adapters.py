@@ -34,7 +34,7 @@ def assert_answers_agree(adapter: Adapter, obj: Any) -> None:
         assert name in values
         made = values[name]
         assert isinstance(made if isinstance(made, Value) else made("key"), Value)
-    assert adapter.record(obj) is adapter.record(obj)
+    assert adapter.notes(obj) is adapter.notes(obj)
 
 
 def assert_all_agree(root: Any) -> set[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle import DataType, Record, Staging, StagingMemory, plan_layout
+from checkpointable.bundle import DataType, Staging, StagingMemory, ValueToWrite, plan_layout
 from checkpointable.bundle.writing.staging import is_immutable
 from checkpointable.saving.async_saving import _shared_memory
 from tests.async_saving.helpers import program, stored
@@ -14,7 +14,9 @@ from tests.async_saving.helpers import program, stored
 
 def records(arrays, fresh=()):
     return [
-        Record(key, DataType.DT_INT8, array.shape, lambda array=array: array, (), key in fresh)
+        ValueToWrite(
+            key, DataType.DT_INT8, array.shape, lambda array=array: array, (), key in fresh
+        )
         for key, array in arrays.items()
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
-from checkpointable.bundle import DataType, Record, datatype_of, numpy_dtype, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, datatype_of, numpy_dtype, write_bundle
 from checkpointable.bundle.checksum import crc32c, mask
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.wire.varints import encode_varint
@@ -40,9 +40,9 @@ def _has_array(kind: DataType) -> bool:
 FIXED_KINDS = [kind for kind in DataType if _has_array(kind)]
 
 
-def records(values: Mapping[str, np.ndarray]) -> list[Record]:
+def records(values: Mapping[str, np.ndarray]) -> list[ValueToWrite]:
     return [
-        Record(key, datatype_of(value.dtype), value.shape, lambda value=value: value)
+        ValueToWrite(key, datatype_of(value.dtype), value.shape, lambda value=value: value)
         for key, value in values.items()
     ]
 

@@ -200,10 +200,10 @@ def test_a_full_disk(tmp_path):
     program = """
 import resource, signal, sys
 import numpy as np
-from checkpointable.bundle import DataType, Record, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, write_bundle
 from checkpointable.errors import CheckpointIOError
 def record(n):
-    return [Record("v", DataType.DT_INT8, (n,), lambda: np.ones(n, np.int8))]
+    return [ValueToWrite("v", DataType.DT_INT8, (n,), lambda: np.ones(n, np.int8))]
 write_bundle(sys.argv[1], record(10))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))

@@ -14,9 +14,9 @@ from checkpointable.bundle import (
     BundleReader,
     BundleWriter,
     DataType,
-    Record,
     Staging,
     StagingMemory,
+    ValueToWrite,
     plan_layout,
     write_bundle,
 )
@@ -81,7 +81,7 @@ def limited(to):
 
 def records(values):
     return [
-        Record(key, kind, array.shape, lambda array=array: array)
+        ValueToWrite(key, kind, array.shape, lambda array=array: array)
         for key, (kind, array) in values.items()
     ]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.bundle import BundleReader, DataType, Record, datatype_of, write_bundle
+from checkpointable.bundle import BundleReader, DataType, ValueToWrite, datatype_of, write_bundle
 
 KEY = "v/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -24,10 +24,10 @@ def record(key, array, cuts=()):
     bounds = [0, *cuts, len(array)] if cuts else []
     rest = tuple((0, size) for size in array.shape[1:])
     parts = tuple(
-        (((a, b - a), *rest), Record("", kind, array[a:b].shape, lambda a=a, b=b: array[a:b]))
+        (((a, b - a), *rest), ValueToWrite("", kind, array[a:b].shape, lambda a=a, b=b: array[a:b]))
         for a, b in pairwise(bounds)
     )
-    return Record(key, kind, array.shape, lambda: array, parts)
+    return ValueToWrite(key, kind, array.shape, lambda: array, parts)
 
 
 @pytest.fixture(scope="module")

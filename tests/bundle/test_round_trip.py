@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from checkpointable.bundle import (
     BundleReader,
     DataType,
-    Record,
+    ValueToWrite,
     numpy_dtype,
     parallel,
     write_bundle,
@@ -88,7 +88,7 @@ def as_stored(kind, array):
 def test_every_value_comes_back(tmp_path_factory, values, random):
     prefix = tmp_path_factory.mktemp("round") / "ck"
     written = [
-        Record(key, kind, array.shape, lambda array=array: array)
+        ValueToWrite(key, kind, array.shape, lambda array=array: array)
         for key, (kind, array) in values.items()
     ]
     random.shuffle(written)
@@ -185,7 +185,7 @@ def test_values_are_read_late_and_in_the_order_of_their_keys(tmp_path):
     seen = []
 
     def reading(key, value):
-        return Record(key, DataType.DT_INT8, (2,), lambda: seen.append(key) or value)
+        return ValueToWrite(key, DataType.DT_INT8, (2,), lambda: seen.append(key) or value)
 
     write_bundle(
         tmp_path / "ck",
@@ -212,7 +212,7 @@ def test_progress_reaches_the_total(tmp_path, large):
 
 
 def record(key="k", dtype=DataType.DT_FLOAT, shape=(2,), value=None):
-    return Record(key, dtype, shape, lambda: np.ones(2, "f4") if value is None else value)
+    return ValueToWrite(key, dtype, shape, lambda: np.ones(2, "f4") if value is None else value)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from checkpointable.bundle import (
     DataType,
     Entry,
     Header,
-    Record,
+    ValueToWrite,
     encode_index,
     numpy_dtype,
     write_bundle,
@@ -86,7 +86,7 @@ def test_tensorflow_reads_every_kind_and_shape_that_we_write(tf, tmp_path):
     }
     write_bundle(
         tmp_path / "ck",
-        [Record(k, kind, v.shape, lambda v=v: v) for k, (kind, v) in values.items()],
+        [ValueToWrite(k, kind, v.shape, lambda v=v: v) for k, (kind, v) in values.items()],
         durability="flush",
     )
     for key, (kind, value) in values.items():

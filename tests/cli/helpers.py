@@ -13,7 +13,7 @@ import numpy as np
 from typer.testing import CliRunner, Result
 
 import checkpointable as cp
-from checkpointable.bundle import DataType, Record, datatype_of, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, datatype_of, write_bundle
 from checkpointable.cli.app import app
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
@@ -64,17 +64,17 @@ def string(data: bytes | str) -> np.ndarray[Any, Any]:
 def write(prefix: Path, values: dict[str, Any], graph: ObjectGraph | None = None) -> Path:
     """Writes a checkpoint of these values, with a graph or name-based."""
 
-    def record(key: str, value: Any) -> Record:
+    def record(key: str, value: Any) -> ValueToWrite:
         dtype = None
         if isinstance(value, tuple):
             value, dtype = value
         array = np.asarray(value)
-        return Record(key, dtype or datatype_of(array.dtype), array.shape, lambda: array)
+        return ValueToWrite(key, dtype or datatype_of(array.dtype), array.shape, lambda: array)
 
     records = [record(key, value) for key, value in values.items()]
     if graph is not None:
         data = string(encode_graph(graph))
-        records.append(Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: data))
+        records.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: data))
     write_bundle(prefix, records, durability="flush")
     return prefix
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.bundle import DataType, Record, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, write_bundle
 from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, SlotVariable
 from tests.damage.helpers import contents, program, restore, save
@@ -28,8 +28,8 @@ def write(directory, graph, *, dtype=DataType.DT_STRING, shape=(), more=()):
     if dtype == DataType.DT_STRING:
         array[...] = graph
     records = [
-        Record(GRAPH_KEY, dtype, shape, lambda: array),
-        Record(KEY, DataType.DT_INT8, (3,), lambda: np.full(3, 3, np.int8)),
+        ValueToWrite(GRAPH_KEY, dtype, shape, lambda: array),
+        ValueToWrite(KEY, DataType.DT_INT8, (3,), lambda: np.full(3, 3, np.int8)),
         *more,
     ]
     prefix = str(Path(directory) / "c")
@@ -242,7 +242,7 @@ def test_a_value_whose_key_is_the_graphs(tmp_path):
 def test_a_state_that_is_not_what_it_was(tmp_path):
     attribute = Attribute("py_state", "", "state/.ATTRIBUTES/py_state")
     text = np.array(b"no number", dtype=object)
-    record = Record(attribute.checkpoint_key, DataType.DT_STRING, (), lambda: text)
+    record = ValueToWrite(attribute.checkpoint_key, DataType.DT_STRING, (), lambda: text)
     graph = encode(
         [node((1, "a"), (2, "state")), node(attributes=[VALUE]), node(attributes=[attribute])]
     )
@@ -296,9 +296,9 @@ def whole(tmp_path_factory):
         dtypes = {key: reader.entry(key).dtype for key in reader.keys()}
     graph = arrays.pop(GRAPH_KEY).item()
     records = [
-        Record(key, dtypes[key], array.shape, lambda array=array: array)
+        ValueToWrite(key, dtypes[key], array.shape, lambda array=array: array)
         if array.dtype.kind != "S"
-        else Record(key, dtypes[key], (), lambda array=array: array.astype(object))
+        else ValueToWrite(key, dtypes[key], (), lambda array=array: array.astype(object))
         for key, array in arrays.items()
     ]
     return graph, records
@@ -306,7 +306,7 @@ def whole(tmp_path_factory):
 
 def with_graph(directory, graph, records):
     array = np.array(graph, dtype=object)
-    record = Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: array)
+    record = ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: array)
     write_bundle(f"{directory}/c", [record, *records], durability="flush")
     return f"{directory}/c"
 

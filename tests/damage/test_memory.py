@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from checkpointable.bundle import DataType, Record, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, write_bundle
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 KEY = b"a"
@@ -134,8 +134,8 @@ FILES = {
 def write(prefix, graph):
     array = np.array(graph, dtype=object)
     records = [
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: array),
-        Record(KEY.decode(), DataType.DT_INT8, (3,), lambda: np.zeros(3, np.int8)),
+        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: array),
+        ValueToWrite(KEY.decode(), DataType.DT_INT8, (3,), lambda: np.zeros(3, np.int8)),
     ]
     write_bundle(prefix, records, durability="flush")
     return prefix

@@ -154,9 +154,9 @@ def has_several_nodes(status: Any, built: Built, number: int) -> bool:
 
     TensorFlow restores it as that one alone, and leaves out the value that comes with another.
     """
-    record = adapter_of(built.objects[number]).record(built.objects[number])
+    record = adapter_of(built.objects[number]).notes(built.objects[number])
     graph = status._restore.graph
-    nodes = [n for n in range(len(graph.nodes)) if status._restore.record(n) is record]
+    nodes = [n for n in range(len(graph.nodes)) if status._restore.notes(n) is record]
     return len(nodes) > 1 and any(not graph.nodes[node_id].attributes for node_id in nodes)
 
 
@@ -173,12 +173,12 @@ def _on_valueless_nodes(status: Any, built: Built) -> bool:
     bound = {
         id(record): node_id
         for node_id in range(len(restore.graph.nodes))
-        if (record := restore.record(node_id)) is not None
+        if (record := restore.notes(node_id)) is not None
     }
     found = walk(built.root, adapter_of)
     return any(
         isinstance(obj, cp.Variable)
-        and (node_id := bound.get(id(adapter.record(obj)))) is not None
+        and (node_id := bound.get(id(adapter.notes(obj)))) is not None
         and not restore.graph.nodes[node_id].attributes
         for obj, adapter in zip(found.objects, found.adapters, strict=True)
     )

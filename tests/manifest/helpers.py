@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import checkpointable as cp
-from checkpointable.bundle import Record, datatype_of, plan_layout
+from checkpointable.bundle import ValueToWrite, datatype_of, plan_layout
 from checkpointable.bundle.checksum import crc32c, mask
 from checkpointable.bundle.writing.writer import encode_index
 from checkpointable.manifest.document import decode_manifest
@@ -126,7 +126,7 @@ def forge(prefix, key="kernel/.ATTRIBUTES/VARIABLE_VALUE"):
 
 def plan_of(arrays):
     def record(key, array):
-        return Record(key, datatype_of(array.dtype), array.shape, lambda: array)
+        return ValueToWrite(key, datatype_of(array.dtype), array.shape, lambda: array)
 
     return plan_layout([record(key, array) for key, array in arrays.items()])
 

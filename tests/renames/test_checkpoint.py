@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
+from checkpointable.bundle import BundleReader, DataType, ValueToWrite, write_bundle
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
@@ -207,8 +207,8 @@ def test_unknown_fields_of_the_graph_survive(tmp_path):
     add_unknown(message.nodes[2].attributes[0], 11)
     encoded = message.SerializeToString()
     records = [
-        Record("b/.ATTRIBUTES/VARIABLE_VALUE", DataType.DT_INT64, (), lambda: np.array(7)),
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
+        ValueToWrite("b/.ATTRIBUTES/VARIABLE_VALUE", DataType.DT_INT64, (), lambda: np.array(7)),
+        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
     ]
     write_bundle(tmp_path / "a", records, durability="flush")
     rename_checkpoint(tmp_path / "a", tmp_path / "b", {"b": "x/c"}, durability="flush")
@@ -228,9 +228,9 @@ def test_keys_that_are_not_their_objects_paths_stay(tmp_path):
     graph.nodes[1].attributes = [Attribute(VARIABLE_VALUE, "", "elsewhere")]
     encoded = encode_graph(graph)
     records = [
-        Record("elsewhere", DataType.DT_INT64, (), lambda: np.array(7)),
-        Record("of/no/object", DataType.DT_INT64, (), lambda: np.array(8)),
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
+        ValueToWrite("elsewhere", DataType.DT_INT64, (), lambda: np.array(7)),
+        ValueToWrite("of/no/object", DataType.DT_INT64, (), lambda: np.array(8)),
+        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
     ]
     write_bundle(tmp_path / "a", records, durability="flush")
     target = rename_checkpoint(tmp_path / "a", tmp_path / "b", {"a": "b"}, durability="flush")
@@ -247,7 +247,7 @@ def test_keys_that_are_not_their_objects_paths_stay(tmp_path):
 def named(tmp_path):
     stored = {"conv1/w": 1, "conv1/w/Adam": 2, "conv10/w": 3, "conv2/w": 4, "step": 5}
     records = [
-        Record(name, DataType.DT_INT64, (), lambda value=value: np.array(value))
+        ValueToWrite(name, DataType.DT_INT64, (), lambda value=value: np.array(value))
         for name, value in stored.items()
     ]
     write_bundle(tmp_path / "named", records, durability="flush")

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import checkpointable as cp
-from checkpointable.bundle import BundleReader, DataType, Header, Record, write_bundle, write_index
+from checkpointable.bundle import (
+    BundleReader,
+    DataType,
+    Header,
+    ValueToWrite,
+    write_bundle,
+    write_index,
+)
 from checkpointable.comparison import Verdict, compare_checkpoints, elements
 from checkpointable.comparison.elements import difference
 from checkpointable.graph.encoding import encode_graph
@@ -265,10 +272,10 @@ def test_values_of_no_object(tmp_path):
     )
     for name, own in (("a", 1), ("b", 2)):
         records = [
-            Record("x", DataType.DT_INT64, (), lambda: np.array(0)),
-            Record("custom/1", DataType.DT_INT64, (), lambda own=own: np.array(own)),
-            Record(f"custom/only-{name}", DataType.DT_INT8, (), lambda: np.array(0, np.int8)),
-            Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(graph)),
+            ValueToWrite("x", DataType.DT_INT64, (), lambda: np.array(0)),
+            ValueToWrite("custom/1", DataType.DT_INT64, (), lambda own=own: np.array(own)),
+            ValueToWrite(f"custom/only-{name}", DataType.DT_INT8, (), lambda: np.array(0, np.int8)),
+            ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(graph)),
         ]
         write_bundle(tmp_path / name, records, durability="flush")
     assert verdicts(compare_checkpoints(tmp_path / "a", tmp_path / "b")) == {

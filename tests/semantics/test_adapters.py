@@ -143,7 +143,7 @@ def test_a_variable_is_what_a_checkpointable_with_its_hooks_is(dtype, shape, nam
         assert described(value) == described(plain_values[attribute])
     assert list(quick.value_names(variable)) == list(plain.value_names(variable))
     assert quick.full_name(variable) == plain.full_name(variable)
-    assert quick.record(variable) is plain.record(variable)
+    assert quick.notes(variable) is plain.notes(variable)
     assert quick.slots(variable) is plain.slots(variable) is None
     assert quick.watcher is plain.watcher
     assert quick.initializable(variable) is plain.initializable(variable)

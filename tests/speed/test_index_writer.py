@@ -11,7 +11,7 @@ from checkpointable.bundle.index.entry import encode_fields
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.bundle.index.writer import encode_plan
-from checkpointable.bundle.writing.layout import Plan, Planned, Record
+from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
 
 
 def plainly(header, plan, block_size):
@@ -27,7 +27,7 @@ def plainly(header, plan, block_size):
 
 
 def planned(key, dtype, shape, offset, size, crc):
-    return Planned(Record("", dtype, shape, lambda: None), key, offset, size, None, crc)
+    return PlacedValue(ValueToWrite("", dtype, shape, lambda: None), key, offset, size, None, crc)
 
 
 numbers = st.one_of(st.integers(0, 300), st.integers(0, 2**62))
@@ -52,7 +52,7 @@ keys = st.lists(
 @given(keys, st.lists(fields, min_size=1, max_size=8), st.sampled_from([1, 40, 600, 5000, 2**18]))
 def test_the_bytes_are_the_same(found, chosen, block_size):
     values = [planned(key, *chosen[i % len(chosen)]) for i, key in enumerate(sorted(found))]
-    plan, header = Plan(values, 0), Header(num_shards=2)
+    plan, header = Layout(values, 0), Header(num_shards=2)
     assert encode_plan(header, plan, block_size) == plainly(header, plan, block_size)
 
 
@@ -63,6 +63,6 @@ def test_of_any_number_of_values(count):
         planned(key, DataType.DT_FLOAT, (i % 5, 3), 60 * i, 60, (i * 2654435761) % 2**32)
         for i, key in enumerate(keys)
     ]
-    plan, header = Plan(values, 0), Header()
+    plan, header = Layout(values, 0), Header()
     for block_size in (2**18, 2**22):
         assert encode_plan(header, plan, block_size) == plainly(header, plan, block_size)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
-from checkpointable.bundle import DataType, Record, write_bundle
+from checkpointable.bundle import DataType, ValueToWrite, write_bundle
 from checkpointable.errors import CheckpointMismatchError
 from tests.tf.files import assert_same_contents
 from tests.tf.programs import graph_and_session, v1
@@ -144,10 +144,13 @@ def test_a_part_of_another_shape_does_not_fit(tmp_path):  # S25
 @pytest.mark.parametrize("extents", [[(0, 2), (3, 1)], [(0, 2), (1, 2)], [(0, 3), (3, 1), (3, 1)]])
 def test_parts_that_do_not_make_up_the_whole_are_refused(tmp_path, extents):
     parts = tuple(
-        (((start, size),), Record("k", DataType.DT_FLOAT, (size,), lambda n=size: np.ones(n, "f4")))
+        (
+            ((start, size),),
+            ValueToWrite("k", DataType.DT_FLOAT, (size,), lambda n=size: np.ones(n, "f4")),
+        )
         for start, size in extents
     )
-    whole = Record("k", DataType.DT_FLOAT, (4,), parts[0][1].read, parts)
+    whole = ValueToWrite("k", DataType.DT_FLOAT, (4,), parts[0][1].read, parts)
     with pytest.raises(CheckpointMismatchError, match="do not make up the shape"):
         write_bundle(tmp_path / "ckpt", [whole])
     assert not list(tmp_path.iterdir())
@@ -161,11 +164,12 @@ def test_tensorflow_reads_slices_across_parts(tmp_path, dtype):
         for column, columns in ((0, 2), (2, 4)):
             own = whole[row : row + rows, column : column + columns]
             kind = DataType(int(tf.as_dtype(dtype).as_datatype_enum))
-            record = Record("k", kind, own.shape, lambda own=own: own)
+            record = ValueToWrite("k", kind, own.shape, lambda own=own: own)
             parts.append((((row, rows), (column, columns)), record))
-    other = Record("a", DataType.DT_FLOAT, (2,), lambda: np.ones(2, np.float32))
+    other = ValueToWrite("a", DataType.DT_FLOAT, (2,), lambda: np.ones(2, np.float32))
     write_bundle(
-        tmp_path / "ckpt", [other, Record("k", kind, whole.shape, lambda: whole, tuple(parts))]
+        tmp_path / "ckpt",
+        [other, ValueToWrite("k", kind, whole.shape, lambda: whole, tuple(parts))],
     )
     for spec, expected in (("", whole), ("10 6 3,4:1,3", whole[3:7, 1:4])):
         (found,) = tf.raw_ops.RestoreV2(

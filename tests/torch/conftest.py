@@ -31,10 +31,10 @@ def hook_counts() -> dict[str, int]:
 def _alone():
     if any(hook_counts().values()):
         gc.collect()  # something of a test before still waits
-    for record in watched.records():  # or is still held, by the report of a failure, say
-        record.pending.clear()
-        record.waiting_slots = None
-        unwatch(record)
+    for notes in watched.notes():  # or is still held, by the report of a failure, say
+        notes.pending.clear()
+        notes.waiting_slots = None
+        unwatch(notes)
     torch.manual_seed(0)
 
 

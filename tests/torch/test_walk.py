@@ -12,7 +12,7 @@ from torch import nn
 
 import checkpointable as cp
 from checkpointable.adapters import frameworks
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.registry import _by_type, adapter_of
 from checkpointable.graph.walk import walk
 from tests.speed.test_scale import calls
@@ -54,7 +54,7 @@ class Foreign:
 
     def __init__(self) -> None:
         self.inner = cp.Variable(1)
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
 
 
 class ForeignAdapter(Adapter):
@@ -64,8 +64,8 @@ class ForeignAdapter(Adapter):
     def values(self, obj):
         return {}
 
-    def record(self, obj):
-        return obj.record
+    def notes(self, obj):
+        return obj.notes
 
 
 ADAPTER = ForeignAdapter()

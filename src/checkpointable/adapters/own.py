@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, Watcher
+from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.registry import register_adapter
 from checkpointable.tracking.base import Checkpointable
-from checkpointable.tracking.containers import TrackedContainer, record_of
+from checkpointable.tracking.containers import TrackedContainer, notes_of
 from checkpointable.tracking.optimizer import Optimizer
 from checkpointable.tracking.overlooked import overlooked
 from checkpointable.tracking.state import STATE_NAME, state_of
@@ -83,7 +83,7 @@ class _CheckpointableAdapter(Adapter):
     ) -> Iterable[tuple[str, str]]:
         return overlooked(obj, node_id)
 
-    record = staticmethod(state_of)
+    notes = staticmethod(state_of)
 
     def slots(self, obj: Any) -> Slots | None:
         return _OptimizerSlots(obj) if self._has_slots else None
@@ -140,8 +140,8 @@ class _ContainerAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return record_of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_of(obj)
 
 
 def _defined(cls: type, name: str) -> Any:

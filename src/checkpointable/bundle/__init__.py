@@ -12,8 +12,8 @@ from checkpointable.bundle.reading.open_files import checkpoints_in as checkpoin
 from checkpointable.bundle.reading.reader import BundleReader as BundleReader
 from checkpointable.bundle.reading.verify import Damage as Damage
 from checkpointable.bundle.writing.commit import check_target as check_target
-from checkpointable.bundle.writing.layout import Plan as Plan
-from checkpointable.bundle.writing.layout import Record as Record
+from checkpointable.bundle.writing.layout import Layout as Layout
+from checkpointable.bundle.writing.layout import ValueToWrite as ValueToWrite
 from checkpointable.bundle.writing.layout import plan_layout as plan_layout
 from checkpointable.bundle.writing.rekey import rekey_bundle as rekey_bundle
 from checkpointable.bundle.writing.staging import Staging as Staging
@@ -31,7 +31,7 @@ __all__ = [
     "Entry",
     "Header",
     "Plan",
-    "Record",
+    "ValueToWrite",
     "Staging",
     "StagingMemory",
     "check_target",

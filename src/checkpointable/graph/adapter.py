@@ -2,7 +2,7 @@
 
 One `Adapter` serves a family of types. It answers for an object: which named children has it,
 which values of its own, is it an optimizer with slots, and where are the notes that restores
-leave on it (its `ObjectRecord`).
+leave on it (its `RestoreNotes`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import ValueFactory
 
-__all__ = ["Adapter", "ObjectRecord", "PendingChild", "Slots", "Watcher", "resolve_pending"]
+__all__ = ["Adapter", "RestoreNotes", "PendingChild", "Slots", "Watcher", "resolve_pending"]
 
 
 class PendingChild(Protocol):
@@ -64,7 +64,7 @@ class PendingVariables(Protocol):
         """Restores the slots of the variables that it has by now."""
 
 
-class ObjectRecord:
+class RestoreNotes:
     """What restores note on one object.
 
     Attributes:
@@ -92,12 +92,12 @@ class ObjectRecord:
         """
 
 
-def resolve_pending(record: ObjectRecord, local_name: str, child: Any) -> None:
+def resolve_pending(notes: RestoreNotes, local_name: str, child: Any) -> None:
     """Restores `child`, just added under `local_name`, if a restore waited for it.
 
     The latest restore goes first; earlier ones fill in what it did not know (S24).
     """
-    waiting = record.pending.pop(local_name, None)
+    waiting = notes.pending.pop(local_name, None)
     if not waiting:
         return
     waiting = sorted(waiting, key=lambda p: p.uid, reverse=True)
@@ -106,7 +106,7 @@ def resolve_pending(record: ObjectRecord, local_name: str, child: Any) -> None:
             pending.attach(child)
         except BaseException:
             # What did not fit was not restored: the next object of that name gets its turn.
-            record.pending[local_name] = [*waiting[index:], *record.pending.get(local_name, ())]
+            notes.pending[local_name] = [*waiting[index:], *notes.pending.get(local_name, ())]
             raise
 
 
@@ -209,8 +209,8 @@ class Adapter(abc.ABC):
         return [name for name, made in values if not (isinstance(made, Value) and made.absent)]
 
     @abc.abstractmethod
-    def record(self, obj: Any) -> ObjectRecord:
-        """The record of the object: always the same one for the same object."""
+    def notes(self, obj: Any) -> RestoreNotes:
+        """The notes of the object: always the same one for the same object."""
 
     def slots(self, obj: Any) -> Slots | None:
         """Its slots if it is an optimizer, else None."""

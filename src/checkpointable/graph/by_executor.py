@@ -14,9 +14,9 @@ from checkpointable.graph.walk import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
 
-__all__ = ["by_executor", "initialize", "record_values", "tell_without_contents"]
+__all__ = ["by_executor", "initialize", "schedule_values", "tell_without_contents"]
 
 
 def by_executor(
@@ -31,36 +31,36 @@ def by_executor(
     return groups.values()
 
 
-def record_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
-    """Records the restoring of values that cannot be assigned yet, and returns these (S34)."""
-    recorded = [(key, value) for key, value in values if value.executor is not None]
-    for executor, own in by_executor(recorded):
-        executor.record([value for _, value in own])
-    return recorded
+def schedule_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Schedules the restoring of values that cannot be assigned yet, and returns these (S34)."""
+    scheduled = [(key, value) for key, value in values if value.executor is not None]
+    for executor, own in by_executor(scheduled):
+        executor.schedule([value for _, value in own])
+    return scheduled
 
 
 def initialize(
     root: Any,
     attached: Sequence[tuple[str, Any]],
     session: Any,
-    is_set: Callable[[ObjectRecord, str], bool],
+    is_set: Callable[[RestoreNotes, str], bool],
 ) -> None:
     """Initializes the values below `root` that exist only as a description so far (S35).
 
     Args:
-      is_set: whether a value, by its object's record and its attribute, is restored, or going
+      is_set: whether a value, by its object's notes and its attribute, is restored, or going
         to be by another restore.
     """
     found = walk(root, adapter_of, attached)
     values: list[tuple[str, Value]] = []
     for obj, adapter in zip(found.objects, found.adapters, strict=True):
-        record = adapter.record(obj)
+        notes = adapter.notes(obj)
         own = adapter.values(obj)
         bare = None if own else adapter.initializable(obj)
         if bare is not None:
             values.append(("", bare))
         for attribute, made in own.items():
-            if not is_set(record, attribute):
+            if not is_set(notes, attribute):
                 value = made if isinstance(made, Value) else made(attribute)
                 values += stored_values(attribute, value)
     for executor, group in by_executor(values):

@@ -56,7 +56,7 @@ class Executor(abc.ABC):
     """
 
     @abc.abstractmethod
-    def record(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[Value]) -> None:
         """Prepares restoring these values; nothing is read or assigned. Must be repeatable."""
 
     @abc.abstractmethod

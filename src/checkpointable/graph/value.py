@@ -185,7 +185,7 @@ class Value:
         For values of one object that must be taken together. May refuse, by an exception.
 
         Args:
-          uid: that of the restore, as in `ObjectRecord.sources`.
+          uid: that of the restore, as in `RestoreNotes.sources`.
         """
 
     def filled(self) -> None:

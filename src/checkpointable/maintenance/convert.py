@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpointable.bundle import BundleReader, Record, datatype_of, write_bundle
+from checkpointable.bundle import BundleReader, ValueToWrite, datatype_of, write_bundle
 from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.writing.commit import exists_already
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
@@ -175,7 +175,7 @@ def from_tensors(
     """
     tree = NamedTree()
     graph = tree.graph
-    records: list[Record] = []
+    records: list[ValueToWrite] = []
     paths = file_paths(reader.keys(), reader.sections, reader.optimizers, module)
     left_out = [*reader.optimizers, *reader.others]
     size = 0
@@ -198,7 +198,7 @@ def from_tensors(
             Attribute(VARIABLE_VALUE, full_name, key)
         ]
         records.append(
-            Record(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
+            ValueToWrite(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )
         size += reader.entry(name).size
     if not records:
@@ -212,7 +212,7 @@ def from_tensors(
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
     records.append(
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
     write_bundle(os.fspath(prefix), records, progress=progress, overwrite=overwrite)
     return Converted(len(records) - 1, size, left_out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.bundle import (
     BundleReader,
     DataType,
-    Record,
+    ValueToWrite,
     check_target,
     write_bundle,
 )
@@ -73,11 +73,11 @@ def reencode_checkpoint(
         check_target(reader.prefix, prefix, overwrite=overwrite)
         graph, keys = _graph_of_names(reader.keys())
         records = [
-            Record(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
+            ValueToWrite(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
             for name, key in keys.items()
         ]
         encoded = as_string_array(encode_graph(graph))
-        records.append(Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
+        records.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
         write_bundle(prefix, records, durability=durability, progress=progress, overwrite=overwrite)
     return prefix
 

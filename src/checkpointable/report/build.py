@@ -22,7 +22,7 @@ from checkpointable.restore.mismatch import dtype_name, stored_dtype
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.report.state import State
     from checkpointable.restore import Restore
@@ -61,13 +61,13 @@ class _Builder:
         self.report = Report(restore.reader.prefix)
         self._paths = ShownPaths(restore.graph)
         self._keys: dict[int, dict[str, str]] = {}
-        # (id of a record, attribute) -> the node whose value goes there
+        # (id of notes, attribute) -> the node whose value goes there
         # Where two nodes go to one object, that whose value it has.
         self._node_of: dict[tuple[int, str], int] = {}
         refused = {conflict.node_id for conflict in state.conflicts}
-        for node_id, record in state.bound.items():
+        for node_id, notes in state.bound.items():
             for attribute in restore.graph.nodes[node_id].attributes:
-                place = (id(record), attribute.name)
+                place = (id(notes), attribute.name)
                 if node_id not in refused or (node_id, attribute.name) in state.consumed:
                     self._node_of.setdefault(place, node_id)
         self._shown: set[tuple[int, str]] = set()
@@ -90,17 +90,17 @@ class _Builder:
             if not values:
                 continue
             path = self.program.path(node_id)
-            record = adapter.record(obj)
+            notes = adapter.notes(obj)
             for attribute, made in values.items():
                 if isinstance(made, Value) and made.absent:
                     continue
                 info = _info(made) if isinstance(made, Value) else None
-                self._add_own(path, attribute, record, info)
+                self._add_own(path, attribute, notes, info)
 
     def _add_own(
-        self, path: str, attribute: str, record: ObjectRecord, info: ValueInfo | None
+        self, path: str, attribute: str, notes: RestoreNotes, info: ValueInfo | None
     ) -> None:
-        place = (id(record), attribute)
+        place = (id(notes), attribute)
         node_id = self._node_of.get(place)
         entry = ReportEntry(path, attribute, Outcome.MISSING, program=info)
         if node_id is not None:

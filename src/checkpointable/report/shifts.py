@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.report.report import Outcome, Report
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Restore
 
@@ -18,20 +18,20 @@ _SHIFTED = "matched by position, may have shifted"
 
 
 def note_shifts(
-    report: Report, restore: Restore, program: ObjectWalk, bound: Mapping[int, ObjectRecord]
+    report: Report, restore: Restore, program: ObjectWalk, bound: Mapping[int, RestoreNotes]
 ) -> None:
     """Says in `report` which lists these are, and of which values.
 
     Args:
-      bound: node -> the record of its object.
+      bound: node -> the notes of its object.
     """
     own_ids = {
-        id(adapter.record(obj)): own_id
+        id(adapter.notes(obj)): own_id
         for own_id, (obj, adapter) in enumerate(zip(program.objects, program.adapters, strict=True))
     }
     shifted = set()
-    for node_id, record in bound.items():
-        own_id = own_ids.get(id(record))
+    for node_id, notes in bound.items():
+        own_id = own_ids.get(id(notes))
         if own_id is None:
             continue
         stored = _list_length(restore.graph.nodes[node_id].children)

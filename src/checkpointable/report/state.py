@@ -10,7 +10,7 @@ from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Conflict, Mismatch, Restore
     from checkpointable.restore.match import Match
@@ -25,8 +25,8 @@ class State(NamedTuple):
 
     Attributes:
       consumed: (node, attribute) of every value that found its object.
-      bound: node -> the record of its object, where that is alive.
-      restored: (id of a record, attribute) of every value that is in place in the program.
+      bound: node -> the notes of its object, where that is alive.
+      restored: (id of notes, attribute) of every value that is in place in the program.
       waiting: nodes that a living object waits for.
       mismatches: (node, attribute) -> what does not fit.
       conflicts: the refused claims.
@@ -35,7 +35,7 @@ class State(NamedTuple):
     """
 
     consumed: Collection[tuple[int, str]]
-    bound: Mapping[int, ObjectRecord]
+    bound: Mapping[int, RestoreNotes]
     restored: Collection[tuple[int, str]]
     waiting: Collection[int]
     mismatches: Mapping[tuple[int, str], Mismatch]
@@ -48,15 +48,15 @@ def state_of_restore(restore: Restore, program: ObjectWalk) -> State:
     restored: set[tuple[int, str]] = set()
     waiting: set[int] = set()
     for obj, adapter in zip(program.objects, program.adapters, strict=True):
-        own = adapter.record(obj)
+        own = adapter.notes(obj)
         for attribute, (uid, _) in own.sources.items():
             if uid >= restore.uid:
                 restored.add((id(own), attribute))
         waiting.update(node_id for _, node_id in pending_nodes(own, restore))
     bound = {
-        node_id: record
+        node_id: notes
         for node_id in range(len(restore.graph.nodes))
-        if (record := restore.record(node_id)) is not None
+        if (notes := restore.notes(node_id)) is not None
     }
     refused = refused_arrivals(restore, program)
     return State(
@@ -93,7 +93,7 @@ def present_conflicts(restore: Restore, program: ObjectWalk) -> list[Conflict]:
     if not conflicts:
         return []
     objects = zip(program.objects, program.adapters, strict=True)
-    alive = {id(adapter.record(obj)) for obj, adapter in objects}
+    alive = {id(adapter.notes(obj)) for obj, adapter in objects}
     return [
         conflict
         for conflict in conflicts

@@ -13,7 +13,7 @@ dependency that arrives later (S21):
 What is known between two of these is in state.py. Checkpoints without an object graph are
 restored by names: name_based.py.
 
-A restore holds no object alive: it refers to them by weak references to their records, and
+A restore holds no object alive: it refers to them by weak references to their notes, and
 lives as long as a status or an object that waits for something refers to it (S26).
 """
 

@@ -6,7 +6,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.graph.adapter import ObjectRecord
+from checkpointable.graph.adapter import RestoreNotes
 from checkpointable.graph.paths import join
 from checkpointable.graph.registry import adapter_of
 from checkpointable.restore.match import Conflict, Match
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Binding"]
 
-_GONE = ObjectRecord()
+_GONE = RestoreNotes()
 
 
 class Binding:
@@ -45,13 +45,13 @@ class Binding:
         self, node_id: int, obj: Any, adapter: Adapter, local_name: str, parent: int
     ) -> None:
         """As `bind`, of an object whose adapter is known."""
-        record = adapter.record(obj)
-        current = self.record(node_id)
+        notes = adapter.notes(obj)
+        current = self.notes(node_id)
         if current is None:
-            self.found.bound[node_id] = record
+            self.found.bound[node_id] = notes
             self.found.objects[node_id] = (obj, adapter)
             self.queue.append(node_id)
-        elif current is not record and self.restore.graph.nodes[node_id].may_have_values:
+        elif current is not notes and self.restore.graph.nodes[node_id].may_have_values:
             parent_path = self.restore.paths[parent]
             self.found.conflicts.append(
                 Conflict(
@@ -59,22 +59,22 @@ class Binding:
                     join(parent_path, local_name) if local_name else parent_path,
                     "the checkpoint has one object there, the program two: the first that was "
                     "matched keeps the value, this one is not restored",
-                    weakref.ref(record),
+                    weakref.ref(notes),
                 )
             )
 
-    def record(self, node_id: int) -> ObjectRecord | None:
-        """The record of the object that a node is bound to by now, a bare one if it is gone."""
+    def notes(self, node_id: int) -> RestoreNotes | None:
+        """The notes of the object that a node is bound to by now, a bare one if it is gone."""
         current = self.found.bound.get(node_id)
         if current is None and self.restore.is_bound(node_id):
             # Where its object is gone the node is taken all the same: what a status says
             # must not depend on when that object was collected.
-            return self.restore.record(node_id) or _GONE
+            return self.restore.notes(node_id) or _GONE
         return current
 
     def object(self, node_id: int) -> Any | None:
         """The living object that a node is bound to, or None."""
         if node_id in self.found.objects:
             return self.found.objects[node_id][0]
-        record = self.restore.record(node_id)
-        return None if record is None or record.owner is None else record.owner()
+        notes = self.restore.notes(node_id)
+        return None if notes is None or notes.owner is None else notes.owner()

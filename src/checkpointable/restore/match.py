@@ -6,7 +6,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpointable.graph.adapter import ObjectRecord
+from checkpointable.graph.adapter import RestoreNotes
 from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class Conflict(NamedTuple):
     node_id: int
     claimed_by: str  # path, as far as the claim tells it
     what: str
-    # The record of the object that was refused: without it in the program there is no claim.
+    # The notes of the object that was refused: without it in the program there is no claim.
     # None where it is the checkpoint that has two.
-    claimant: weakref.ref[ObjectRecord] | None = None
+    claimant: weakref.ref[RestoreNotes] | None = None
 
 
 class Assignment(NamedTuple):
@@ -38,7 +38,7 @@ class Assignment(NamedTuple):
     node_id: int
     attribute: str
     key: str
-    record: ObjectRecord
+    notes: RestoreNotes
     value: Value
 
 
@@ -66,27 +66,27 @@ class Match:
     """What a match found; nothing of it has happened yet.
 
     Attributes:
-      bound: node -> the record of the object that it becomes.
+      bound: node -> the notes of the object that it becomes.
       objects: the same, node -> the object and its adapter.
       assignments: values to assign, in breadth-first order.
       in_place: (node, attribute) of values whose object holds them, or later ones, already.
-      missing: (record, local name, node, node of the record's object): dependencies that do
+      missing: (notes, local name, node, node of the notes's object): dependencies that do
         not exist yet.
       new_slots: slot's node -> slot that is to be made.
       reserved: slots that are assigned to, and then given to their optimizer.
       filled: keys of what has been assigned already, since nobody else has its memory.
-      waiting_slots: optimizer's node -> its record, if it lacks the variable of some slot.
+      waiting_slots: optimizer's node -> its notes, if it lacks the variable of some slot.
       conflicts, mismatches: what does not go; (node, attribute) -> mismatch.
     """
 
-    bound: dict[int, ObjectRecord] = field(default_factory=dict)
+    bound: dict[int, RestoreNotes] = field(default_factory=dict)
     objects: dict[int, tuple[Any, Adapter]] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
     in_place: list[tuple[int, str]] = field(default_factory=list)
-    missing: list[tuple[ObjectRecord, str, int, int]] = field(default_factory=list)
+    missing: list[tuple[RestoreNotes, str, int, int]] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
     reserved: list[Reserved] = field(default_factory=list)
     filled: set[str] = field(default_factory=set)
-    waiting_slots: dict[int, ObjectRecord] = field(default_factory=dict)
+    waiting_slots: dict[int, RestoreNotes] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     mismatches: dict[tuple[int, str], Mismatch] = field(default_factory=dict)

@@ -85,9 +85,9 @@ class _Matcher:
                 if child_id in bound or is_bound(child_id):
                     binding.bind_known(child_id, local, local_adapter, local_name, node_id)
                 else:  # as that would, in fewer steps
-                    bound[child_id] = local_adapter.record(local)
+                    bound[child_id] = local_adapter.notes(local)
                     objects[child_id] = (local, local_adapter)
                     enqueue(child_id)
             elif nodes[child_id].may_have_values:
-                record = found.bound[node_id]
-                found.missing.append((record, local_name, child_id, node_id))
+                notes = found.bound[node_id]
+                found.missing.append((notes, local_name, child_id, node_id))

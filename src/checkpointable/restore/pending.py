@@ -15,7 +15,7 @@ from checkpointable.restore.mismatch import find_mismatch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from checkpointable.graph.adapter import ObjectRecord, PendingChild
+    from checkpointable.graph.adapter import PendingChild, RestoreNotes
     from checkpointable.restore.match import Edge
     from checkpointable.restore.restore import Restore
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Pending:
-    """Waits on an object's record for a dependency; see `graph.adapter.PendingChild`."""
+    """Waits on an object's notes for a dependency; see `graph.adapter.PendingChild`."""
 
     __slots__ = ("_edge", "_strong", "_weak", "fingerprint", "node_id", "uid")
 
@@ -105,7 +105,7 @@ class Pending:
 
 
 class PendingSlots:
-    """Waits on an optimizer's record for it to get the variables of some slots (S22)."""
+    """Waits on an optimizer's notes for it to get the variables of some slots (S22)."""
 
     __slots__ = ("_restore", "node_id")
 
@@ -133,31 +133,31 @@ def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
     return result
 
 
-def leave_word(record: ObjectRecord, local_name: str, pending: Pending) -> None:
+def leave_word(notes: RestoreNotes, local_name: str, pending: Pending) -> None:
     """Notes on an object that `pending` waits for its dependency `local_name`."""
-    waiting = record.pending.get(local_name, [])
+    waiting = notes.pending.get(local_name, [])
     for other in waiting:
         if isinstance(other, Pending):
             # Not always the other: where a dependency has just come, the latest restore has
             # matched first, and left its word first (S24).
             earlier, later = (other, pending) if other.uid < pending.uid else (pending, other)
             earlier.yield_to(later)
-    record.pending[local_name] = [*(p for p in waiting if p.is_wanted), pending]
-    record.waits(local_name)
-    watch(record)
+    notes.pending[local_name] = [*(p for p in waiting if p.is_wanted), pending]
+    notes.waits(local_name)
+    watch(notes)
 
 
-def wait_for_slots(record: ObjectRecord, pending: PendingSlots) -> None:
+def wait_for_slots(notes: RestoreNotes, pending: PendingSlots) -> None:
     """Notes on an optimizer that `pending` waits for it to get more variables."""
     # Of two restores the last wins, and what it does not know is not looked for again: the
     # earlier one's files would have to be kept open for a variable that may never come.
-    record.waiting_slots = pending
-    watch(record)
+    notes.waiting_slots = pending
+    watch(notes)
 
 
-def pending_nodes(record: ObjectRecord, restore: Restore) -> Iterator[tuple[str, int]]:
+def pending_nodes(notes: RestoreNotes, restore: Restore) -> Iterator[tuple[str, int]]:
     """(local name, node) of what the object waits for by `restore`."""
-    for local_name, waiting in record.pending.items():
+    for local_name, waiting in notes.pending.items():
         for pending in waiting:
             if isinstance(pending, Pending) and pending.restore is restore:
                 yield local_name, pending.node_id

@@ -13,7 +13,7 @@ from checkpointable.errors import CheckpointError
 from checkpointable.restore.pending import pending_nodes
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore.mismatch import Mismatch
     from checkpointable.restore.restore import Restore
@@ -25,19 +25,19 @@ class Refused(NamedTuple):
     """Such objects, and what they lead to.
 
     Attributes:
-      bound: node -> the record of the object that would be it.
+      bound: node -> the notes of the object that would be it.
       mismatches: (node, attribute) -> what does not fit.
       waiting: nodes that these objects would wait for.
     """
 
-    bound: dict[int, ObjectRecord]
+    bound: dict[int, RestoreNotes]
     mismatches: dict[tuple[int, str], Mismatch]
     waiting: set[int]
 
-    def of_record(self, record: ObjectRecord, attribute: str) -> Mismatch | None:
-        """What does not fit of the object of this record."""
+    def of_notes(self, notes: RestoreNotes, attribute: str) -> Mismatch | None:
+        """What does not fit of the object of this notes."""
         for (node_id, name), mismatch in self.mismatches.items():
-            if name == attribute and self.bound.get(node_id) is record:
+            if name == attribute and self.bound.get(node_id) is notes:
                 return mismatch
         return None
 
@@ -46,11 +46,11 @@ def refused_arrivals(restore: Restore, program: ObjectWalk) -> Refused:
     """What is in `program`, and is waited for all the same."""
     refused = Refused({}, {}, set())
     for position, (obj, adapter) in enumerate(zip(program.objects, program.adapters, strict=True)):
-        record = adapter.record(obj)
-        if not record.pending:
+        notes = adapter.notes(obj)
+        if not notes.pending:
             continue
         arrived = {name: node_id for node_id, name in program.children[position]}
-        for local_name, node_id in pending_nodes(record, restore):
+        for local_name, node_id in pending_nodes(notes, restore):
             if local_name not in arrived or restore.is_bound(node_id):
                 continue
             try:

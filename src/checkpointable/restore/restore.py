@@ -9,7 +9,7 @@ from checkpointable.bundle.reading.reader import checked_verify
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.by_executor import by_executor, record_values
+from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
@@ -24,7 +24,7 @@ from checkpointable.restore.pending import (
     wait_for_slots,
 )
 from checkpointable.restore.progress import RestoreProgress
-from checkpointable.restore.recorded import RecordedSource
+from checkpointable.restore.scheduled import ScheduledSource
 from checkpointable.restore.state import RestoreState
 
 if TYPE_CHECKING:
@@ -61,27 +61,27 @@ class Restore(RestoreState):
     ) -> None:
         self._verify = checked_verify(verify)
         self._recorded: list[Assignment] = []
-        self._was_run: set[int] = set()  # nodes of recorded values that were restored since
+        self._was_run: set[int] = set()  # nodes of scheduled values that were restored since
         self._progress: Callable[[int, int, str], None] | None = None
         super().__init__(reader, graph, fingerprint=fingerprint)
 
     @property
     def has_recorded(self) -> bool:
-        """Whether the restoring of some value was recorded."""
+        """Whether the restoring of some value was scheduled."""
         return bool(self._recorded)
 
     def replaced(self, program: ObjectWalk) -> list[str]:
-        """Paths of recorded values whose object had given way to another one when they were run.
+        """Paths of scheduled values whose object had given way to another one when they were run.
 
         To be asked after each run: what gives way later has been restored.
         """
         objects = zip(program.objects, program.adapters, strict=True)
-        alive = {id(adapter.record(obj)) for obj, adapter in objects}
+        alive = {id(adapter.notes(obj)) for obj, adapter in objects}
         gone = [
             assignment
             for assignment in self._recorded
-            if id(assignment.record) not in alive
-            and assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+            if id(assignment.notes) not in alive
+            and assignment.notes.sources.get(assignment.attribute, (0, 0))[0] == self.uid
             and assignment.node_id not in self._was_run
             # What the program has dropped is to be restored nowhere.
             and program.has_path(self.paths[assignment.node_id].partition(SLOT_MARK)[0])
@@ -90,17 +90,17 @@ class Restore(RestoreState):
         return [self.paths[assignment.node_id] for assignment in gone]
 
     def run_recorded(self, session: Any) -> None:
-        """Restores the values whose restoring was recorded, all that are known by now (S34)."""
-        # What a later restore has set, or recorded, is not this one's any more (S24).
+        """Restores the values whose restoring was scheduled, all that are known by now (S34)."""
+        # What a later restore has set, or scheduled, is not this one's any more (S24).
         current = [
             (assignment.key, assignment.value)
             for assignment in self._recorded
-            if assignment.record.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+            if assignment.notes.sources.get(assignment.attribute, (0, 0))[0] == self.uid
         ]
         if not current:
             return
         keys = [key for key, _ in current]
-        source = RecordedSource(self.reader, keys, self._verify, self._progress)
+        source = ScheduledSource(self.reader, keys, self._verify, self._progress)
         for executor, own in by_executor(current):
             executor.run(own, source, session)
 
@@ -129,7 +129,7 @@ class Restore(RestoreState):
           obj: an object that an adapter knows.
           attached: further dependencies of `obj` that it does not track itself.
           progress: called with (bytes done, bytes in all, key) as it goes; and again when what
-            is recorded is run.
+            is scheduled is run.
           edge: the dependency by which it has come, if it is not the root.
 
         Raises:
@@ -198,12 +198,12 @@ class Restore(RestoreState):
 
     def _commit(self, found: Match, progress: RestoreProgress | None = None) -> None:
         self._assign(found, progress)
-        for node_id, record in found.bound.items():
-            self._bound[node_id] = weakref.ref(record)
-        for record, local_name, node_id, parent in found.missing:
-            leave_word(record, local_name, Pending(self, node_id, (parent, local_name)))
-        for node_id, record in found.waiting_slots.items():
-            wait_for_slots(record, PendingSlots(self, node_id))
+        for node_id, notes in found.bound.items():
+            self._bound[node_id] = weakref.ref(notes)
+        for notes, local_name, node_id, parent in found.missing:
+            leave_word(notes, local_name, Pending(self, node_id, (parent, local_name)))
+        for node_id, notes in found.waiting_slots.items():
+            wait_for_slots(notes, PendingSlots(self, node_id))
         for new in found.new_slots.values():
             self._create_slot(new)
         self.conflicts += found.conflicts
@@ -222,14 +222,14 @@ class Restore(RestoreState):
     def _assign(self, found: Match, progress: RestoreProgress | None) -> None:
         filled = found.filled
         values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
-        record_values(values)
+        schedule_values(values)
         self._recorded += [a for a in found.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
         for reserved in found.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
         uid, consume = self.uid, self.consumed.add
-        for node_id, attribute, _, record, _ in found.assignments:
-            record.sources[attribute] = (uid, node_id)
+        for node_id, attribute, _, notes, _ in found.assignments:
+            notes.sources[attribute] = (uid, node_id)
             consume((node_id, attribute))
         self.consumed.update(found.in_place)
 
@@ -244,9 +244,9 @@ class Restore(RestoreState):
         slot_adapter = None if slot is None else adapter_of(slot)
         if slot_adapter is None:
             return
-        record = slot_adapter.record(slot)
-        record.sources[VARIABLE_VALUE] = (self.uid, node_id)
-        self._bound[node_id] = weakref.ref(record)
+        notes = slot_adapter.notes(slot)
+        notes.sources[VARIABLE_VALUE] = (self.uid, node_id)
+        self._bound[node_id] = weakref.ref(notes)
         self.consumed.add((node_id, VARIABLE_VALUE))
 
 

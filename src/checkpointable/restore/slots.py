@@ -33,7 +33,7 @@ class SlotMatcher:
         self._values = values
         # node of an optimizer -> its slots
         self._slots_of: dict[int, Slots | None] = {}
-        # node of an optimizer that knows its variables -> these, by the id of their record
+        # node of an optimizer that knows its variables -> these, by the id of their notes
         self._variables: dict[int, dict[int, Any]] = {}
 
     def match_again(self, optimizer_id: int) -> None:
@@ -53,10 +53,10 @@ class SlotMatcher:
         node_id = slot.slot_variable_node_id
         if node_id in self._found.bound or self._restore.is_bound(node_id):
             return
-        if self._binding.record(optimizer_id) is None:
+        if self._binding.notes(optimizer_id) is None:
             return
         slots = self._slots(optimizer_id)
-        if slots is None or self._binding.record(slot.original_variable_node_id) is None:
+        if slots is None or self._binding.notes(slot.original_variable_node_id) is None:
             return
         if slots.variables() is not None:
             self._match_known_slot(node_id, optimizer_id, slots, slot)
@@ -75,12 +75,12 @@ class SlotMatcher:
         self, node_id: int, optimizer_id: int, slots: Slots, slot: SlotVariable
     ) -> None:
         """Matches a slot of an optimizer that knows its variables and makes its slots itself."""
-        record = self._binding.record(slot.original_variable_node_id)
-        variable = self._variables_of(optimizer_id, slots).get(id(record))
+        notes = self._binding.notes(slot.original_variable_node_id)
+        variable = self._variables_of(optimizer_id, slots).get(id(notes))
         if variable is None:  # it may get that variable later
-            optimizer_record = self._binding.record(optimizer_id)
-            if optimizer_record is not None:
-                self._found.waiting_slots[optimizer_id] = optimizer_record
+            optimizer_notes = self._binding.notes(optimizer_id)
+            if optimizer_notes is not None:
+                self._found.waiting_slots[optimizer_id] = optimizer_notes
             return
         if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
             return
@@ -93,7 +93,7 @@ class SlotMatcher:
         obj, values = reserved
         adapter = adapter_of(obj)
         assert adapter is not None
-        self._found.bound[node_id] = adapter.record(obj)
+        self._found.bound[node_id] = adapter.notes(obj)
         self._found.objects[node_id] = (obj, adapter)
         self._found.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
         self._values.match_each(node_id, values)
@@ -123,12 +123,12 @@ class SlotMatcher:
         return self._slots_of[optimizer_id]
 
     def _variables_of(self, optimizer_id: int, slots: Slots) -> dict[int, Any]:
-        """The variables of an optimizer by the id of their record."""
+        """The variables of an optimizer by the id of their notes."""
         known = self._variables.get(optimizer_id)
         if known is None:
             known = self._variables[optimizer_id] = {}
             for variable in slots.variables() or ():
                 adapter = adapter_of(variable)
                 if adapter is not None:
-                    known[id(adapter.record(variable))] = variable
+                    known[id(adapter.notes(variable))] = variable
         return known

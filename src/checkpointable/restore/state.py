@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from checkpointable.bundle import BundleReader
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.restore.match import Conflict
 
 __all__ = ["RestoreState", "next_uid"]
@@ -62,7 +62,7 @@ class RestoreState:
         self._mark_slotted_nodes()
         self._waived: set[tuple[int, str]] = set()
         self._expect_partial = _Flag()
-        self._bound: dict[int, weakref.ref[ObjectRecord]] = {}
+        self._bound: dict[int, weakref.ref[RestoreNotes]] = {}
         self.stored_as_several: set[str] = set()
         self._check_keys()
         weakref.finalize(
@@ -129,8 +129,8 @@ class RestoreState:
         """Whether the node found an object, which may be gone by now."""
         return node_id in self._bound
 
-    def record(self, node_id: int) -> ObjectRecord | None:
-        """The record of the living object that the node is bound to, or None."""
+    def notes(self, node_id: int) -> RestoreNotes | None:
+        """The notes of the living object that the node is bound to, or None."""
         reference = self._bound.get(node_id)
         return None if reference is None else reference()
 

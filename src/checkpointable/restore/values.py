@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from checkpointable.bundle import Entry
-    from checkpointable.graph.adapter import Adapter, ObjectRecord
+    from checkpointable.graph.adapter import Adapter, RestoreNotes
     from checkpointable.graph.value import ValueFactory
     from checkpointable.restore.binding import Binding
 
@@ -29,7 +29,7 @@ class ValueMatcher:
         self._restore = binding.restore
         self._graph = binding.restore.graph
         self._found = binding.found
-        # (record's id, attribute) -> node whose value goes there in this match
+        # (notes's id, attribute) -> node whose value goes there in this match
         self._holders: dict[tuple[int, str], int] = {}
 
     def match(self, node_id: int, obj: Any, adapter: Adapter) -> None:
@@ -44,13 +44,13 @@ class ValueMatcher:
     def match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
         """As `match`, of values that are known."""
         restore = self._restore
-        record = self._found.bound[node_id]
+        notes = self._found.bound[node_id]
         for name, _, key in self._graph.nodes[node_id].attributes:
             made = values.get(name)
             if made is None:
                 continue
-            uid, source = record.sources.get(name, _NOWHERE)
-            place = (id(record), name)
+            uid, source = notes.sources.get(name, _NOWHERE)
+            place = (id(notes), name)
             holder = self._holders.get(place, source if uid == restore.uid else None)
             if holder == node_id or (holder is None and uid > restore.uid):
                 # A variable that was made with this value, or a later restore has set it.
@@ -61,18 +61,18 @@ class ValueMatcher:
                 self._holders[place] = node_id
                 value = made if isinstance(made, Value) else made(key)
                 if value.parts is None and key not in restore.stored_as_several:
-                    self._assign(node_id, name, key, record, value)
+                    self._assign(node_id, name, key, notes, value)
                     continue
                 parts = list(stored_values(key, value))
                 if all(part in restore.reader for part, _ in parts):
                     for part, own in parts:
-                        self._assign(node_id, name, part, record, own)
+                        self._assign(node_id, name, part, notes, own)
 
     def _assign(
-        self, node_id: int, attribute: str, key: str, record: ObjectRecord, value: Value
+        self, node_id: int, attribute: str, key: str, notes: RestoreNotes, value: Value
     ) -> None:
         # Past the class's own, slower way of being made: one a value.
-        assignment = tuple.__new__(Assignment, (node_id, attribute, key, record, value))
+        assignment = tuple.__new__(Assignment, (node_id, attribute, key, notes, value))
         self._found.assignments.append(assignment)
         reader = self._restore.reader
         try:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.adapters.frameworks import noted_in_graph
-from checkpointable.bundle import BundleReader, Record, write_bundle
+from checkpointable.bundle import BundleReader, ValueToWrite, write_bundle
 from checkpointable.bundle.reading.reader import checked_verify
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.common.working_directory import Place, place_of
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.state_file import CheckpointState, write_state
-from checkpointable.graph.by_executor import by_executor, record_values
+from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Part, Value, stored_values
@@ -26,10 +26,10 @@ from checkpointable.restore.by_name.parts import PartReader
 from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.state import next_uid
 from checkpointable.saving.numbering import numbered_prefix
-from checkpointable.saving.records import records_of_values
+from checkpointable.saving.values_to_write import values_to_write
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.restore import Verify
 
 __all__ = ["Saver"]
@@ -106,7 +106,7 @@ class Saver:
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         named = self._values()
         values = [(str(index), own.value) for index, own in enumerate(named)]
-        records = _records(named, records_of_values(values, session))
+        records = _records(named, values_to_write(values, session))
         place = place_of(prefix)
         write_bundle(place.whole, records, durability=durability, progress=progress, signer=signer)
         self._note(place, durability)
@@ -140,10 +140,10 @@ class Saver:
             if verify is True:
                 parts.check([key for key, _ in pairs])
             assign_values(parts, pairs, verify, uid)
-            for executor, own in by_executor(record_values(pairs)):
+            for executor, own in by_executor(schedule_values(pairs)):
                 executor.run(own, parts, session)
         for own_value in named:
-            own_value.record.sources[own_value.attribute] = (uid, 0)
+            own_value.notes.sources[own_value.attribute] = (uid, 0)
 
     def _values(self) -> list[_Named]:
         """Every value with its name, in the order of the names."""
@@ -154,9 +154,9 @@ class Saver:
                 assert adapter is not None  # _by_name has asked
                 ((attribute, made),) = adapter.values(variable).items()
                 value = made if isinstance(made, Value) else made(name)
-                record = adapter.record(variable)
+                notes = adapter.notes(variable)
                 named += [
-                    _Named(key, attribute, own, record) for key, own in stored_values(name, value)
+                    _Named(key, attribute, own, notes) for key, own in stored_values(name, value)
                 ]
         return named
 
@@ -196,13 +196,13 @@ class _Named(NamedTuple):
     name: str
     attribute: str
     value: Value
-    record: ObjectRecord
+    notes: RestoreNotes
 
 
-def _records(named: list[_Named], records: list[Record]) -> list[Record]:
+def _records(named: list[_Named], records: list[ValueToWrite]) -> list[ValueToWrite]:
     """What is to be written: a value under its name, parts of one together."""
-    whole: list[Record] = []
-    parts: dict[str, list[tuple[Part, Record]]] = {}
+    whole: list[ValueToWrite] = []
+    parts: dict[str, list[tuple[Part, ValueToWrite]]] = {}
     for own, record in zip(named, records, strict=True):
         part = own.value.part_of
         if part is None:
@@ -212,7 +212,7 @@ def _records(named: list[_Named], records: list[Record]) -> list[Record]:
     for name, pieces in parts.items():
         first, record = pieces[0]
         extents = tuple((part.extents, piece) for part, piece in pieces)
-        whole.append(Record(name, record.dtype, first.shape, record.read, extents))
+        whole.append(ValueToWrite(name, record.dtype, first.shape, record.read, extents))
     return whole
 
 

@@ -33,7 +33,7 @@ def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
     assert adapter is not None
     counter = Variable(0, name=COUNTER, dtype=np.int64)
     attached.append((COUNTER, counter))
-    resolve_pending(adapter.record(root), COUNTER, counter)
+    resolve_pending(adapter.notes(root), COUNTER, counter)
     return counter
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from checkpointable.bundle import BundleWriter, Plan, Staging, StagingMemory
+from checkpointable.bundle import BundleWriter, Layout, Staging, StagingMemory
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.types import Attached, Durability, Progress
@@ -155,7 +155,7 @@ class AsyncSaves:
     def save(
         self,
         prefix: str,
-        plan: Plan,
+        plan: Layout,
         *,
         durability: Durability,
         progress: Progress | None,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from checkpointable.adapters.watch import look_again
-from checkpointable.bundle import BundleWriter, DataType, Plan, Record, plan_layout
+from checkpointable.bundle import BundleWriter, DataType, Layout, ValueToWrite, plan_layout
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Attached, Durability, Progress
@@ -20,7 +20,7 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value, as_string_array, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.manifest import Signer
-from checkpointable.saving.records import records_of_values
+from checkpointable.saving.values_to_write import values_to_write
 
 __all__ = ["naming_objects", "plan_of_objects", "records_of_objects", "write_objects"]
 
@@ -45,7 +45,7 @@ def write_objects(
 
 
 @contextmanager
-def naming_objects(plan: Plan) -> Iterator[None]:
+def naming_objects(plan: Layout) -> Iterator[None]:
     """Whoever reads the plan's values within is told which object has no contents."""
     try:
         yield
@@ -58,13 +58,15 @@ def naming_objects(plan: Plan) -> Iterator[None]:
         raise
 
 
-def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Plan:
+def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Layout:
     """What is to be written of the objects below `root`, their graph included, and where."""
     with collector_paused():
         return plan_layout(records_of_objects(root, attached, session))
 
 
-def records_of_objects(root: Any, attached: Attached = (), session: Any = None) -> list[Record]:
+def records_of_objects(
+    root: Any, attached: Attached = (), session: Any = None
+) -> list[ValueToWrite]:
     """What is to be written of the objects below `root`, their graph included."""
     look_again()
     found = walk(root, adapter_of, attached)
@@ -73,9 +75,9 @@ def records_of_objects(root: Any, attached: Attached = (), session: Any = None) 
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
     del found, graph
-    records = records_of_values(values, session)
+    records = values_to_write(values, session)
     records.append(
-        Record(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
+        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
     return records
 

@@ -183,7 +183,7 @@ class CheckpointLoadStatus(LoadStatus):
             self._root,
             self._attached,
             session,
-            lambda record, attribute: record.sources.get(attribute, (0, 0))[0] >= uid,
+            lambda notes, attribute: notes.sources.get(attribute, (0, 0))[0] >= uid,
         )
 
     def expect_partial(self) -> CheckpointLoadStatus:
@@ -221,7 +221,7 @@ class CheckpointLoadStatus(LoadStatus):
                 continue
             if not names:
                 continue
-            sources = adapter.record(obj).sources
+            sources = adapter.notes(obj).sources
             missing += [
                 (node_id, attribute)
                 for attribute in names
@@ -233,8 +233,8 @@ class CheckpointLoadStatus(LoadStatus):
 
         def label_of(place: tuple[int, str]) -> str:
             path, attribute = found.path(place[0]), place[1]
-            record = found.adapters[place[0]].record(found.objects[place[0]])
-            misfit = None if refused is None else refused.of_record(record, attribute)
+            notes = found.adapters[place[0]].notes(found.objects[place[0]])
+            misfit = None if refused is None else refused.of_notes(notes, attribute)
             if misfit is not None:
                 return f"{label(path, attribute)} (does not fit: {misfit.what})"
             taken = is_taken(self._restore, path, attribute)

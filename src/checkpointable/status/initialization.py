@@ -52,7 +52,7 @@ class InitializationOnlyStatus(LoadStatus):
             self._root,
             self._attached,
             session,
-            lambda record, attribute: record.sources.get(attribute, (0, 0))[0] > self._uid,
+            lambda notes, attribute: notes.sources.get(attribute, (0, 0))[0] > self._uid,
         )
 
     def require(self, *patterns: str) -> InitializationOnlyStatus:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader, DataType, Record, write_bundle
+from checkpointable.bundle import BundleReader, DataType, ValueToWrite, write_bundle
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -60,9 +60,9 @@ def _get(storage: Storage, path: str) -> bytes:
         return file.read(0, file.size)
 
 
-def _records(number: int) -> list[Record]:
+def _records(number: int) -> list[ValueToWrite]:
     array = np.full(1000 + number, number, np.int32)
-    return [Record("v", DataType.DT_INT32, array.shape, lambda: array)]
+    return [ValueToWrite("v", DataType.DT_INT32, array.shape, lambda: array)]
 
 
 class StorageConformance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from checkpointable.graph.adapter import ObjectRecord
+from checkpointable.graph.adapter import RestoreNotes
 
 __all__ = ["STATE_NAME", "TrackingState", "state_of"]
 
@@ -13,7 +13,7 @@ STATE_NAME = "_checkpointable_state"
 """The one attribute of a Checkpointable that belongs to the library."""
 
 
-class TrackingState(ObjectRecord):
+class TrackingState(RestoreNotes):
     """The dependencies of one object, beside what restores note on it.
 
     Attributes:

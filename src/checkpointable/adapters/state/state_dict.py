@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from checkpointable.adapters.records import Records
+from checkpointable.adapters.notes import NotesByObject
 from checkpointable.adapters.state.values import StateValues
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.registry import register_adapter
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["StateDictAdapter"]
 
-_records = Records()
+_notes_by_object = NotesByObject()
 
 
 class StateDictAdapter(Adapter):
@@ -40,8 +40,8 @@ class StateDictAdapter(Adapter):
         """Hands the restored state to the object."""
         obj.load_state_dict(state)
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return _records.of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return _notes_by_object.of(obj)
 
 
 def _find(cls: type) -> Adapter | None:

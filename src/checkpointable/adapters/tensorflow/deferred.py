@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 from tensorflow.python.framework import ops
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.tensorflow.eager.conversion import to_tensor
-from checkpointable.graph.adapter import ObjectRecord, PendingChild, resolve_pending
+from checkpointable.graph.adapter import PendingChild, RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Position", "SlotPosition", "note_restored", "record_of", "restore_uid"]
+__all__ = ["Position", "SlotPosition", "note_restored", "notes_of", "restore_uid"]
 
 
-class TrackableRecord(ObjectRecord):
+class TrackableNotes(RestoreNotes):
     """What restores note on a TensorFlow object; what waits is noted with TensorFlow too."""
 
     __slots__ = ("known_uid", "said")
@@ -52,26 +52,26 @@ class TrackableRecord(ObjectRecord):
         deferred[local_name] = others + own
 
 
-def _record(owner: weakref.ref[Any]) -> TrackableRecord:
-    record = TrackableRecord()
-    record.owner = owner
-    return record
+def _notes(owner: weakref.ref[Any]) -> TrackableNotes:
+    notes = TrackableNotes()
+    notes.owner = owner
+    return notes
 
 
-_records = Beside(_record)
-_kept = _records._kept
+_notes_by_object = Beside(_notes)
+_kept = _notes_by_object._kept
 
 
-def record_of(obj: Any) -> TrackableRecord:
-    """The record of a TensorFlow object."""
+def notes_of(obj: Any) -> TrackableNotes:
+    """The notes of a TensorFlow object."""
     kept = _kept.get(id(obj))
-    record = kept[1] if kept is not None and kept[0]() is obj else _records.of(obj)
+    notes = kept[1] if kept is not None and kept[0]() is obj else _notes_by_object.of(obj)
     uid = getattr(obj, "_self_update_uid", -1)
-    if uid > record.known_uid:
-        record.known_uid = uid
+    if uid > notes.known_uid:
+        notes.known_uid = uid
         if uid not in _own:  # a restore of TensorFlow's own
-            record.sources[VARIABLE_VALUE_KEY] = _between(uid), -1
-    return record
+            notes.sources[VARIABLE_VALUE_KEY] = _between(uid), -1
+    return notes
 
 
 # Our restores and TensorFlow's are counted apart, but of both together the last wins (S24).
@@ -171,7 +171,7 @@ class Position:
         """The object has come: match it, check it, restore it."""
         del reader
         if self._given is not None and trackable._update_uid == self.restore_uid:
-            record_of(trackable).sources[VARIABLE_VALUE_KEY] = self._given
+            notes_of(trackable).sources[VARIABLE_VALUE_KEY] = self._given
         with ops.init_scope():
             self._attach(trackable)
 
@@ -194,18 +194,18 @@ class CopiedPosition(Position):
 
 
 class ChildPosition(Position):
-    """Stands for the restores that wait on the record of an object for one dependency."""
+    """Stands for the restores that wait on the notes of an object for one dependency."""
 
-    __slots__ = ("_local_name", "_record", "_uid")
+    __slots__ = ("_local_name", "_notes", "_uid")
 
-    def __init__(self, record: TrackableRecord, local_name: str, uid: int) -> None:
+    def __init__(self, notes: TrackableNotes, local_name: str, uid: int) -> None:
         super().__init__(uid)
-        self._record = record
+        self._notes = notes
         self._local_name = local_name
         self._uid = uid
 
     def _pending(self) -> PendingChild | None:
-        for pending in self._record.pending.get(self._local_name, ()):
+        for pending in self._notes.pending.get(self._local_name, ()):
             if pending.uid == self._uid:
                 return pending
         return None
@@ -213,9 +213,9 @@ class ChildPosition(Position):
     def _attach(self, child: Any) -> None:
         try:
             # The first position that is called restores for all that wait; the others find none.
-            resolve_pending(self._record, self._local_name, child)
+            resolve_pending(self._notes, self._local_name, child)
         except BaseException:
-            self._record.waits(self._local_name)
+            self._notes.waits(self._local_name)
             raise
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorflow.python.trackable.base import Trackable
 
-from checkpointable.adapters.tensorflow.deferred import record_of
+from checkpointable.adapters.tensorflow.deferred import notes_of
 from checkpointable.adapters.tensorflow.eager.keras_state import is_keras_state
 from checkpointable.tracking.containers import TrackedContainer
 from checkpointable.tracking.overlooked import has_lost_state
@@ -67,7 +67,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
                 f"it is a {type(value).__name__}, and TensorFlow tracks its own objects alone; "
                 "make it a dependency of a Checkpointable"
             )
-        said = record_of(obj).said
+        said = notes_of(obj).said
         if name not in said:
             said.add(name)
             yield name, what

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.adapters.tensorflow.deferred import record_of
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.adapters.tensorflow.deferred import notes_of
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.value import Part
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ class PartitionedAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return record_of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_of(obj)

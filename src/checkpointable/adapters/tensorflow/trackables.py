@@ -15,7 +15,7 @@ from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 from tensorflow.python.trackable.python_state import PYTHON_STATE, PythonState
 
 from checkpointable.adapters.tensorflow import checkpointables_inside
-from checkpointable.adapters.tensorflow.deferred import record_of
+from checkpointable.adapters.tensorflow.deferred import notes_of
 from checkpointable.adapters.tensorflow.eager.distributed import (
     is_distributed,
     is_distributed_type,
@@ -32,7 +32,7 @@ from checkpointable.adapters.tensorflow.graph_mode.in_graph import (
 from checkpointable.adapters.tensorflow.overlooked import overlooked
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
 from checkpointable.adapters.tensorflow.tensors import offered
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots, resolve_pending
+from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, resolve_pending
 from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ class TrackableAdapter(Adapter):
                 for name, child in checkpointables_inside.ours_in(obj)
                 if name not in found
             ]
-            record = record_of(obj) if ours else None
+            notes = notes_of(obj) if ours else None
             for name, child in ours:
                 # TensorFlow does not tell when one of ours comes.
-                if record is not None and name in record.pending:
-                    resolve_pending(record, name, child)
+                if notes is not None and name in notes.pending:
+                    resolve_pending(notes, name, child)
             children += ours
         return children
 
@@ -147,8 +147,8 @@ class TrackableAdapter(Adapter):
     ) -> Iterable[tuple[str, str]]:
         return overlooked(obj, node_id)
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return record_of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_of(obj)
 
     def slots(self, obj: Any) -> Slots | None:
         return OptimizerSlots(obj) if self._has_slots else None

@@ -18,9 +18,9 @@ import torch
 from torch.nn.modules import module as hooks_of_modules
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from checkpointable.adapters.torch.records import records
+from checkpointable.adapters.torch.notes import notes_by_object
 from checkpointable.adapters.watch import look_at, look_later, unwatch, watched
-from checkpointable.graph.adapter import ObjectRecord, Watcher, resolve_pending
+from checkpointable.graph.adapter import RestoreNotes, Watcher, resolve_pending
 
 __all__ = ["container_watcher", "module_watcher", "optimizer_watcher", "watcher_of"]
 
@@ -73,22 +73,22 @@ def _remove(handles: list[Any]) -> None:
 
 
 def _registered(module: torch.nn.Module, name: str, child: Any) -> None:
-    record = records.get(module)
-    if record is None or name not in record.pending or child is None:
+    notes = notes_by_object.get(module)
+    if notes is None or name not in notes.pending or child is None:
         return
     if name not in module._non_persistent_buffers_set:
-        resolve_pending(record, name, child)
-        unwatch(record)
+        resolve_pending(notes, name, child)
+        unwatch(notes)
 
 
-# What a record's object looked like when it was last looked at.
-_looks: weakref.WeakKeyDictionary[ObjectRecord, tuple[int, ...]] = weakref.WeakKeyDictionary()
+# What notes's object looked like when it was last looked at.
+_looks: weakref.WeakKeyDictionary[RestoreNotes, tuple[int, ...]] = weakref.WeakKeyDictionary()
 
 
-def _look(record: ObjectRecord, look: tuple[int, ...]) -> None:
-    if _looks.get(record) != look:
-        _looks[record] = look
-        look_at(record)
+def _look(notes: RestoreNotes, look: tuple[int, ...]) -> None:
+    if _looks.get(notes) != look:
+        _looks[notes] = look
+        look_at(notes)
 
 
 def _before_forward(_: torch.nn.Module, __: Any) -> None:
@@ -99,10 +99,10 @@ def _before_forward(_: torch.nn.Module, __: Any) -> None:
 def _look_at_containers() -> None:
     # All of them, whatever is called: a program may go through a container that it never calls,
     # and of what is called within a compiled module nothing is heard.
-    for record in watched.records(container_watcher):
-        owner = None if record.owner is None else record.owner()
+    for notes in watched.notes(container_watcher):
+        owner = None if notes.owner is None else notes.owner()
         if owner is not None:
-            _look(record, (len(owner._modules), len(owner._parameters)))
+            _look(notes, (len(owner._modules), len(owner._parameters)))
 
 
 def _before_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -110,9 +110,9 @@ def _before_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
 
     _look_at_containers()
     look = tuple(len(group["params"]) for group in optimizer.param_groups)
-    for record in (records.get(optimizer), groups_of(optimizer).record):
-        if record is not None and (record.pending or record.waiting_slots):
-            _look(record, look)
+    for notes in (notes_by_object.get(optimizer), groups_of(optimizer).notes):
+        if notes is not None and (notes.pending or notes.waiting_slots):
+            _look(notes, look)
 
 
 module_watcher = _Hooks(

@@ -16,7 +16,7 @@ from checkpointable.bundle.format import BLOCK_SIZE, RESTART_INTERVAL
 from checkpointable.bundle.index.entry import Entry, encode_entry, encode_fields, encode_head
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
-from checkpointable.bundle.writing.layout import Plan, Planned, Record
+from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
 from checkpointable.wire.varints import encode_varint
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _KEY_MAX = 255
 _COUNT_MIN = 64
 
 
-def encode_plan(header: Header, plan: Plan, block_size: int = BLOCK_SIZE) -> bytes:
+def encode_plan(header: Header, plan: Layout, block_size: int = BLOCK_SIZE) -> bytes:
     """The contents of the index for values that lie in the first data file.
 
     Args:
@@ -67,7 +67,7 @@ def encode_plan(header: Header, plan: Plan, block_size: int = BLOCK_SIZE) -> byt
     return table.finish()
 
 
-def _add_plainly(table: TableBuilder, header: Header, plan: Plan) -> None:
+def _add_plainly(table: TableBuilder, header: Header, plan: Layout) -> None:
     table.add(b"", encode_header(header))
     entries = ((value.key, _entry(value)) for value in plan.values)
     partitioned = sorted((record.key.encode(), _whole_entry(record)) for record in plan.partitioned)
@@ -75,12 +75,12 @@ def _add_plainly(table: TableBuilder, header: Header, plan: Plan) -> None:
         table.add(key, entry)
 
 
-def _entry(value: Planned) -> bytes:
+def _entry(value: PlacedValue) -> bytes:
     record = value.record
     return encode_fields(record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc)
 
 
-def _whole_entry(record: Record) -> bytes:
+def _whole_entry(record: ValueToWrite) -> bytes:
     slices = tuple(extents for extents, _ in record.parts)
     return encode_entry(Entry(record.dtype, tuple(record.shape), 0, 0, 0, 0, slices))
 
@@ -128,7 +128,7 @@ class _Rows:
       shared: how much each has in common with the one before.
     """
 
-    def __init__(self, values: list[Planned]) -> None:
+    def __init__(self, values: list[PlacedValue]) -> None:
         self.keys = [value.key for value in values]
         self._text, self._size = _padded(self.keys)
         same = self._text[1:] == self._text[:-1]

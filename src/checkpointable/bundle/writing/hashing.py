@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from checkpointable.bundle.parallel import run_in_order
-from checkpointable.bundle.writing.layout import Plan
+from checkpointable.bundle.writing.layout import Layout
 from checkpointable.manifest.format import HASH_SIZE, chunk_count
 from checkpointable.manifest.tree import leaf_hash
 from checkpointable.storage import ReadableFile, WritableFile
@@ -50,7 +50,7 @@ class HashedFile(WritableFile):
       chunk_size: in bytes.
     """
 
-    def __init__(self, file: WritableFile, plan: Plan, chunk_size: int) -> None:
+    def __init__(self, file: WritableFile, plan: Layout, chunk_size: int) -> None:
         self.path = file.path
         self.size = plan.size
         self._file = file

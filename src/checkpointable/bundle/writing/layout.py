@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from checkpointable.bundle.shapes import Extents
 
-__all__ = ["Plan", "Planned", "Record", "plan_layout"]
+__all__ = ["Layout", "PlacedValue", "ValueToWrite", "plan_layout"]
 
 
 # Strings of more bytes are put together as they are written: `bytes` do not change, and so need
@@ -33,7 +33,7 @@ __all__ = ["Plan", "Planned", "Record", "plan_layout"]
 _JOINED_SIZE = 64 * 1024
 
 
-class Record(NamedTuple):
+class ValueToWrite(NamedTuple):
     """A value to write. (A named tuple, since one is made a value: quick to make.)
 
     Attributes:
@@ -53,12 +53,12 @@ class Record(NamedTuple):
     dtype: DataType
     shape: tuple[int, ...]
     read: Callable[[], npt.NDArray[Any]]
-    parts: tuple[tuple[Extents, Record], ...] = ()
+    parts: tuple[tuple[Extents, ValueToWrite], ...] = ()
     fresh: bool = False
 
 
 @dataclass(slots=True)
-class Planned:
+class PlacedValue:
     """A record and its place.
 
     Attributes:
@@ -69,7 +69,7 @@ class Planned:
       crc: the masked checksum, once known.
     """
 
-    record: Record
+    record: ValueToWrite
     key: bytes
     offset: int
     size: int
@@ -78,19 +78,19 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Layout:
     """The layout of one data file: its values in the order of their keys, and its size.
 
     Attributes:
       partitioned: the records whose parts are among the values.
     """
 
-    values: list[Planned]
+    values: list[PlacedValue]
     size: int
-    partitioned: tuple[Record, ...] = ()
+    partitioned: tuple[ValueToWrite, ...] = ()
 
 
-def plan_layout(records: Iterable[Record]) -> Plan:
+def plan_layout(records: Iterable[ValueToWrite]) -> Layout:
     """Sorts the records by key and gives each its place.
 
     Large values start at a multiple of 64 bytes, small ones at a multiple of their item
@@ -103,7 +103,7 @@ def plan_layout(records: Iterable[Record]) -> Plan:
     """
     ordered = sorted(records, key=itemgetter(0))
     partitioned = tuple(record for record in ordered if record.parts)
-    values: list[Planned] = []
+    values: list[PlacedValue] = []
     position = 0
     # Few distinct ones of these repeat over many values.
     known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}
@@ -128,12 +128,12 @@ def plan_layout(records: Iterable[Record]) -> Plan:
             raise ValueError(f"key {name!r}: the shape {shape} has no size")
         if size:
             position += -position % alignment
-        values.append(Planned(record, key, position, size, payload, crc))
+        values.append(PlacedValue(record, key, position, size, payload, crc))
         position += size
-    return Plan(values, position, partitioned)
+    return Layout(values, position, partitioned)
 
 
-def _keyed(records: list[Record]) -> Iterator[tuple[bytes, Record]]:
+def _keyed(records: list[ValueToWrite]) -> Iterator[tuple[bytes, ValueToWrite]]:
     """What is to be written, parts of partitioned values each by itself, in order of its key."""
     # Keys of parts begin with 00 and so precede all others.
     parts = [part for record in records if record.parts for part in _parts(record)]
@@ -149,7 +149,7 @@ def _keyed(records: list[Record]) -> Iterator[tuple[bytes, Record]]:
             yield key, record
 
 
-def _parts(record: Record) -> list[tuple[bytes, Record]]:
+def _parts(record: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
     """The parts of a partitioned value.
 
     Raises:
@@ -168,7 +168,7 @@ def _parts(record: Record) -> list[tuple[bytes, Record]]:
     return [(slice_key(record.key, extents), part) for extents, part in record.parts]
 
 
-def _size_and_alignment(record: Record) -> tuple[int, int]:
+def _size_and_alignment(record: ValueToWrite) -> tuple[int, int]:
     """Bytes that a value of fixed width takes, and of what its offset is a multiple."""
     width = itemsize(record.dtype)
     if not width:
@@ -194,7 +194,7 @@ def _encode_key(key: str) -> bytes:
         ) from None
 
 
-def _encode_strings(record: Record) -> tuple[bytes | EncodedStrings, int]:
+def _encode_strings(record: ValueToWrite) -> tuple[bytes | EncodedStrings, int]:
     array = np.asarray(record.read())
     check_declared(record, array)
     key = record.key
@@ -205,13 +205,13 @@ def _encode_strings(record: Record) -> tuple[bytes | EncodedStrings, int]:
     return encoded, encoded.crc
 
 
-def _encode_variants(record: Record) -> tuple[bytes, int]:
+def _encode_variants(record: ValueToWrite) -> tuple[bytes, int]:
     array = np.asarray(record.read())
     check_declared(record, array)
     return encode_variants(array.reshape(-1).tolist())
 
 
-def check_declared(record: Record, array: npt.NDArray[Any]) -> None:
+def check_declared(record: ValueToWrite, array: npt.NDArray[Any]) -> None:
     """Checks that `read` gave what the record declares.
 
     Raises:

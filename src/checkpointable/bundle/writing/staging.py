@@ -17,7 +17,7 @@ import numpy as np
 from checkpointable.bundle.dtypes import numpy_dtype
 from checkpointable.bundle.format import ALIGNMENT
 from checkpointable.bundle.parallel import run_in_order
-from checkpointable.bundle.writing.layout import Plan, Planned, Record
+from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
 from checkpointable.bundle.writing.values import contents_of
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ class Staging:
         limit: they must be written before their owner goes on.
     """
 
-    def __init__(self, plan: Plan, limit: int | None = None) -> None:
+    def __init__(self, plan: Layout, limit: int | None = None) -> None:
         self._limit = limit
         values = plan.values
-        self._contents: list[tuple[Planned, npt.NDArray[Any], bool]] = []
+        self._contents: list[tuple[PlacedValue, npt.NDArray[Any], bool]] = []
         used = 0
         self.direct = 0
         # The last come first: the others are written meanwhile, in the order of the file.
@@ -131,7 +131,7 @@ class Staging:
                     group.append((held, contents))
                     gathered += value.size
             key, kind, shape, _, _, _ = value.record
-            value.record = Record(key, kind, shape, partial(_same, held), fresh=True)
+            value.record = ValueToWrite(key, kind, shape, partial(_same, held), fresh=True)
             if gathered >= _GROUP_SIZE:
                 yield partial(_copy_each, group)
                 group, gathered = [], 0

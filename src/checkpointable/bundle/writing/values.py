@@ -24,7 +24,7 @@ from checkpointable.bundle.parallel import (
     thread_count,
 )
 from checkpointable.bundle.strings import EncodedStrings
-from checkpointable.bundle.writing.layout import Plan, Planned, check_declared
+from checkpointable.bundle.writing.layout import Layout, PlacedValue, check_declared
 from checkpointable.storage import WritableFile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ SYNC_SIZE = 32 * 2**20
 
 def write_values(
     file: WritableFile,
-    plan: Plan,
+    plan: Layout,
     *,
     start: int = 0,
     stop: int | None = None,
@@ -101,7 +101,7 @@ class _Writer:
     def __init__(
         self,
         file: WritableFile,
-        values: list[Planned],
+        values: list[PlacedValue],
         progress: Progress | None,
         *,
         sync_follows: bool,
@@ -131,7 +131,7 @@ class _Writer:
         if gathered.values:
             yield gathered
 
-    def _chunks(self, value: Planned) -> Iterator[_Task]:
+    def _chunks(self, value: PlacedValue) -> Iterator[_Task]:
         left = value.size
         payload = value.payload
         parts = (
@@ -159,7 +159,7 @@ class _Chunk(_Task):
     __slots__ = ("_left", "_offset", "_part", "_size", "_value", "_writer")
 
     def __init__(
-        self, writer: _Writer, value: Planned, part: npt.NDArray[Any], offset: int, left: int
+        self, writer: _Writer, value: PlacedValue, part: npt.NDArray[Any], offset: int, left: int
     ) -> None:
         self._writer = writer
         self._value = value
@@ -198,10 +198,10 @@ class _Gathered(_Task):
     def __init__(self, writer: _Writer) -> None:
         self._writer = writer
         self._parts: list[Any] = []
-        self.values: list[Planned] = []
+        self.values: list[PlacedValue] = []
         self.size = 0
 
-    def add(self, value: Planned) -> None:
+    def add(self, value: PlacedValue) -> None:
         self.values.append(value)
         self._parts.append(contents_of(value))
         self.size += value.size
@@ -236,7 +236,7 @@ class _Gathered(_Task):
         self._writer.advance(self.size, self.values[-1].record.key)
 
 
-def contents_of(value: Planned) -> Any:
+def contents_of(value: PlacedValue) -> Any:
     """The value, read: an array, or a string value's bytes, where they were put together."""
     if isinstance(value.payload, bytes):
         return np.frombuffer(value.payload, np.uint8)

@@ -13,7 +13,7 @@ from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.bundle.index.writer import encode_plan
 from checkpointable.bundle.writing.commit import Publication
 from checkpointable.bundle.writing.hashing import HashedFile
-from checkpointable.bundle.writing.layout import Record, plan_layout
+from checkpointable.bundle.writing.layout import ValueToWrite, plan_layout
 from checkpointable.bundle.writing.values import write_values
 from checkpointable.manifest import FileHashes, Manifest, Signer, encode_manifest, signed_manifest
 from checkpointable.manifest.format import UNSIGNED, chunk_size_for
@@ -29,7 +29,7 @@ from checkpointable.storage import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from checkpointable.bundle.writing.layout import Plan
+    from checkpointable.bundle.writing.layout import Layout
     from checkpointable.bundle.writing.values import Progress
 
 __all__ = ["BundleWriter", "encode_index", "make_manifest", "write_bundle", "write_index"]
@@ -41,7 +41,7 @@ _WRITER = "checkpointable"
 
 def write_bundle(
     prefix: str | os.PathLike[str],
-    records: Iterable[Record],
+    records: Iterable[ValueToWrite],
     *,
     durability: str = "fsync",
     storage: Storage | None = None,
@@ -94,7 +94,7 @@ class BundleWriter:
     def __init__(
         self,
         prefix: str | os.PathLike[str],
-        plan: Plan,
+        plan: Layout,
         durability: str = "fsync",
         storage: Storage | None = None,
         signer: Signer | None = None,

@@ -61,15 +61,15 @@ def module_values(
     if names is not None:
         everything = values_of(root, attached, names, own_names=False)
         check_paths(names, [*values, *everything])
-        # By record: an object may be reached by another path first than that through its module.
-        inside = {(id(value.record), value.attribute) for value in values}
+        # By notes: an object may be reached by another path first than that through its module.
+        inside = {(id(value.notes), value.attribute) for value in values}
         # A function may well say something of every path: beside a module that is no demand.
         is_demand = prefix is None or not callable(names)
         values += [
             value
             for value in everything
             if (value.name in present or (is_demand and value.name))
-            and (id(value.record), value.attribute) not in inside
+            and (id(value.notes), value.attribute) not in inside
         ]
     return values
 
@@ -98,10 +98,10 @@ def _inside(
         if names is not None:
             given = names.get(path, name) if isinstance(names, Mapping) else names(path)
             name = given or ""
-        record = adapter.record(obj)
+        notes = adapter.notes(obj)
         for attribute, made in own.items():
             value = made if isinstance(made, Value) else made(name)
-            values.append(NamedValue(path, attribute, name, record, value))
+            values.append(NamedValue(path, attribute, name, notes, value))
     return values
 
 
@@ -129,7 +129,7 @@ def _outermost_modules(found: ObjectWalk) -> list[str]:
     for node_id, adapter in enumerate(found.adapters):
         if adapter.names_dependencies and node_id not in inner:
             # A module and its wrapper are one.
-            outermost.setdefault(id(adapter.record(found.objects[node_id])), found.path(node_id))
+            outermost.setdefault(id(adapter.notes(found.objects[node_id])), found.path(node_id))
     return list(outermost.values())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle.reading.reader import Verify, checked_verify
-from checkpointable.graph.by_executor import by_executor, record_values
+from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
@@ -14,14 +14,14 @@ from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.by_name.parts import PartReader
 from checkpointable.restore.mismatch import find_mismatch, mismatch_error
 from checkpointable.restore.progress import RestoreProgress
-from checkpointable.restore.recorded import RecordedSource
+from checkpointable.restore.scheduled import ScheduledSource
 from checkpointable.restore.state import next_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from checkpointable.bundle import BundleReader
-    from checkpointable.graph.adapter import ObjectRecord
+    from checkpointable.graph.adapter import RestoreNotes
 
 __all__ = [
     "NameBasedRestore",
@@ -41,7 +41,7 @@ class NamedValue(NamedTuple):
     path: str
     attribute: str
     name: str
-    record: ObjectRecord
+    notes: RestoreNotes
     value: Value
 
 
@@ -81,10 +81,10 @@ def values_of(
         # A global name names one value: of an object with several, none has one.
         own_name = found.full_name(node_id) if own_names else ""
         name = _name(path, own_name, names) if len(own) == 1 else ""
-        record = adapter.record(obj)
+        notes = adapter.notes(obj)
         for attribute, made in own.items():
             value = made if isinstance(made, Value) else made(name)
-            values.append(NamedValue(path, attribute, name, record, value))
+            values.append(NamedValue(path, attribute, name, notes, value))
     return values
 
 
@@ -122,7 +122,7 @@ class NameBasedRestore:
       ran: whether it has been run.
       missing: paths that had nothing under their name when it was last run.
       matched: how many values it restored when it was last run.
-      has_recorded: whether any of them were recorded until then.
+      has_recorded: whether any of them were scheduled until then.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class NameBasedRestore:
         for value in self._find(root, attached, self._names):
             if value.name and value.name in self.reader:
                 # A later restore has set it: of two the last wins (S24).
-                if value.record.sources.get(value.attribute, (0, 0))[0] <= self._uid:
+                if value.notes.sources.get(value.attribute, (0, 0))[0] <= self._uid:
                     chosen.append(value)
             else:
                 missing[value.path] = value.name
@@ -169,20 +169,20 @@ class NameBasedRestore:
             told = RestoreProgress(self._progress, reader, checked, assigned)
         self._check(reader, chosen, keys, told)
         assign_values(reader, values, self._verify, self._uid, told)
-        recorded = record_values(values)
-        self.has_recorded = bool(recorded)
-        if recorded:
-            keys = [key for key, _ in recorded]
-            source = RecordedSource(reader, keys, self._verify, self._progress)
-            for executor, own in by_executor(recorded):
+        scheduled = schedule_values(values)
+        self.has_recorded = bool(scheduled)
+        if scheduled:
+            keys = [key for key, _ in scheduled]
+            source = ScheduledSource(reader, keys, self._verify, self._progress)
+            for executor, own in by_executor(scheduled):
                 executor.run(own, source, session)
         for value in chosen:
-            value.record.sources[value.attribute] = (self._uid, 0)
+            value.notes.sources[value.attribute] = (self._uid, 0)
         self.missing, self.matched, self.ran = missing, len(chosen), True
 
-    def is_set(self, record: ObjectRecord, attribute: str) -> bool:
+    def is_set(self, notes: RestoreNotes, attribute: str) -> bool:
         """Whether this or a later restore has set a value, or is going to (S35)."""
-        return record.sources.get(attribute, (0, 0))[0] >= self._uid
+        return notes.sources.get(attribute, (0, 0))[0] >= self._uid
 
     def _check(
         self,

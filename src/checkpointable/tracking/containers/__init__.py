@@ -12,10 +12,10 @@ silently be missing from the checkpoint, so a save refuses then.
 from __future__ import annotations
 
 from checkpointable.tracking.containers.base import TrackedContainer as TrackedContainer
-from checkpointable.tracking.containers.base import record_of as record_of
+from checkpointable.tracking.containers.base import notes_of as notes_of
 from checkpointable.tracking.containers.dicts import Dict as Dict
 from checkpointable.tracking.containers.lists import List as List
 from checkpointable.tracking.containers.tuples import TrackedTuple as TrackedTuple
 from checkpointable.tracking.containers.wrapping import wrap_container as wrap_container
 
-__all__ = ["Dict", "List", "TrackedContainer", "TrackedTuple", "record_of", "wrap_container"]
+__all__ = ["Dict", "List", "TrackedContainer", "TrackedTuple", "notes_of", "wrap_container"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from checkpointable.graph.adapter import ObjectRecord, resolve_pending
+from checkpointable.graph.adapter import RestoreNotes, resolve_pending
 from checkpointable.tracking.base import NoDependency, wrap
 
-__all__ = ["TrackedContainer", "as_given", "record_of", "unwrapped"]
+__all__ = ["TrackedContainer", "as_given", "notes_of", "unwrapped"]
 
 
 class TrackedContainer:
-    """What the tracked containers share: a record, and the plain container they stand for."""
+    """What the tracked containers share: notes, and the plain container they stand for."""
 
     # No __init__ sets these: a list may be unpickled or copied without one.
-    _record: ObjectRecord
+    _notes: RestoreNotes
     _source: Any = None
 
     def _tracked_items(self) -> Iterator[tuple[str, Any]]:
@@ -32,11 +32,11 @@ class TrackedContainer:
 
     def _restore_arrivals(self) -> None:
         """Restores what restores wait for and is there by now (S21)."""
-        record = record_of(self)
-        for local_name in list(record.pending):
+        notes = notes_of(self)
+        for local_name in list(notes.pending):
             child = self._child(local_name)
             if child is not None:
-                resolve_pending(record, local_name, child)
+                resolve_pending(notes, local_name, child)
 
 
 def unwrapped(item: Any) -> tuple[Any, bool]:
@@ -46,12 +46,12 @@ def unwrapped(item: Any) -> tuple[Any, bool]:
     return wrap(item), False
 
 
-def record_of(container: TrackedContainer) -> ObjectRecord:
-    """The record of a tracked container, made when first asked for."""
-    record: ObjectRecord | None = container.__dict__.get("_record")
-    if record is None:
-        record = container.__dict__["_record"] = ObjectRecord(container)
-    return record
+def notes_of(container: TrackedContainer) -> RestoreNotes:
+    """The notes of a tracked container, made when first asked for."""
+    notes: RestoreNotes | None = container.__dict__.get("_notes")
+    if notes is None:
+        notes = container.__dict__["_notes"] = RestoreNotes(container)
+    return notes
 
 
 def as_given(items: Iterable[Any], untracked: list[bool] | None) -> Iterator[Any]:

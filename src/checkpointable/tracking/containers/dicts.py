@@ -11,7 +11,7 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.tracking.containers.base import (
     TrackedContainer,
     as_given,
-    record_of,
+    notes_of,
     unwrapped,
 )
 
@@ -61,9 +61,9 @@ class TrackedDict(TrackedContainer):
         self._mark(key, untracked)
         if self._source is not None:
             self._source[key] = value
-        record = record_of(self)
-        if record.pending and isinstance(key, str) and self._is_tracked(key, value):
-            resolve_pending(record, key, value)
+        notes = notes_of(self)
+        if notes.pending and isinstance(key, str) and self._is_tracked(key, value):
+            resolve_pending(notes, key, value)
 
     def _mark(self, key: Any, untracked: bool) -> None:
         if untracked:

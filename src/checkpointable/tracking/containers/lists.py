@@ -11,7 +11,7 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.tracking.containers.base import (
     TrackedContainer,
     as_given,
-    record_of,
+    notes_of,
     unwrapped,
 )
 
@@ -75,9 +75,9 @@ class List(TrackedContainer, list[_T]):
             self._untracked.append(untracked)
         if self._source is not None:
             self._source.append(stored)
-        record = record_of(self)
-        if record.pending and not untracked and adapter_of(stored) is not None:
-            resolve_pending(record, str(len(self) - 1), stored)
+        notes = notes_of(self)
+        if notes.pending and not untracked and adapter_of(stored) is not None:
+            resolve_pending(notes, str(len(self) - 1), stored)
 
     def extend(self, items: Iterable[_T]) -> None:
         """As `list.extend`; tracks and restores the items."""

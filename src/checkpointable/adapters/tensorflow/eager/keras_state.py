@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tensorflow.python.trackable.base import Trackable
 
-from checkpointable.adapters.records import Records
-from checkpointable.graph.adapter import Adapter, ObjectRecord, resolve_pending
+from checkpointable.adapters.notes import NotesByObject
+from checkpointable.graph.adapter import Adapter, RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ __all__ = ["KerasStateAdapter", "is_keras_state"]
 _CLASSES = frozenset(
     (("keras.src.metrics.metric", "Metric"), ("keras.src.random.seed_generator", "SeedGenerator"))
 )
-_records = Records()
+_notes_by_object = NotesByObject()
 
 
 def is_keras_state(cls: type) -> bool:
@@ -47,15 +47,15 @@ class KerasStateAdapter(Adapter):
             for number, value in enumerate(getattr(obj, f"_{kind}", ())):
                 if id(value) not in named:
                     found.append((f"{kind}_{number}", value))
-        record = self.record(obj)
+        notes = self.notes(obj)
         for name, value in found:
             # Nothing tells when a metric makes the variables that it needs.
-            if name in record.pending:
-                resolve_pending(record, name, value)
+            if name in notes.pending:
+                resolve_pending(notes, name, value)
         return found
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return _records.of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return _notes_by_object.of(obj)

@@ -49,7 +49,7 @@ class VariableValue(Value):
         return part_of(self._variable)
 
     def read(self) -> Any:
-        # Not `Variable.read_value`, which records the read on tapes and takes ten times as long.
+        # Not `Variable.read_value`, which enters the read on tapes and takes ten times as long.
         variable = self._variable
         if not context.executing_eagerly():
             with eagerly():

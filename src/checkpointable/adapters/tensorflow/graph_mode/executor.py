@@ -153,7 +153,7 @@ class GraphExecutor(Executor):
         """A context in which operations are added to the graph, under no condition of others."""
         return building(self.graph)
 
-    def record(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[Value]) -> None:
         for value in values:
             assert isinstance(value, GraphValue)
             value.target.restoring()

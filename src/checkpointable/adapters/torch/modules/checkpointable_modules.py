@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from checkpointable.adapters.torch.modules.modules import ModuleAdapter
 from checkpointable.adapters.torch.watch import module_watcher
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["MixedAdapter"]
@@ -44,5 +44,5 @@ class MixedAdapter(Adapter):
         # Not one dict of both: a module's state has, for a restore, more values than it lists.
         return ChainMap(cast("Any", values), cast("Any", more)) if values else more
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return self._own.record(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return self._own.notes(obj)

@@ -11,12 +11,12 @@ from typing import Any
 
 from checkpointable.adapters.torch.modules.extra_state import has_more_state, more_state
 from checkpointable.adapters.torch.modules.wrappers import inner_name, unwrap
-from checkpointable.adapters.torch.records import records
+from checkpointable.adapters.torch.notes import notes_by_object
 from checkpointable.adapters.torch.tensors.meta import MetaBuffers
 from checkpointable.adapters.torch.tensors.tensor_owners import keeps_notes, note_owner
 from checkpointable.adapters.torch.watch import watcher_of
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -60,8 +60,8 @@ class ModuleAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return more_state(obj) if self._has_more or obj._state_dict_hooks else {}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return records.of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_by_object.of(obj)
 
     def initializable(self, obj: Any) -> Value | None:
         left_out = obj._non_persistent_buffers_set
@@ -89,9 +89,9 @@ class WrapperAdapter(Adapter):
         inner, adapter = _inside(obj)
         return adapter.values(inner)
 
-    def record(self, obj: Any) -> ObjectRecord:
+    def notes(self, obj: Any) -> RestoreNotes:
         inner, adapter = _inside(obj)
-        return adapter.record(inner)
+        return adapter.notes(inner)
 
     def initializable(self, obj: Any) -> Value | None:
         inner, adapter = _inside(obj)

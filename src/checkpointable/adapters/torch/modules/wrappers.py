@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 
 __all__ = ["inner_name", "unwrap"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.tensors.memory import fill_from
 from checkpointable.adapters.torch.watch import optimizer_watcher
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.paths import PYTHON_STATE
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -49,7 +49,7 @@ class ParamGroups:
     """
 
     def __init__(self, optimizer: weakref.ref[Any]) -> None:
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
         self.optimizer = optimizer
         self._groups: dict[str, ParamGroup] = {}
 
@@ -87,7 +87,7 @@ class ParamGroup:
     """
 
     def __init__(self, groups: ParamGroups, label: str) -> None:
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
         self.restored: tuple[dict[str, Any], int] | None = None
         self._groups = groups
         self._label = label
@@ -155,7 +155,7 @@ def put_again(optimizer: Any, uid: int) -> None:
     for _, group in groups_of(optimizer).nodes():
         if group.restored is None or group.restored[1] != uid:
             continue
-        if group.record.sources.get(PYTHON_STATE, (0, 0))[0] == uid:
+        if group.notes.sources.get(PYTHON_STATE, (0, 0))[0] == uid:
             group.put(*group.restored)
 
 
@@ -174,9 +174,9 @@ class ParamGroupsAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        record: ObjectRecord = obj.record
-        return record
+    def notes(self, obj: Any) -> RestoreNotes:
+        notes: RestoreNotes = obj.notes
+        return notes
 
 
 class ParamGroupAdapter(Adapter):
@@ -191,6 +191,6 @@ class ParamGroupAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return StateValues(obj.get, obj.put, what="the param group")
 
-    def record(self, obj: Any) -> ObjectRecord:
-        record: ObjectRecord = obj.record
-        return record
+    def notes(self, obj: Any) -> RestoreNotes:
+        notes: RestoreNotes = obj.notes
+        return notes

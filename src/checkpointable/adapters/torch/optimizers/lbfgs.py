@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.slots import parameters_of
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -88,7 +88,7 @@ class Position:
     """Stands for where one parameter lies."""
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any) -> None:
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
         self.parameter = parameter
         self._optimizer = optimizer
 
@@ -157,6 +157,6 @@ class PositionAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {VARIABLE_VALUE: _PositionValue(obj)}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        record: ObjectRecord = obj.record
-        return record
+    def notes(self, obj: Any) -> RestoreNotes:
+        notes: RestoreNotes = obj.notes
+        return notes

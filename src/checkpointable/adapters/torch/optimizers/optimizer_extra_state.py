@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["OwnState", "OwnStateAdapter", "inner_optimizers", "own_state"]
@@ -41,7 +41,7 @@ class OwnState:
     """Stands for what a class of optimizers adds to its `state_dict`."""
 
     def __init__(self, optimizer: weakref.ref[Any]) -> None:
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
         self._optimizer = optimizer
 
     def get(self) -> dict[str, Any]:
@@ -129,6 +129,6 @@ class OwnStateAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return StateValues(obj.get, obj.put, what="the optimizer's load_state_dict")
 
-    def record(self, obj: Any) -> ObjectRecord:
-        record: ObjectRecord = obj.record
-        return record
+    def notes(self, obj: Any) -> RestoreNotes:
+        notes: RestoreNotes = obj.notes
+        return notes

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
+from checkpointable.adapters.torch.notes import notes_by_object
 from checkpointable.adapters.torch.optimizers import lbfgs
 from checkpointable.adapters.torch.optimizers.groups import groups_of
 from checkpointable.adapters.torch.optimizers.optimizer_extra_state import (
@@ -21,9 +22,8 @@ from checkpointable.adapters.torch.optimizers.optimizer_extra_state import (
     own_state,
 )
 from checkpointable.adapters.torch.optimizers.slots import OptimizerSlots, parameters_of
-from checkpointable.adapters.torch.records import records
 from checkpointable.adapters.torch.watch import optimizer_watcher
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["LBFGSAdapter", "OptimizerAdapter"]
@@ -54,8 +54,8 @@ class OptimizerAdapter(Adapter):
         values = _state_values(obj)
         return values if _shared_state(obj) else _Silent(values)
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return records.of(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_by_object.of(obj)
 
     def slots(self, obj: Any) -> Slots | None:
         return OptimizerSlots(obj)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from checkpointable.adapters.records import Beside
+from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.tensors.dtypes import torch_dtype
 from checkpointable.adapters.torch.tensors.memory import as_tensor
 from checkpointable.adapters.torch.tensors.tensors import value_of
 from checkpointable.common.logs import logger
-from checkpointable.graph.adapter import Adapter, ObjectRecord, Slots
+from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -217,7 +217,7 @@ class StateSlot:
     """
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any, name: str) -> None:
-        self.record = ObjectRecord(self)
+        self.notes = RestoreNotes(self)
         self.parameter = parameter
         self._optimizer = optimizer
         self._name = name
@@ -272,6 +272,6 @@ class StateSlotAdapter(Adapter):
         values: Mapping[str, Value | ValueFactory] = obj.values()
         return values
 
-    def record(self, obj: Any) -> ObjectRecord:
-        record: ObjectRecord = obj.record
-        return record
+    def notes(self, obj: Any) -> RestoreNotes:
+        notes: RestoreNotes = obj.notes
+        return notes

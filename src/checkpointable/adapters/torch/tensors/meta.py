@@ -87,7 +87,7 @@ def _no_contents(value: MetaValue) -> NoContentsError:
 class _MetaExecutor(Executor):
     """Gives tensors memory on the current default device."""
 
-    def record(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[Value]) -> None:
         """Nothing is to be prepared."""
 
     def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
-from checkpointable.adapters.torch.records import record_of_tensor
+from checkpointable.adapters.torch.notes import notes_of_tensor
 
 __all__ = ["keeps_notes", "note_owner", "owners_of"]
 
@@ -27,12 +27,12 @@ def note_owner(module: Any, tensors: Iterable[Any]) -> None:
     """Notes on those of a module's tensors that have no shape or no memory yet whose they are."""
     for tensor in tensors:
         if isinstance(tensor, torch.Tensor) and (is_lazy(tensor) or tensor.is_meta):
-            record = record_of_tensor(tensor)
-            if all(reference() is not module for reference in record.owners):
-                record.owners += (weakref.ref(module),)
+            notes = notes_of_tensor(tensor)
+            if all(reference() is not module for reference in notes.owners):
+                notes.owners += (weakref.ref(module),)
 
 
 def owners_of(tensor: torch.Tensor) -> list[Any]:
     """The modules that were noted on a tensor, as far as they live."""
-    modules = [reference() for reference in record_of_tensor(tensor).owners]
+    modules = [reference() for reference in notes_of_tensor(tensor).owners]
     return [module for module in modules if module is not None]

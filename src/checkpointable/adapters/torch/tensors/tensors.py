@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from checkpointable.adapters.torch.records import record_of_tensor
+from checkpointable.adapters.torch.notes import notes_of_tensor
 from checkpointable.adapters.torch.tensors.dtypes import counterpart
 from checkpointable.adapters.torch.tensors.lazy import build
 from checkpointable.adapters.torch.tensors.memory import fill, host_array, shared_array, storable
 from checkpointable.adapters.torch.tensors.meta import MetaValue
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
-from checkpointable.graph.adapter import Adapter, ObjectRecord
+from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
 
@@ -34,8 +34,8 @@ class TensorAdapter(Adapter):
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return {VARIABLE_VALUE: value_of(obj)}
 
-    def record(self, obj: Any) -> ObjectRecord:
-        return record_of_tensor(obj)
+    def notes(self, obj: Any) -> RestoreNotes:
+        return notes_of_tensor(obj)
 
 
 def value_of(tensor: torch.Tensor) -> Value:

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from checkpointable.bundle import DataType, Record, datatype_of
+from checkpointable.bundle import DataType, ValueToWrite, datatype_of
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.by_executor import by_executor
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.paths import path_of_key
 from checkpointable.graph.value import STRING, VARIANT, AtOnce, Value, as_string_array, fits
 
-__all__ = ["records_of_values"]
+__all__ = ["values_to_write"]
 
 
 def _same(contents: Any) -> Any:
     return contents
 
 
-def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) -> list[Record]:
+def values_to_write(values: Sequence[tuple[str, Value]], session: Any = None) -> list[ValueToWrite]:
     """What is to be written, (key, value) each.
 
     Args:
@@ -46,7 +46,7 @@ def records_of_values(values: Sequence[tuple[str, Value]], session: Any = None) 
     return [
         _record(key, value)
         if value.dtype.hasobject or value.shape is None or None in value.shape
-        else new(Record, (key, _datatype(key, value), value.shape, read, (), value.fresh))
+        else new(ValueToWrite, (key, _datatype(key, value), value.shape, read, (), value.fresh))
         for (key, value), read in zip(values, _readers(values), strict=True)
     ]
 
@@ -78,7 +78,7 @@ class _Evaluated(Value):
         super().__init__(value.dtype, value.shape, lambda: contents, value.write)
 
 
-def _record(key: str, value: Value) -> Record:
+def _record(key: str, value: Value) -> ValueToWrite:
     """What is to be written under `key` for a value whose size is not known yet: as it is now.
 
     Raises:
@@ -89,12 +89,12 @@ def _record(key: str, value: Value) -> Record:
         # Its size must be known before anything is written, and so must its shape.
         array = as_string_array(_read(key, value), key)
         _check_shape(key, value, array.shape)
-        return Record(key, DataType.DT_STRING, array.shape, lambda: array)
+        return ValueToWrite(key, DataType.DT_STRING, array.shape, lambda: array)
     if value.dtype == VARIANT:
         array = _read(key, value)
-        return Record(key, DataType.DT_VARIANT, array.shape, lambda: array)
+        return ValueToWrite(key, DataType.DT_VARIANT, array.shape, lambda: array)
     array = np.asarray(_read(key, value))
-    return Record(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
+    return ValueToWrite(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
 
 
 def _read(key: str, value: Value) -> Any:

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from checkpointable.graph.adapter import ObjectRecord
+from checkpointable.graph.adapter import RestoreNotes
 
-__all__ = ["Beside", "Records"]
+__all__ = ["Beside", "NotesByObject"]
 
 T = TypeVar("T")
 
@@ -50,14 +50,14 @@ class Beside(Generic[T]):
         return made
 
 
-class Records(Beside[ObjectRecord]):
-    """The records of objects."""
+class NotesByObject(Beside[RestoreNotes]):
+    """The notes of objects."""
 
     def __init__(self) -> None:
-        super().__init__(_record)
+        super().__init__(_notes)
 
 
-def _record(owner: weakref.ref[Any]) -> ObjectRecord:
-    record = ObjectRecord()
-    record.owner = owner
-    return record
+def _notes(owner: weakref.ref[Any]) -> RestoreNotes:
+    notes = RestoreNotes()
+    notes.owner = owner
+    return notes

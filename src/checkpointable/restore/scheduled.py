@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from checkpointable.bundle.reading.reader import Verify
     from checkpointable.restore.by_name.parts import Reader
 
-__all__ = ["RecordedSource"]
+__all__ = ["ScheduledSource"]
 
 
-class RecordedSource:
+class ScheduledSource:
     """A reader that verifies and tells how far it is; see `graph.executor.Source`.
 
     Args:
