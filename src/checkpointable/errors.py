@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+from contextlib import suppress
 
 __all__ = [
     "CheckpointCorruptError",
@@ -30,6 +31,7 @@ __all__ = [
     "CheckpointPermissionError",
     "CheckpointSignatureError",
     "CheckpointUnsupportedError",
+    "at_path",
 ]
 
 
@@ -40,7 +42,10 @@ class CheckpointError(Exception):
       path: the file, prefix or directory concerned, or None.
       key: the key of the value concerned, or None.
       offset: the byte offset in `path` at which the trouble starts, or None.
+      object_path: the path of the program's object concerned ("" is the root), or None.
     """
+
+    object_path: str | None = None
 
     def __init__(
         self,
@@ -64,7 +69,8 @@ class CheckpointError(Exception):
             where.append(f"key {self.key!r}")
         if self.offset is not None:
             where.append(f"offset {self.offset}")
-        return f"{', '.join(where)}: {self.what}" if where else self.what
+        message = f"{', '.join(where)}: {self.what}" if where else self.what
+        return message if self.object_path is None else f"{_shown(self.object_path)}: {message}"
 
     def __str__(self) -> str:
         return self._message()
@@ -148,3 +154,39 @@ class CheckpointIOError(CheckpointError, OSError):
 
 class CheckpointPermissionError(CheckpointIOError, PermissionError):
     """The operating system refused for lack of a permission."""
+
+
+def at_path(error: BaseException, path: str) -> None:
+    """Adds the path of the program's object at which `error` was raised.
+
+    `error` stays the same exception, with its type and attributes, so that you can re-raise it.
+    Errors of this package and a plain `ValueError` or `NotImplementedError` show the path at the
+    start of their message. Any other error, whose constructor and text belong to
+    another library, gets a note (PEP 678), which a printed traceback shows.
+
+    Args:
+      error: the exception to change.
+      path: the path of the object, "" for the root.
+    """
+    where = _shown(path)
+    if isinstance(error, CheckpointError) and error.object_path is None:
+        error.object_path = path
+    elif type(error) in _PLAIN and len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{where}: {error.args[0]}",)
+    else:
+        with suppress(Exception):  # an exception may refuse new attributes: a frozen dataclass
+            _add_note(error, f"at {where}")
+
+
+_PLAIN = (ValueError, NotImplementedError)
+
+
+def _shown(path: str) -> str:
+    return path or "the root"
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+    else:  # Python 3.10, where exception groups' backport and pytest read the same attribute
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.errors import at_path
 from checkpointable.graph.object_graph import Child, SlotVariable
 from checkpointable.graph.paths import escape, follow, slot_path, split
 
@@ -117,8 +118,8 @@ def walk(
 
     Raises:
       TypeError: the root takes no part in checkpointing.
-      ValueError, NotImplementedError: an object cannot be saved as it stands; the message
-        begins with its path.
+      ValueError, NotImplementedError: an object cannot be saved as it is. This error, and any
+        other that an object's adapter raises, names the object's path (`errors.at_path`).
     """
     adapter = adapter_of(root)
     if adapter is None:
@@ -159,9 +160,10 @@ def _name(found: ObjectWalk, node_id: int) -> str:
 def _children(found: ObjectWalk, node_id: int) -> Iterable[tuple[str, Any]]:
     try:
         return found.adapters[node_id].children(found.objects[node_id])
-    except (ValueError, NotImplementedError) as error:
+    except Exception as error:
         # The object knows what is wrong, only the walk knows where it is.
-        raise type(error)(f"{_name(found, node_id)}: {error}") from error
+        at_path(error, found.path(node_id))
+        raise
 
 
 def _add_slots(found: ObjectWalk, adapter_of: AdapterOf) -> None:

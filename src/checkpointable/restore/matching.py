@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.errors import at_path
 from checkpointable.graph.registry import adapter_of
 from checkpointable.restore.binding import Binding
 from checkpointable.restore.slots import SlotMatcher
@@ -68,16 +69,20 @@ class _Matcher:
     def _match_children(
         self, node_id: int, obj: Any, adapter: Adapter, extra: dict[str, Any]
     ) -> None:
-        lookup = adapter.lookup(obj)
+        try:
+            lookup = adapter.lookup(obj)
+        except Exception as error:
+            at_path(error, self._restore.paths[node_id])
+            raise
         binding, found, nodes = self.binding, self.binding.found, self._nodes
         bound, objects, enqueue = found.bound, found.objects, binding.queue.append
         is_bound = self._restore.is_bound
         for child_id, local_name in nodes[node_id].children:
             try:
                 local = lookup(local_name)
-            except (ValueError, NotImplementedError) as error:
-                path = self._restore.paths[node_id] or "the root"
-                raise type(error)(f"{path}: {error}") from error
+            except Exception as error:
+                at_path(error, self._restore.paths[node_id])
+                raise
             if local is None and extra:
                 local = extra.get(local_name)
             local_adapter = None if local is None else adapter_of(local)

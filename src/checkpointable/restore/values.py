@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.errors import CheckpointUnsupportedError, at_path
 from checkpointable.graph.value import Value, stored_values
 from checkpointable.restore.match import Assignment, Conflict
 from checkpointable.restore.mismatch import find_mismatch, stored_dtype
@@ -36,9 +36,9 @@ class ValueMatcher:
         """Matches the values of an object that has just become this node."""
         try:
             values = adapter.values(obj)
-        except (ValueError, NotImplementedError) as error:
-            path = self._restore.paths[node_id] or "the root"
-            raise type(error)(f"{path}: {error}") from error
+        except Exception as error:
+            at_path(error, self._restore.paths[node_id])
+            raise
         self.match_each(node_id, values)
 
     def match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:

@@ -12,6 +12,7 @@ from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Attached, Durability, Progress
 from checkpointable.common.working_directory import whole_path
+from checkpointable.errors import at_path
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
@@ -100,8 +101,9 @@ def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
             node.slot_variables = slots
         try:
             values = adapter.values(obj)
-        except (ValueError, NotImplementedError) as error:
-            raise type(error)(f"{found.path(node_id) or 'the root'}: {error}") from error
+        except Exception as error:
+            at_path(error, found.path(node_id))
+            raise
         if not values:
             continue
         path = found.path(node_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle.reading.reader import Verify, checked_verify
+from checkpointable.errors import at_path
 from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
@@ -74,7 +75,11 @@ def values_of(
     values: list[NamedValue] = []
     for node_id, obj in enumerate(found.objects):
         adapter = found.adapters[node_id]
-        own = adapter.values(obj)
+        try:
+            own = adapter.values(obj)
+        except Exception as error:
+            at_path(error, found.path(node_id))
+            raise
         if not own:
             continue
         path = found.path(node_id)
