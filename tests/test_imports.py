@@ -17,14 +17,14 @@ PACKAGE = Path(__file__).parents[1] / "src" / "checkpointable"
 # a package or a module under `checkpointable`; the registry is a room within a room.
 BELOW = {
     "errors": set(),
-    "common": set(),
+    "common": {"errors"},
     "wire": {"errors"},
     "storage": {"errors", "common"},
     "manifest": {"errors", "storage"},
     "graph": {"errors", "common", "wire"},
     "tracking": {"errors", "graph"},
     "adapters": {"errors", "common", "graph", "tracking"},
-    "bundle": {"errors", "wire", "storage", "manifest"},
+    "bundle": {"errors", "common", "wire", "storage", "manifest"},
     "directory": {"errors", "common", "wire", "storage", "manifest", "bundle"},
     "saving": {"errors", "common", "manifest", "graph", "adapters", "bundle"},
     "restore": {"errors", "common", "graph", "adapters", "bundle"},

@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from checkpointable.cli.failing import CommandFailedError
-from checkpointable.cli.near import near_names
+from checkpointable.common.suggestions import similar_names
 from checkpointable.graph.registry import adapter_of
 from checkpointable.manager.manager import CheckpointManager
 from checkpointable.savers.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def _attribute(obj: Any, attribute: str, path: str) -> Any:
     try:
         return getattr(obj, attribute)
     except AttributeError:
-        near = near_names(attribute, [name for name in dir(obj) if not name.startswith("__")])
+        near = similar_names(attribute, (n for n in dir(obj) if not n.startswith("__")), 5)
         hint = f"; similar ones: {', '.join(near)}" if near else ""
         raise CommandFailedError(f"{path} has no {attribute!r}{hint}") from None
     except Exception as error:  # noqa: BLE001 - the user's code

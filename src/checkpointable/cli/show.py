@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from checkpointable.bundle import BundleReader
-from checkpointable.cli.near import near_names
 from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint, stored
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.tree import ObjectTree, find_object, graph_of_names
+from checkpointable.common.suggestions import similar_names
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
@@ -97,7 +97,7 @@ def _find(graph: ObjectGraph, path: str, reader: BundleReader, *, named: bool) -
     node_id = find_object(graph, path, named=named)
     if node_id is not None:
         return node_id
-    near = near_names(path, _names(reader))
+    near = similar_names(path, _names(reader), 5)
     hint = f"; similar ones: {', '.join(near)}" if near else "; `checkpointable ls` lists them"
     raise CheckpointNotFoundError(
         f"there is no value and no object of this name{hint}", path=reader.prefix, key=path

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
+from checkpointable.common.suggestions import similar_names
 from checkpointable.graph.object_graph import Child, Node, NodePaths, ObjectGraph
 from checkpointable.graph.paths import escape, unescape
 
@@ -218,8 +219,6 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
 def _matches_nothing(graph: ObjectGraph, source: str) -> str:
     paths = NodePaths(graph)
     known = [paths[node_id] for node_id in range(min(len(graph.nodes), 10_000))]
-    import difflib  # for messages alone
-
-    near = difflib.get_close_matches(source, known, 3, 0.5)
+    near = similar_names(source, known, cutoff=0.5)
     hint = f"; near it: {', '.join(near)}" if near else ""
     return f"rename {source!r} matches nothing in the checkpoint{hint}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from checkpointable.common.suggestions import similar_names
 from checkpointable.graph.paths import upwards
 
 __all__ = ["rename_names"]
@@ -45,9 +46,7 @@ def rename_names(names: Iterable[str], renames: Mapping[str, str]) -> dict[str, 
             found[name] = new
     for source in renames:
         if source not in used:
-            import difflib  # for messages alone
-
-            near = difflib.get_close_matches(source, _starts(all_names), 3, 0.5)
+            near = similar_names(source, _starts(all_names), cutoff=0.5)
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise ValueError(f"rename {source!r} matches nothing in the checkpoint{hint}")
     return found

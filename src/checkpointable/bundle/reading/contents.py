@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from checkpointable.bundle.dtypes import numpy_dtype
 from checkpointable.bundle.index.entry import Entry
 from checkpointable.bundle.index.header import Header
-from checkpointable.bundle.reading.no_such_value import no_such_value
 from checkpointable.bundle.reading.open_files import open_files
+from checkpointable.common.suggestions import no_such_value
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, default_storage
 

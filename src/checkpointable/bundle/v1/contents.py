@@ -15,12 +15,12 @@ from checkpointable.bundle.index.budget import Budget
 from checkpointable.bundle.index.entry import Entry
 from checkpointable.bundle.index.header import Header
 from checkpointable.bundle.reading.data import closed
-from checkpointable.bundle.reading.no_such_value import no_such_value
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.slices import resolve
 from checkpointable.bundle.v1.files import v1_files
 from checkpointable.bundle.v1.table import Table
 from checkpointable.bundle.v1.values import SavedMeta, decode_meta
+from checkpointable.common.suggestions import no_such_value
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointNotFoundError,

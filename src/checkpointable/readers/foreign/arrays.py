@@ -12,8 +12,8 @@ import numpy as np
 from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.reading.data import closed
-from checkpointable.bundle.reading.no_such_value import no_such_value
 from checkpointable.bundle.reading.slicing import Index, Selection
+from checkpointable.common.suggestions import no_such_value
 from checkpointable.errors import (
     CheckpointMismatchError,
     CheckpointUnsupportedError,
