@@ -1,4 +1,4 @@
-"""Holding off Python's garbage collector while many objects are made that all stay."""
+"""Pauses Python's garbage collector while many objects are made that all stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _pauses = 0
 
 
 class _Pause:
-    """One block's; ended by its deletion too, if two interrupts came in the way of its end."""
+    """The pause of one block; its deletion ends it too, if two interrupts kept `end` from it."""
 
     counted = False
 
@@ -43,12 +43,14 @@ class _Pause:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """The collector of cycles does not run by itself in this block (`gc.collect()` still does).
+    """Disables automatic garbage collection in this block; `gc.collect()` still works.
 
-    It runs whenever so many objects were made, and looks through all of them again and again: a
-    fifth of the time of a save or restore of many small values. Not for what a program does over
-    and over and that takes long (writing): what other threads leave behind waits for the end of
-    the block. It stays off where it was.
+    The collector runs after every few hundred new objects and traverses all young ones again:
+    a fifth of the time of a save or restore of many small values.
+
+    The pause is the whole process's. Use it for work in memory that takes milliseconds, such as
+    decoding and matching, and never around I/O: what other threads leave behind is not freed
+    before the block ends. If collection is disabled already, it stays disabled.
     """
     pause = _Pause()
     try:

@@ -31,5 +31,6 @@ def read_graph(reader: BundleReader) -> bytes:
 
 def stored_graph(reader: BundleReader) -> ObjectGraph:
     """The object graph of a checkpoint that has one."""
+    data = read_graph(reader)
     with collector_paused():
-        return decode_graph(read_graph(reader), reader.prefix)
+        return decode_graph(data, reader.prefix)

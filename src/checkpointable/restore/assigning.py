@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.restore.writes import write_values
 
@@ -36,13 +37,14 @@ def assign_values(
     """
     in_memory: list[tuple[str, Any]] = []
     to_write: list[tuple[str, Value]] = []
-    for key, value in values:
-        if value.executor is not None:
-            continue
-        if value.memory is not None:
-            in_memory.append((key, value.memory))
-        else:
-            to_write.append((key, value))
+    with collector_paused():
+        for key, value in values:
+            if value.executor is not None:
+                continue
+            if value.memory is not None:
+                in_memory.append((key, value.memory))
+            else:
+                to_write.append((key, value))
     # First, since this is code that may refuse: filling memory is not.
     with _unverified(verify, "some of the values that are handed over are assigned by now"):
         for written in [to_write] if progress is None else progress.steps(to_write, key_of):

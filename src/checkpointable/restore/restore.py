@@ -112,7 +112,8 @@ class Restore(RestoreState):
         edge: Edge | None = None,
     ) -> Match:
         """What `attach` would do."""
-        return match(self, [(node_id, obj, edge or (node_id, ""))], attached)
+        with collector_paused():
+            return match(self, [(node_id, obj, edge or (node_id, ""))], attached)
 
     def attach(
         self,
@@ -135,27 +136,25 @@ class Restore(RestoreState):
         Raises:
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
-        # To the end, though values are read meanwhile: lists as long as the checkpoint are made
-        # all along, and the collector would look through the whole program for each.
-        with collector_paused():
-            found = self.match(node_id, obj, attached, edge)
-            told = None
-            self._progress = progress or self._progress
-            if progress is not None:
-                new = _new_memory(found)
-                checked = self._keys(found) if self._verify is True else []
-                checked = [key for key in checked if key not in new]
-                assigned = [a.key for a in found.assignments if a.value.executor is None]
-                told = RestoreProgress(progress, self.reader, checked, assigned)
-            self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
-            self._commit(found, told)
+        found = self.match(node_id, obj, attached, edge)
+        told = None
+        self._progress = progress or self._progress
+        if progress is not None:
+            new = _new_memory(found)
+            checked = self._keys(found) if self._verify is True else []
+            checked = [key for key in checked if key not in new]
+            assigned = [a.key for a in found.assignments if a.value.executor is None]
+            told = RestoreProgress(progress, self.reader, checked, assigned)
+        self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
+        self._commit(found, told)
 
     def attach_slots(self, optimizer_id: int) -> None:
         """Restores slots of variables that an optimizer has got since it was matched (S22).
 
         Raises: as `attach`.
         """
-        found = match(self, [], optimizers=[optimizer_id])
+        with collector_paused():
+            found = match(self, [], optimizers=[optimizer_id])
         self._check(found)
         self._commit(found)
 
@@ -198,12 +197,8 @@ class Restore(RestoreState):
 
     def _commit(self, found: Match, progress: RestoreProgress | None = None) -> None:
         self._assign(found, progress)
-        for node_id, notes in found.bound.items():
-            self._bound[node_id] = weakref.ref(notes)
-        for notes, local_name, node_id, parent in found.missing:
-            leave_word(notes, local_name, Pending(self, node_id, (parent, local_name)))
-        for node_id, notes in found.waiting_slots.items():
-            wait_for_slots(notes, PendingSlots(self, node_id))
+        with collector_paused():
+            self._leave_notes(found)
         for new in found.new_slots.values():
             self._create_slot(new)
         self.conflicts += found.conflicts
@@ -221,17 +216,27 @@ class Restore(RestoreState):
 
     def _assign(self, found: Match, progress: RestoreProgress | None) -> None:
         filled = found.filled
-        values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
+        with collector_paused():
+            values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
         schedule_values(values)
         self._recorded += [a for a in found.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
         for reserved in found.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
+
+    def _leave_notes(self, found: Match) -> None:
+        """Notes on the objects what they hold, and what they wait for."""
         uid, consume = self.uid, self.consumed.add
         for node_id, attribute, _, notes, _ in found.assignments:
             notes.sources[attribute] = (uid, node_id)
             consume((node_id, attribute))
         self.consumed.update(found.in_place)
+        for node_id, notes in found.bound.items():
+            self._bound[node_id] = weakref.ref(notes)
+        for notes, local_name, node_id, parent in found.missing:
+            leave_word(notes, local_name, Pending(self, node_id, (parent, local_name)))
+        for node_id, notes in found.waiting_slots.items():
+            wait_for_slots(notes, PendingSlots(self, node_id))
 
     def _create_slot(self, new: NewSlot) -> None:
         node_id = new.slot.slot_variable_node_id

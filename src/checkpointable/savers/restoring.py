@@ -61,45 +61,44 @@ def restore_objects(
       attached: further dependencies of the root that it does not track itself.
       optional: paths that a name-based checkpoint may lack.
     """
-    with collector_paused():
-        look_again()
-        verifier = verifier_of_option(key, verify)
-        if save_path is None:
-            return InitializationOnlyStatus(root, attached)
-        if verifier is not None:
-            refuse_foreign(save_path)
-        foreign = open_foreign(save_path)
-        if foreign is not None:
-            _refuse_renames(foreign, renames)
-            present = FileNames(foreign.keys(), foreign.sections)
+    look_again()
+    verifier = verifier_of_option(key, verify)
+    if save_path is None:
+        return InitializationOnlyStatus(root, attached)
+    if verifier is not None:
+        refuse_foreign(save_path)
+    foreign = open_foreign(save_path)
+    if foreign is not None:
+        _refuse_renames(foreign, renames)
+        present = FileNames(foreign.keys(), foreign.sections)
 
-            def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
-                return module_values(root, attached, names, prefix, present)
+        def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
+            return module_values(root, attached, names, prefix, present)
 
-            return NameBasedSaverStatus(
-                NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
-            )
-        if prefix is not None:
-            raise ValueError(
-                "prefix= says what the names of a file of tensors are relative to, and this is a "
-                f"checkpoint: {os.fspath(save_path)}"
-            )
-        reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
-        try:
-            if GRAPH_KEY not in reader:
-                _refuse_renames(reader, renames)
-                by_name = NameBasedRestore(reader, names, verify, progress=progress)
-                return NameBasedSaverStatus(by_name, root, attached, optional)
-            restore = _start(reader, renames, verify)
-        except BaseException:
-            reader.close()
-            raise
-        try:
-            restore.attach(0, root, attached, progress)
-        except BaseException:
-            restore.expect_partial()  # the error says more than the warning would
-            raise
-        return CheckpointLoadStatus(restore, root, attached)
+        return NameBasedSaverStatus(
+            NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
+        )
+    if prefix is not None:
+        raise ValueError(
+            "prefix= says what the names of a file of tensors are relative to, and this is a "
+            f"checkpoint: {os.fspath(save_path)}"
+        )
+    reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
+    try:
+        if GRAPH_KEY not in reader:
+            _refuse_renames(reader, renames)
+            by_name = NameBasedRestore(reader, names, verify, progress=progress)
+            return NameBasedSaverStatus(by_name, root, attached, optional)
+        restore = _start(reader, renames, verify)
+    except BaseException:
+        reader.close()
+        raise
+    try:
+        restore.attach(0, root, attached, progress)
+    except BaseException:
+        restore.expect_partial()  # the error says more than the warning would
+        raise
+    return CheckpointLoadStatus(restore, root, attached)
 
 
 def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> None:
@@ -114,11 +113,12 @@ def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Veri
     import hashlib  # slow to load
 
     data = read_graph(reader)
-    graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
     # Renames make another graph of the same bytes.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()
-    return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
+    with collector_paused():
+        graph = rename_graph(decode_graph(data, reader.prefix), renames or {})
+        return Restore(reader, graph, fingerprint=fingerprint, verify=verify)
 
 
 def plan_objects(
@@ -132,7 +132,7 @@ def plan_objects(
     """What every `plan` does."""
     look_again()
     verifier = verifier_of_option(key)
-    with collector_paused(), open_stored(save_path, verifier=verifier) as reader:
+    with open_stored(save_path, verifier=verifier) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint, or file of tensors, has no object graph to match with: "
@@ -141,5 +141,6 @@ def plan_objects(
             )
         restore = _start(reader, renames, verify=True)
         restore.expect_partial()
-        state = state_of_plan(restore.match(0, root, attached))
-        return build_report(restore, walk(root, adapter_of, attached), state)
+        with collector_paused():
+            state = state_of_plan(restore.match(0, root, attached))
+            return build_report(restore, walk(root, adapter_of, attached), state)

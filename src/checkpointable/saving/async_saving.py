@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from checkpointable.bundle import BundleWriter, Layout, Staging, StagingMemory
-from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.types import Attached, Durability, Progress
 from checkpointable.common.working_directory import whole_path
@@ -206,14 +205,13 @@ class AsyncSaves:
 
         try:
             undo.enter_context(memory.taken())
-            with naming_objects(plan), collector_paused():
+            with naming_objects(plan):
                 staging = Staging(plan, max_staging_bytes)
             writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
             with naming_objects(plan):
                 if staging.direct:
                     writer.write(staging.direct, progress=advance)
-                with collector_paused():
-                    staging.copy(memory)
+                staging.copy(memory)
             del staging
             self._last.started(handle)
             start(handle, guarded)

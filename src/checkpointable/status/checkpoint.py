@@ -243,8 +243,9 @@ class CheckpointLoadStatus(LoadStatus):
         return [listing(what, missing, label_of)] if missing else []
 
     def _unmatched_objects(self) -> list[str]:
+        look_again()
         with collector_paused():
-            found = self._walk()
+            found = self._program()
             what = "object(s) have no value in the checkpoint"
             problems = self._objects_without_value(what, found)
         conflicts = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from checkpointable.bundle.reading.values import SingleValues
 from checkpointable.bundle.reading.verify import Damage, find_damage, structural_damage
+from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
 
 if TYPE_CHECKING:
@@ -118,18 +119,19 @@ class BundleReader(SingleValues):
         # For many at once; few may be some of a hundred thousand.
         kinds = index.kinds if len(pairs) > len(index) // 8 else None
         codes, shape_of, dtypes = index.columns.dtype, index.shape_of, self._dtypes
-        for key, array in pairs:
-            row = self._row(key)
-            code, shape = kinds[row] if kinds else (codes.item(row), shape_of(row))
-            dtype = dtypes.get(code) or self.dtype(key)
-            if (
-                type(array) is not np.ndarray
-                or array.dtype != dtype
-                or array.shape != shape
-                or not array.flags.writeable
-            ):
-                self._check_array(key, row, array, dtype)
-            (strings if dtype.hasobject else targets).append((key, row, array))
+        with collector_paused():
+            for key, array in pairs:
+                row = self._row(key)
+                code, shape = kinds[row] if kinds else (codes.item(row), shape_of(row))
+                dtype = dtypes.get(code) or self.dtype(key)
+                if (
+                    type(array) is not np.ndarray
+                    or array.dtype != dtype
+                    or array.shape != shape
+                    or not array.flags.writeable
+                ):
+                    self._check_array(key, row, array, dtype)
+                (strings if dtype.hasobject else targets).append((key, row, array))
         if pairs:
             self._files.require_open()
         if verify is True:
