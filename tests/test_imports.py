@@ -28,7 +28,7 @@ BELOW = {
     "directory": {"errors", "common", "wire", "storage", "manifest", "bundle"},
     "saving": {"errors", "common", "manifest", "graph", "adapters", "bundle"},
     "restore": {"errors", "common", "graph", "adapters", "bundle"},
-    "report": {"graph", "restore"},
+    "report": {"errors", "graph", "restore"},
     "status": {"errors", "common", "graph", "adapters", "restore", "report"},
 }
 SLOW = {

@@ -32,6 +32,7 @@ __all__ = [
     "CheckpointSignatureError",
     "CheckpointUnsupportedError",
     "at_path",
+    "shown_path",
 ]
 
 
@@ -70,7 +71,7 @@ class CheckpointError(Exception):
         if self.offset is not None:
             where.append(f"offset {self.offset}")
         message = f"{', '.join(where)}: {self.what}" if where else self.what
-        return message if self.object_path is None else f"{_shown(self.object_path)}: {message}"
+        return message if self.object_path is None else f"{shown_path(self.object_path)}: {message}"
 
     def __str__(self) -> str:
         return self._message()
@@ -168,7 +169,7 @@ def at_path(error: BaseException, path: str) -> None:
       error: the exception to change.
       path: the path of the object, "" for the root.
     """
-    where = _shown(path)
+    where = shown_path(path)
     if isinstance(error, CheckpointError) and error.object_path is None:
         error.object_path = path
     elif type(error) in _PLAIN and len(error.args) == 1 and isinstance(error.args[0], str):
@@ -181,7 +182,8 @@ def at_path(error: BaseException, path: str) -> None:
 _PLAIN = (ValueError, NotImplementedError)
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
+    """Returns `path` as messages show it: "the root" for the root's path, which is ""."""
     return path or "the root"
 
 

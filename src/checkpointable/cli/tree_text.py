@@ -11,6 +11,7 @@ from checkpointable.cli.opening import Stored
 from checkpointable.cli.output import Output
 from checkpointable.cli.text import bytes_text, counted, human_size, printable
 from checkpointable.cli.tree import Branch, ObjectTree
+from checkpointable.errors import shown_path
 from checkpointable.graph.object_graph import Attribute
 from checkpointable.graph.paths import VARIABLE_VALUE, escape
 
@@ -146,7 +147,7 @@ class _Drawing:
         return f"{name} (slot of {self._shown_path(branch.optimizer_id)})"
 
     def _shown_path(self, node_id: int) -> str:
-        return printable(self._tree.path(node_id)) or "the root"
+        return shown_path(printable(self._tree.path(node_id)))
 
     def _object(self, guide: str, name: str, node_id: int, *, is_cut: bool) -> _Row:
         """The line of an object: with its value, if it has just one, and its totals."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.errors import at_path
+from checkpointable.errors import at_path, shown_path
 from checkpointable.graph.object_graph import Child, SlotVariable
 from checkpointable.graph.paths import escape, follow, slot_path, split
 
@@ -154,7 +154,7 @@ def walk(
 
 
 def _name(found: ObjectWalk, node_id: int) -> str:
-    return found.path(node_id) or "the root"
+    return shown_path(found.path(node_id))
 
 
 def _children(found: ObjectWalk, node_id: int) -> Iterable[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.errors import shown_path
 from checkpointable.report.report import Outcome, Report
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def note_shifts(
             path = program.path(own_id)
             shifted.add(path)
             report.notes.append(
-                f"{path or 'the root'}: {stored} items in the checkpoint, {own} in the "
+                f"{shown_path(path)}: {stored} items in the checkpoint, {own} in the "
                 f"program: {_SHIFTED}"
             )
     if shifted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import DataType
-from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
+from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError, shown_path
 from checkpointable.graph.value import ANY, STRING, VARIANT, fits
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Mismatch(NamedTuple):
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
-        return f"{self.path or 'the root'}: {self.what}"
+        return f"{shown_path(self.path)}: {self.what}"
 
     @property
     def what(self) -> str:

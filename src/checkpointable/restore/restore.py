@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.bundle.reading.reader import checked_verify
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
-from checkpointable.errors import CheckpointMismatchError
+from checkpointable.errors import CheckpointMismatchError, shown_path
 from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
@@ -191,7 +191,7 @@ class Restore(RestoreState):
             try:
                 assignment.value.check(self.reader.get_tensor(assignment.key))
             except CheckpointMismatchError as error:
-                refusals.append(f"{self.paths[assignment.node_id] or 'the root'}: {error.what}")
+                refusals.append(f"{shown_path(self.paths[assignment.node_id])}: {error.what}")
         if refusals:
             raise mismatch_error(self.reader.prefix, refusals)
 
@@ -206,8 +206,8 @@ class Restore(RestoreState):
             logger.warning(
                 "%s: %s claims %s: %s",
                 self.reader.prefix,
-                conflict.claimed_by or "the root",
-                self.paths[conflict.node_id] or "the root",
+                shown_path(conflict.claimed_by),
+                shown_path(self.paths[conflict.node_id]),
                 conflict.what,
             )
         if len(self.consumed) == self.value_count and not self._recorded:

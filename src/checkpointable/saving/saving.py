@@ -12,7 +12,7 @@ from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Attached, Durability, Progress
 from checkpointable.common.working_directory import whole_path
-from checkpointable.errors import at_path
+from checkpointable.errors import at_path, shown_path
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
@@ -54,7 +54,7 @@ def naming_objects(plan: Layout) -> Iterator[None]:
         for planned in plan.values:
             if getattr(planned.record.read, "__self__", None) is error.value:
                 raise ValueError(
-                    f"{path_of_key(planned.record.key) or 'the root'}: {error}"
+                    f"{shown_path(path_of_key(planned.record.key))}: {error}"
                 ) from error
         raise
 

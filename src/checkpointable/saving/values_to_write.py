@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from checkpointable.bundle import DataType, ValueToWrite, datatype_of
-from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.errors import CheckpointUnsupportedError, shown_path
 from checkpointable.graph.by_executor import by_executor
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.paths import path_of_key
@@ -35,7 +35,7 @@ def values_to_write(values: Sequence[tuple[str, Value]], session: Any = None) ->
         except NoContentsError as error:
             # The value knows what is wrong, its key where it is.
             key = next(key for key, value in own if value is error.value)
-            raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
+            raise ValueError(f"{shown_path(path_of_key(key))}: {error}") from error
         evaluated.update(zip((key for key, _ in own), contents, strict=True))
     if evaluated:
         values = [
@@ -101,7 +101,7 @@ def _read(key: str, value: Value) -> Any:
     try:
         return value.read()
     except NoContentsError as error:
-        raise ValueError(f"{path_of_key(key) or 'the root'}: {error}") from error
+        raise ValueError(f"{shown_path(path_of_key(key))}: {error}") from error
 
 
 def _datatype(key: str, value: Value) -> DataType:

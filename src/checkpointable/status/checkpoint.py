@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.adapters.watch import look_again
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
-from checkpointable.errors import CheckpointMismatchError
+from checkpointable.errors import CheckpointMismatchError, shown_path
 from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.registry import adapter_of
@@ -249,7 +249,7 @@ class CheckpointLoadStatus(LoadStatus):
             what = "object(s) have no value in the checkpoint"
             problems = self._objects_without_value(what, found)
         conflicts = [
-            f"{conflict.claimed_by or 'the root'} ({conflict.what})"
+            f"{shown_path(conflict.claimed_by)} ({conflict.what})"
             for conflict in present_conflicts(self._restore, found)
             if not self._is_allowed(conflict.claimed_by)
         ]

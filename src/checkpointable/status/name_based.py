@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.common.logs import logger
+from checkpointable.errors import shown_path
 from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, path_pattern
 from checkpointable.status.status import LoadStatus, listing
@@ -90,7 +91,7 @@ class NameBasedSaverStatus(LoadStatus):
         """
         self._assert_run()
         missing = [
-            f"{path or 'the root'} ({f'name {name!r}' if name else 'has no name'})"
+            f"{shown_path(path)} ({f'name {name!r}' if name else 'has no name'})"
             for path, name in self._restore.missing.items()
             if not matches_any(path, self._allowed)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from checkpointable.errors import shown_path
 from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class LoadStatus(abc.ABC):
 
 def label(path: str, attribute: str) -> str:
     """How a message names a value: by its object's path, and by itself if that is not enough."""
-    name = path or "the root"
+    name = shown_path(path)
     if attribute in (VARIABLE_VALUE, PYTHON_STATE):
         return name
     return f"{name} ({attribute})"

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.errors import CheckpointError, CheckpointMismatchError
+from checkpointable.errors import CheckpointError, CheckpointMismatchError, shown_path
 from checkpointable.graph.paths import PYTHON_STATE, path_of_key
 from checkpointable.graph.value import STRING, Value
 from checkpointable.tracking.base import Checkpointable
@@ -106,4 +106,4 @@ class _StateValue(Value):
             raise
 
     def _path(self) -> str:
-        return path_of_key(self._key) or "the root"
+        return shown_path(path_of_key(self._key))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from checkpointable.adapters.state import Encoded, decode, encode
-from checkpointable.errors import CheckpointError, CheckpointMismatchError
+from checkpointable.errors import CheckpointError, CheckpointMismatchError, shown_path
 from checkpointable.graph.paths import PYTHON_STATE, path_of_key
 from checkpointable.graph.value import ANY, STRING, Value, ValueFactory
 
@@ -83,7 +83,7 @@ def _outgoing_text(encoded: Encoded | ValueError, key: str) -> Value:
     def read() -> str:
         if isinstance(encoded, Encoded):
             return encoded.text
-        path = path_of_key(key) or "the root"
+        path = shown_path(path_of_key(key))
         raise ValueError(f"{path}: {encoded}") from encoded
 
     return Value(STRING, (), read, _refuse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from checkpointable.errors import shown_path
 from checkpointable.graph.paths import join, split
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
@@ -53,7 +54,7 @@ def module_values(
         if len(modules) > 1 and not callable(names):
             raise ValueError(
                 "the program has several modules "
-                f"({', '.join(path or 'the root' for path in modules)}): prefix= says which one "
+                f"({', '.join(shown_path(path) for path in modules)}): prefix= says which one "
                 "the names are relative to"
             )
         prefix = modules[0] if len(modules) == 1 else None

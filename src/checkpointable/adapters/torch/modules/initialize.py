@@ -13,6 +13,7 @@ import torch
 from checkpointable.adapters.torch.modules.wrappers import unwrap
 from checkpointable.adapters.torch.tensors.exchange import exchange
 from checkpointable.adapters.torch.tensors.meta import allocate_like
+from checkpointable.errors import shown_path
 from checkpointable.graph.paths import join
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _initialize(
                 reset()
             except Exception as error:
                 raise ValueError(
-                    f"{path or 'the root'}: what is not in the checkpoint cannot be initialized: "
+                    f"{shown_path(path)}: what is not in the checkpoint cannot be initialized: "
                     f"{type(error).__name__}: {error}. What is restored stays out of the way "
                     "meanwhile, on the meta device; give it contents yourself"
                 ) from error
