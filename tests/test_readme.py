@@ -1,8 +1,11 @@
-"""The README's code runs as it stands, and its links lead somewhere."""
+"""The README's first program survives a SIGKILL, and all links between pages lead somewhere."""
 
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,18 +13,47 @@ import pytest
 import checkpointable as cp
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-def test_the_ten_lines_run_and_run_again(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    for start in range(2):
-        exec(compile(code, "README.md", "exec"), names := {})
-        assert int(names["step"]) == 3 * (start + 1)
-    latest = cp.latest_checkpoint("runs/a")
-    assert latest is not None
-    assert latest.endswith("ckpt-6")
+KILLED_AT_THE_THIRD_SAVE = """
+import os, signal
+import checkpointable as cp
+
+save, calls = cp.CheckpointManager.save, []
+
+def save_or_die(manager):
+    calls.append(save(manager))
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+cp.CheckpointManager.save = save_or_die
+"""
+
+
+def test_the_first_program_is_killed_and_resumes_bit_for_bit(tmp_path):
+    (code, *_) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.partition("\n\n")[2].splitlines()) == 12
+    program = f"import torch; torch.manual_seed(0)\n{code}"
+
+    def run(directory: str, before: str = "") -> int:
+        (tmp_path / directory).mkdir(exist_ok=True)
+        command = [sys.executable, "-W", "error", "-c", before + program + "print(int(step))"]
+        done = subprocess.run(
+            command, cwd=tmp_path / directory, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
+        assert done.stdout == ("" if done.returncode else "1000\n")
+        return done.returncode
+
+    assert run("killed", KILLED_AT_THE_THIRD_SAVE) == -signal.SIGKILL
+    assert cp.latest_checkpoint(tmp_path / "killed/runs/a").endswith("ckpt-3")
+    assert run("killed") == 0
+    assert run("undisturbed") == 0
+    difference = cp.compare_checkpoints(tmp_path / "killed/runs/a", tmp_path / "undisturbed/runs/a")
+    assert difference.equal
+    assert len(difference.differences) > 16
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -80,7 +80,7 @@ def test_the_page_is_enough(tmp_path, algorithm):
 
 
 def test_the_example_is_one(tmp_path):
-    shown = json.loads(re.search(r"```\n(\{.*?\n\})\n```", SECTION, re.DOTALL)[1])
+    shown = json.loads(re.search(r"```json\n(\{.*?\n\})\n```", SECTION, re.DOTALL)[1])
     path = cp.Checkpoint(v=cp.Variable(np.float32(1))).write(tmp_path / "ck", manifest=SECRET)
     written = json.loads(read(manifest_of(path)))
     assert list(shown) == list(written)
