@@ -11,12 +11,12 @@ import numpy as np
 from checkpointable.bundle import BundleReader
 from checkpointable.comparison.candidates import add_candidates
 from checkpointable.comparison.elements import difference
-from checkpointable.comparison.places import Place, places_of
+from checkpointable.comparison.pairs import ValuePair, pairs_of
 from checkpointable.comparison.result import Comparison, Difference, Verdict
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.report.report import ValueInfo
-from checkpointable.restore.mismatch import dtype_name
+from checkpointable.restore.match import dtype_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,25 +60,25 @@ def compare_checkpoints(
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
     with load_checkpoint(first, key=key) as one, load_checkpoint(second, key=key) as other:
         result = Comparison(one.prefix, other.prefix)
-        places = places_of(one, other)
-        sizes = [_size(one, place) for place in places]
+        pairs = pairs_of(one, other)
+        sizes = [_size(one, pair) for pair in pairs]
         total, done = sum(sizes), 0
         for start, stop in _batches(sizes):
-            batch = places[start:stop]
+            batch = pairs[start:stop]
             one.check(p.first for p in batch if p.first and p.second)
             other.check(p.second for p in batch if p.first and p.second)
-            for place, size in zip(batch, sizes[start:stop], strict=True):
-                result.differences.append(_compare(one, other, place, tolerance))
-                if progress is not None and place.first and place.second:
+            for pair, size in zip(batch, sizes[start:stop], strict=True):
+                result.differences.append(_compare(one, other, pair, tolerance))
+                if progress is not None and pair.first and pair.second:
                     done += size
-                    progress(done, total, place.first)
+                    progress(done, total, pair.first)
     add_candidates(result)
     return result
 
 
-def _size(reader: BundleReader, place: Place) -> int:
+def _size(reader: BundleReader, pair: ValuePair) -> int:
     """The bytes of the first that are compared."""
-    return reader.entry(place.first).size if place.first and place.second else 0
+    return reader.entry(pair.first).size if pair.first and pair.second else 0
 
 
 def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
@@ -91,20 +91,22 @@ def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
             start, size = position, 0
 
 
-def _compare(one: BundleReader, other: BundleReader, place: Place, tolerance: float) -> Difference:
-    first, second = _info(one, place.first), _info(other, place.second)
+def _compare(
+    one: BundleReader, other: BundleReader, pair: ValuePair, tolerance: float
+) -> Difference:
+    first, second = _info(one, pair.first), _info(other, pair.second)
     entry = Difference(
-        place.path, place.attribute, Verdict.EQUAL, first, second, place.first, place.second
+        pair.path, pair.attribute, Verdict.EQUAL, first, second, pair.first, pair.second
     )
-    if place.first is None or place.second is None:
-        entry.verdict = Verdict.ONLY_IN_FIRST if place.first else Verdict.ONLY_IN_SECOND
+    if pair.first is None or pair.second is None:
+        entry.verdict = Verdict.ONLY_IN_FIRST if pair.first else Verdict.ONLY_IN_SECOND
     elif first != second:
         entry.verdict = Verdict.MISMATCH
     else:
-        entry.elements = math.prod(one.shape(place.first))
-        a, b = _contents(one, place.first), _contents(other, place.second)
+        entry.elements = math.prod(one.shape(pair.first))
+        a, b = _contents(one, pair.first), _contents(other, pair.second)
         if a is None or b is None:
-            is_equal = one.get_bytes(place.first) == other.get_bytes(place.second)
+            is_equal = one.get_bytes(pair.first) == other.get_bytes(pair.second)
             entry.count = 0 if is_equal else None
         else:
             entry.count, entry.largest = difference(a, b, tolerance)

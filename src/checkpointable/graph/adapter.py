@@ -64,6 +64,9 @@ class PendingVariables(Protocol):
         """Restores the slots of the variables that it has by now."""
 
 
+_NOWHERE = (0, 0)  # no restore, no node
+
+
 class RestoreNotes:
     """What restores note on one object.
 
@@ -84,6 +87,10 @@ class RestoreNotes:
             self.owner: weakref.ref[Any] | None = None if owner is None else weakref.ref(owner)
         except TypeError:  # tuples take no weak references
             self.owner = None
+
+    def last_uid(self, attribute: str) -> int:
+        """Returns the uid of the latest restore that set a value, 0 if none did."""
+        return self.sources.get(attribute, _NOWHERE)[0]
 
     def waits(self, local_name: str) -> None:
         """Called when a restore begins to wait for a dependency of that name.

@@ -17,7 +17,7 @@ from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_k
 from checkpointable.graph.value import as_string_array
 from checkpointable.readers.foreign import ArrayReader, write_safetensors
 from checkpointable.readers.object_graph import stored_graph
-from checkpointable.restore.by_name.file_parts import file_paths
+from checkpointable.restore.by_name.file_paths import file_paths
 from checkpointable.storage import default_storage
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def from_tensors(
 
     The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
     `cp.Checkpoint(model=model).restore(prefix)` finds it; of a file that holds several state
-    dicts each goes by its own name (`restore.file_parts`). What wrapped the module that was saved
-    (`module.`, `_orig_mod.`) is left out of the names.
+    dicts each goes by its own name (`restore.by_name.file_paths`). What wrapped the module that
+    was saved (`module.`, `_orig_mod.`) is left out of the names.
 
     Args:
       prefix: the checkpoint to write.

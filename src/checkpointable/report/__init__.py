@@ -3,7 +3,7 @@
 report.py         the data: one entry a value, its outcome, what is likely its counterpart
 text.py           the table and the tree
 build.py          what a restore and the program say, put together, of
-  state.py               how far the restore has come
+  snapshot.py            how far the restore has come
   counterparts.py        which missing value a renamed one probably is
   suggested_renames.py   the renames that follow from that
   shifts.py              lists that were matched by position and differ in length

@@ -15,16 +15,16 @@ from checkpointable.report.counterparts import (
 )
 from checkpointable.report.report import Outcome, Report, ReportEntry, ValueInfo
 from checkpointable.report.shifts import note_shifts
-from checkpointable.report.state import TAKEN, is_taken
+from checkpointable.report.snapshot import TAKEN, is_taken
 from checkpointable.report.suggested_renames import suggest_renames
-from checkpointable.restore.mismatch import dtype_name, stored_dtype
+from checkpointable.restore.match import dtype_name, stored_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
-    from checkpointable.report.state import State
+    from checkpointable.report.snapshot import Snapshot
     from checkpointable.restore import Restore
 
 __all__ = ["build_report", "report_without_checkpoint"]
@@ -33,9 +33,9 @@ _STAYS = "assigned after the restore; it stays as it was, the value waits for an
 _HELD_BACK = "refused when its object came: it, or what came with it, does not fit or is damaged"
 
 
-def build_report(restore: Restore, program: ObjectWalk, state: State) -> Report:
+def build_report(restore: Restore, program: ObjectWalk, snapshot: Snapshot) -> Report:
     """The report of `restore` for the objects in `program`."""
-    return _Builder(restore, program, state).build()
+    return _Builder(restore, program, snapshot).build()
 
 
 def report_without_checkpoint(program: ObjectWalk) -> Report:
@@ -54,30 +54,30 @@ def report_without_checkpoint(program: ObjectWalk) -> Report:
 
 
 class _Builder:
-    def __init__(self, restore: Restore, program: ObjectWalk, state: State) -> None:
+    def __init__(self, restore: Restore, program: ObjectWalk, snapshot: Snapshot) -> None:
         self.restore = restore
         self.program = program
-        self.state = state
+        self.snapshot = snapshot
         self.report = Report(restore.reader.prefix)
         self._paths = ShownPaths(restore.graph)
         self._keys: dict[int, dict[str, str]] = {}
         # (id of notes, attribute) -> the node whose value goes there
         # Where two nodes go to one object, that whose value it has.
         self._node_of: dict[tuple[int, str], int] = {}
-        refused = {conflict.node_id for conflict in state.conflicts}
-        for node_id, notes in state.bound.items():
+        refused = {conflict.node_id for conflict in snapshot.conflicts}
+        for node_id, notes in snapshot.bound.items():
             for attribute in restore.graph.nodes[node_id].attributes:
                 place = (id(notes), attribute.name)
-                if node_id not in refused or (node_id, attribute.name) in state.consumed:
+                if node_id not in refused or (node_id, attribute.name) in snapshot.consumed:
                     self._node_of.setdefault(place, node_id)
         self._shown: set[tuple[int, str]] = set()
-        self._claims = {conflict.claimed_by: conflict.what for conflict in state.conflicts}
+        self._claims = {conflict.claimed_by: conflict.what for conflict in snapshot.conflicts}
 
     def build(self) -> Report:
         self._add_program()
         self._add_checkpoint()
         self._add_counterparts()
-        note_shifts(self.report, self.restore, self.program, self.state.bound)
+        note_shifts(self.report, self.restore, self.program, self.snapshot.bound)
         return self.report
 
     def _add_program(self) -> None:
@@ -106,16 +106,16 @@ class _Builder:
         if node_id is not None:
             self._shown.add((node_id, attribute))
             self._add_stored(entry, node_id)
-        if node_id is not None and (node_id, attribute) in self.state.mismatches:
+        if node_id is not None and (node_id, attribute) in self.snapshot.mismatches:
             entry.outcome = Outcome.MISMATCH
-        elif place in self.state.restored:
+        elif place in self.snapshot.restored:
             entry.outcome = Outcome.RESTORED
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
-        elif node_id in self.state.refused:
+        elif node_id in self.snapshot.refused:
             entry.outcome = Outcome.DEFERRED
         entry.note = self._claims.get(path, "")
-        if node_id in self.state.refused and not entry.note:
+        if node_id in self.snapshot.refused and not entry.note:
             entry.note = _STAYS if entry.outcome is Outcome.MISMATCH else _HELD_BACK
         if entry.outcome is Outcome.MISSING and is_taken(self.restore, path, attribute):
             entry.outcome, entry.note = Outcome.AMBIGUOUS, TAKEN
@@ -136,15 +136,15 @@ class _Builder:
 
     def _add_checkpoint(self) -> None:
         """What the checkpoint has and no object of the program shows."""
-        waited_for = _below(self.restore, self.state.waiting)
-        conflicting = {conflict.node_id: conflict for conflict in self.state.conflicts}
+        waited_for = _below(self.restore, self.snapshot.waiting)
+        conflicting = {conflict.node_id: conflict for conflict in self.snapshot.conflicts}
         for place in self.restore.values:
             if place in self._shown:
                 continue
             node_id, attribute = place
             entry = ReportEntry(self._paths[node_id], attribute, Outcome.UNUSED)
             self._add_stored(entry, node_id)
-            if place in self.state.consumed:  # a second name, or an object that is gone again
+            if place in self.snapshot.consumed:  # a second name, or an object that is gone again
                 entry.outcome = Outcome.RESTORED
             elif node_id in conflicting:
                 entry.outcome = Outcome.AMBIGUOUS

@@ -10,7 +10,7 @@ dependency that arrives later (S21):
                  commit: assign (assigning.py), note on the objects what they hold
     pending.py   the word that is left where something is missing
 
-What is known between two of these is in state.py. Checkpoints without an object graph are
+What is known between two of these is in context.py. Checkpoints without an object graph are
 restored by names: name_based.py.
 
 A restore holds no object alive: it refers to them by weak references to their notes, and
@@ -22,11 +22,11 @@ from __future__ import annotations
 from checkpointable.bundle.reading.reader import Verify as Verify
 from checkpointable.restore.by_name.name_based import NameBasedRestore as NameBasedRestore
 from checkpointable.restore.by_name.name_based import Names as Names
+from checkpointable.restore.context import next_uid as next_uid
 from checkpointable.restore.match import Conflict as Conflict
 from checkpointable.restore.match import Match as Match
-from checkpointable.restore.mismatch import Mismatch as Mismatch
+from checkpointable.restore.match import Mismatch as Mismatch
 from checkpointable.restore.restore import Restore as Restore
-from checkpointable.restore.state import next_uid as next_uid
 
 __all__ = [
     "Conflict",

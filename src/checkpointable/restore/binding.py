@@ -13,7 +13,7 @@ from checkpointable.restore.match import Conflict, Match
 
 if TYPE_CHECKING:
     from checkpointable.graph.adapter import Adapter
-    from checkpointable.restore.state import RestoreState
+    from checkpointable.restore.context import RestoreContext
 
 __all__ = ["Binding"]
 
@@ -29,7 +29,7 @@ class Binding:
       queue: nodes that have just got their object, and were not visited yet.
     """
 
-    def __init__(self, restore: RestoreState) -> None:
+    def __init__(self, restore: RestoreContext) -> None:
         self.restore = restore
         self.found = Match()
         self.queue: deque[int] = deque()

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from checkpointable.graph.adapter import Adapter
+    from checkpointable.restore.context import RestoreContext
     from checkpointable.restore.match import Edge, Match
-    from checkpointable.restore.state import RestoreState
 
 __all__ = ["match"]
 
 
 def match(
-    restore: RestoreState,
+    restore: RestoreContext,
     starts: Iterable[tuple[int, Any, Edge]],
     attached: Sequence[tuple[str, Any]] = (),
     optimizers: Iterable[int] = (),
@@ -48,7 +48,7 @@ def match(
 
 
 class _Matcher:
-    def __init__(self, restore: RestoreState) -> None:
+    def __init__(self, restore: RestoreContext) -> None:
         self.binding = Binding(restore)
         self.values = ValueMatcher(self.binding)
         self.slots = SlotMatcher(self.binding, self.values)

@@ -10,7 +10,7 @@ import numpy as np
 from checkpointable.adapters.watch import watch
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.restore.mismatch import find_mismatch
+from checkpointable.restore.match import find_mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

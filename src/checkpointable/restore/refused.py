@@ -15,7 +15,7 @@ from checkpointable.restore.pending import pending_nodes
 if TYPE_CHECKING:
     from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
-    from checkpointable.restore.mismatch import Mismatch
+    from checkpointable.restore.match import Mismatch
     from checkpointable.restore.restore import Restore
 
 __all__ = ["Refused", "refused_arrivals"]

@@ -14,8 +14,9 @@ from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.restore.assigning import assign_values, key_of
+from checkpointable.restore.context import RestoreContext
+from checkpointable.restore.match import mismatch_error
 from checkpointable.restore.matching import match
-from checkpointable.restore.mismatch import mismatch_error
 from checkpointable.restore.pending import (
     Pending,
     PendingSlots,
@@ -23,9 +24,7 @@ from checkpointable.restore.pending import (
     leave_word,
     wait_for_slots,
 )
-from checkpointable.restore.progress import RestoreProgress
-from checkpointable.restore.scheduled import ScheduledSource
-from checkpointable.restore.state import RestoreState
+from checkpointable.restore.progress import RestoreProgress, ScheduledSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +43,7 @@ _LATE_ADVICE = (
 )
 
 
-class Restore(RestoreState):
+class Restore(RestoreContext):
     """A checkpoint that is being restored into the program's objects.
 
     Each of `attach` and `attach_slots` matches, checks, and then commits: until everything that
@@ -60,15 +59,15 @@ class Restore(RestoreState):
         verify: Verify = True,
     ) -> None:
         self._verify = checked_verify(verify)
-        self._recorded: list[Assignment] = []
+        self._scheduled: list[Assignment] = []
         self._was_run: set[int] = set()  # nodes of scheduled values that were restored since
         self._progress: Callable[[int, int, str], None] | None = None
         super().__init__(reader, graph, fingerprint=fingerprint)
 
     @property
-    def has_recorded(self) -> bool:
+    def has_scheduled(self) -> bool:
         """Whether the restoring of some value was scheduled."""
-        return bool(self._recorded)
+        return bool(self._scheduled)
 
     def replaced(self, program: ObjectWalk) -> list[str]:
         """Paths of scheduled values whose object had given way to another one when they were run.
@@ -79,23 +78,23 @@ class Restore(RestoreState):
         alive = {id(adapter.notes(obj)) for obj, adapter in objects}
         gone = [
             assignment
-            for assignment in self._recorded
+            for assignment in self._scheduled
             if id(assignment.notes) not in alive
-            and assignment.notes.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+            and assignment.notes.last_uid(assignment.attribute) == self.uid
             and assignment.node_id not in self._was_run
             # What the program has dropped is to be restored nowhere.
             and program.has_path(self.paths[assignment.node_id].partition(SLOT_MARK)[0])
         ]
-        self._was_run.update(assignment.node_id for assignment in self._recorded)
+        self._was_run.update(assignment.node_id for assignment in self._scheduled)
         return [self.paths[assignment.node_id] for assignment in gone]
 
-    def run_recorded(self, session: Any) -> None:
+    def run_scheduled(self, session: Any) -> None:
         """Restores the values whose restoring was scheduled, all that are known by now (S34)."""
         # What a later restore has set, or scheduled, is not this one's any more (S24).
         current = [
             (assignment.key, assignment.value)
-            for assignment in self._recorded
-            if assignment.notes.sources.get(assignment.attribute, (0, 0))[0] == self.uid
+            for assignment in self._scheduled
+            if assignment.notes.last_uid(assignment.attribute) == self.uid
         ]
         if not current:
             return
@@ -210,7 +209,7 @@ class Restore(RestoreState):
                 shown_path(self.paths[conflict.node_id]),
                 conflict.what,
             )
-        if len(self.consumed) == self.value_count and not self._recorded:
+        if len(self.consumed) == self.value_count and not self._scheduled:
             # What still waits can only be a second claim, which needs no file.
             self.reader.close()
 
@@ -219,7 +218,7 @@ class Restore(RestoreState):
         with collector_paused():
             values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
         schedule_values(values)
-        self._recorded += [a for a in found.assignments if a.value.executor is not None]
+        self._scheduled += [a for a in found.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
         for reserved in found.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.errors import CheckpointUnsupportedError, at_path
 from checkpointable.graph.value import Value, stored_values
-from checkpointable.restore.match import Assignment, Conflict
-from checkpointable.restore.mismatch import find_mismatch, stored_dtype
+from checkpointable.restore.match import Assignment, Conflict, find_mismatch, stored_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

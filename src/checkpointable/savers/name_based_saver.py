@@ -22,9 +22,9 @@ from checkpointable.graph.value import Part, Value, stored_values
 from checkpointable.manifest import Key, signer_of
 from checkpointable.readers.opening import open_stored, verifier_of_option
 from checkpointable.restore.assigning import assign_values
-from checkpointable.restore.by_name.parts import PartReader
-from checkpointable.restore.mismatch import find_mismatch, mismatch_error
-from checkpointable.restore.state import next_uid
+from checkpointable.restore.by_name.part_reader import PartReader
+from checkpointable.restore.context import next_uid
+from checkpointable.restore.match import find_mismatch, mismatch_error
 from checkpointable.saving.numbering import numbered_prefix
 from checkpointable.saving.values_to_write import values_to_write
 

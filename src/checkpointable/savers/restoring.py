@@ -24,7 +24,7 @@ from checkpointable.readers.foreign import open_foreign
 from checkpointable.readers.object_graph import read_graph
 from checkpointable.readers.opening import open_stored, refuse_foreign, verifier_of_option
 from checkpointable.report.build import build_report
-from checkpointable.report.state import state_of_plan
+from checkpointable.report.snapshot import snapshot_of_plan
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.by_name.file_names import FileNames
 from checkpointable.restore.by_name.module_names import module_values
@@ -142,5 +142,5 @@ def plan_objects(
         restore = _start(reader, renames, verify=True)
         restore.expect_partial()
         with collector_paused():
-            state = state_of_plan(restore.match(0, root, attached))
-            return build_report(restore, walk(root, adapter_of, attached), state)
+            snapshot = snapshot_of_plan(restore.match(0, root, attached))
+            return build_report(restore, walk(root, adapter_of, attached), snapshot)

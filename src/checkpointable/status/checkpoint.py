@@ -14,7 +14,7 @@ from checkpointable.graph.patterns import matches_any, names_object, path_patter
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.report import Outcome, build_report
-from checkpointable.report.state import TAKEN, is_taken, present_conflicts, state_of_restore
+from checkpointable.report.snapshot import TAKEN, is_taken, present_conflicts, snapshot_of_restore
 from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from checkpointable.restore import Restore
 
 __all__ = ["CheckpointLoadStatus"]
-
-_NOWHERE = (0, 0)
 
 
 class CheckpointLoadStatus(LoadStatus):
@@ -53,8 +51,8 @@ class CheckpointLoadStatus(LoadStatus):
             look_again()
         with collector_paused():
             program = self._program()
-            state = state_of_restore(self._restore, program)
-            return build_report(self._restore, program, state)
+            snapshot = snapshot_of_restore(self._restore, program)
+            return build_report(self._restore, program, snapshot)
 
     def require(self, *patterns: str) -> CheckpointLoadStatus:
         """Fails if anything under the patterns was not restored; returns the status.
@@ -165,8 +163,8 @@ class CheckpointLoadStatus(LoadStatus):
         Args:
           session: runs the operations of a TensorFlow graph; None: the default session.
         """
-        self._restore.run_recorded(session)
-        if self._restore.has_recorded:
+        self._restore.run_scheduled(session)
+        if self._restore.has_scheduled:
             self._tell_of_replaced()
             tell_without_contents(self._root, self._attached)
 
@@ -175,15 +173,15 @@ class CheckpointLoadStatus(LoadStatus):
 
         Variables that a later restore is going to set are left alone.
         """
-        self._restore.run_recorded(session)
-        if self._restore.has_recorded:
+        self._restore.run_scheduled(session)
+        if self._restore.has_scheduled:
             self._tell_of_replaced()
         uid = self._restore.uid
         initialize(
             self._root,
             self._attached,
             session,
-            lambda notes, attribute: notes.sources.get(attribute, (0, 0))[0] >= uid,
+            lambda notes, attribute: notes.last_uid(attribute) >= uid,
         )
 
     def expect_partial(self) -> CheckpointLoadStatus:
@@ -221,11 +219,11 @@ class CheckpointLoadStatus(LoadStatus):
                 continue
             if not names:
                 continue
-            sources = adapter.notes(obj).sources
+            notes = adapter.notes(obj)
             missing += [
                 (node_id, attribute)
                 for attribute in names
-                if sources.get(attribute, _NOWHERE)[0] < uid
+                if notes.last_uid(attribute) < uid
                 and not (self._allowed and self._is_allowed(found.path(node_id)))
             ]
 

@@ -8,7 +8,7 @@ from checkpointable.graph.by_executor import initialize
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from checkpointable.report.build import report_without_checkpoint
-from checkpointable.restore.state import next_uid
+from checkpointable.restore.context import next_uid
 from checkpointable.status.status import LoadStatus
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class InitializationOnlyStatus(LoadStatus):
             self._root,
             self._attached,
             session,
-            lambda notes, attribute: notes.sources.get(attribute, (0, 0))[0] > self._uid,
+            lambda notes, attribute: notes.last_uid(attribute) > self._uid,
         )
 
     def require(self, *patterns: str) -> InitializationOnlyStatus:

@@ -46,7 +46,7 @@ class NameBasedSaverStatus(LoadStatus):
           CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
         """
         self._run(session)
-        if self._restore.has_recorded:
+        if self._restore.has_scheduled:
             tell_without_contents(self._root, self._attached)
 
     def _run(self, session: Any) -> None:

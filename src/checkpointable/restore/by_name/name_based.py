@@ -12,11 +12,10 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value
 from checkpointable.graph.walk import walk
 from checkpointable.restore.assigning import assign_values
-from checkpointable.restore.by_name.parts import PartReader
-from checkpointable.restore.mismatch import find_mismatch, mismatch_error
-from checkpointable.restore.progress import RestoreProgress
-from checkpointable.restore.scheduled import ScheduledSource
-from checkpointable.restore.state import next_uid
+from checkpointable.restore.by_name.part_reader import PartReader
+from checkpointable.restore.context import next_uid
+from checkpointable.restore.match import find_mismatch, mismatch_error
+from checkpointable.restore.progress import RestoreProgress, ScheduledSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +126,7 @@ class NameBasedRestore:
       ran: whether it has been run.
       missing: paths that had nothing under their name when it was last run.
       matched: how many values it restored when it was last run.
-      has_recorded: whether any of them were scheduled until then.
+      has_scheduled: whether any of them were scheduled until then.
     """
 
     def __init__(
@@ -142,7 +141,7 @@ class NameBasedRestore:
         self.ran = False
         self.missing: dict[str, str] = {}
         self.matched = 0
-        self.has_recorded = False
+        self.has_scheduled = False
         self._names = names
         self._find = find or named_values
         self._verify = checked_verify(verify)
@@ -160,7 +159,7 @@ class NameBasedRestore:
         for value in self._find(root, attached, self._names):
             if value.name and value.name in self.reader:
                 # A later restore has set it: of two the last wins (S24).
-                if value.notes.sources.get(value.attribute, (0, 0))[0] <= self._uid:
+                if value.notes.last_uid(value.attribute) <= self._uid:
                     chosen.append(value)
             else:
                 missing[value.path] = value.name
@@ -175,7 +174,7 @@ class NameBasedRestore:
         self._check(reader, chosen, keys, told)
         assign_values(reader, values, self._verify, self._uid, told)
         scheduled = schedule_values(values)
-        self.has_recorded = bool(scheduled)
+        self.has_scheduled = bool(scheduled)
         if scheduled:
             keys = [key for key, _ in scheduled]
             source = ScheduledSource(reader, keys, self._verify, self._progress)
@@ -187,7 +186,7 @@ class NameBasedRestore:
 
     def is_set(self, notes: RestoreNotes, attribute: str) -> bool:
         """Whether this or a later restore has set a value, or is going to (S35)."""
-        return notes.sources.get(attribute, (0, 0))[0] >= self._uid
+        return notes.last_uid(attribute) >= self._uid
 
     def _check(
         self,

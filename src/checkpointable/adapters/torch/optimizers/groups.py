@@ -155,7 +155,7 @@ def put_again(optimizer: Any, uid: int) -> None:
     for _, group in groups_of(optimizer).nodes():
         if group.restored is None or group.restored[1] != uid:
             continue
-        if group.notes.sources.get(PYTHON_STATE, (0, 0))[0] == uid:
+        if group.notes.last_uid(PYTHON_STATE) == uid:
             group.put(*group.restored)
 
 

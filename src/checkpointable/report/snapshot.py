@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from checkpointable.restore import Conflict, Mismatch, Restore
     from checkpointable.restore.match import Match
 
-__all__ = ["TAKEN", "State", "is_taken", "present_conflicts", "state_of_plan", "state_of_restore"]
+__all__ = [
+    "TAKEN",
+    "Snapshot",
+    "is_taken",
+    "present_conflicts",
+    "snapshot_of_plan",
+    "snapshot_of_restore",
+]
 
 TAKEN = "its value went to another object, which was there before"
 
 
-class State(NamedTuple):
+class Snapshot(NamedTuple):
     """How far a restore has come, or would come.
 
     Attributes:
@@ -43,7 +50,7 @@ class State(NamedTuple):
     refused: Collection[int] = frozenset()
 
 
-def state_of_restore(restore: Restore, program: ObjectWalk) -> State:
+def snapshot_of_restore(restore: Restore, program: ObjectWalk) -> Snapshot:
     """How far a restore has come in `program`."""
     restored: set[tuple[int, str]] = set()
     waiting: set[int] = set()
@@ -59,7 +66,7 @@ def state_of_restore(restore: Restore, program: ObjectWalk) -> State:
         if (notes := restore.notes(node_id)) is not None
     }
     refused = refused_arrivals(restore, program)
-    return State(
+    return Snapshot(
         restore.consumed,
         refused.bound | bound,
         restored,
@@ -70,14 +77,14 @@ def state_of_restore(restore: Restore, program: ObjectWalk) -> State:
     )
 
 
-def state_of_plan(found: Match) -> State:
+def snapshot_of_plan(found: Match) -> Snapshot:
     """How far a restore would come that assigns what was matched."""
     consumed = {(a.node_id, a.attribute) for a in found.assignments}
     consumed -= found.mismatches.keys()
     consumed.update(found.in_place)
     restored = {(id(found.bound[node_id]), attribute) for node_id, attribute in consumed}
     consumed.update((node_id, VARIABLE_VALUE) for node_id in found.new_slots)
-    return State(
+    return Snapshot(
         consumed,
         found.bound,
         restored,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from checkpointable.graph.adapter import RestoreNotes
     from checkpointable.restore.match import Conflict
 
-__all__ = ["RestoreState", "next_uid"]
+__all__ = ["RestoreContext", "next_uid"]
 
 _uids = itertools.count(1)
 
@@ -29,7 +29,7 @@ def next_uid() -> int:
     return next(_uids)
 
 
-class RestoreState:
+class RestoreContext:
     """What has been restored of a checkpoint until now.
 
     Attributes:

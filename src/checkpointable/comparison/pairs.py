@@ -10,10 +10,10 @@ from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
 from checkpointable.graph.shown_paths import ShownPaths
 from checkpointable.readers.object_graph import stored_graph
 
-__all__ = ["Place", "places_of"]
+__all__ = ["ValuePair", "pairs_of"]
 
 
-class Place(NamedTuple):
+class ValuePair(NamedTuple):
     """A value of either checkpoint, or of both."""
 
     path: str
@@ -22,24 +22,24 @@ class Place(NamedTuple):
     second: str | None
 
 
-def places_of(one: BundleReader, other: BundleReader) -> list[Place]:
+def pairs_of(one: BundleReader, other: BundleReader) -> list[ValuePair]:
     """Every value, by object path or, without graphs, by name; sorted."""
     graphs = [stored_graph(reader) if GRAPH_KEY in reader else None for reader in (one, other)]
     if graphs[0] is not None and graphs[1] is not None:
-        found = _places_of_graphs(graphs[0], graphs[1])
-        found += _of_no_object(one, graphs[0], other, graphs[1])
+        pairs = _pairs_of_graphs(graphs[0], graphs[1])
+        pairs += _of_no_object(one, graphs[0], other, graphs[1])
     else:
         is_named = graphs[0] is graphs[1]  # both None
         ours, theirs = (
             _by_path(reader, graph, escaped=not is_named)
             for reader, graph in zip((one, other), graphs, strict=True)
         )
-        found = [Place(*place, ours.get(place), theirs.get(place)) for place in {**ours, **theirs}]
+        pairs = [ValuePair(*name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
     return sorted(
-        place
-        for place in found
-        if (place.first is None or place.first in one)
-        and (place.second is None or place.second in other)
+        pair
+        for pair in pairs
+        if (pair.first is None or pair.first in one)
+        and (pair.second is None or pair.second in other)
     )
 
 
@@ -57,9 +57,9 @@ def _by_path(
     }
 
 
-def _places_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[Place]:
+def _pairs_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[ValuePair]:
     a_paths, b_paths = ShownPaths(a), ShownPaths(b)
-    found: list[Place] = []
+    pairs: list[ValuePair] = []
     in_a, in_b = set[int](), set[int]()
     for i, j in _matched(a, b):
         # Of an object that is two objects on the other side, each stands under its own path.
@@ -71,20 +71,20 @@ def _places_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[Place]:
         path = b_paths[j] if again else a_paths[i]
         keys = {v.name: v.checkpoint_key for v in b.nodes[j].attributes}
         own = {v.name: v.checkpoint_key for v in a.nodes[i].attributes}
-        found += [Place(path, name, own.get(name), keys.get(name)) for name in {**own, **keys}]
-    found += [
-        Place(a_paths[i], value.name, value.checkpoint_key, None)
+        pairs += [ValuePair(path, name, own.get(name), keys.get(name)) for name in {**own, **keys}]
+    pairs += [
+        ValuePair(a_paths[i], value.name, value.checkpoint_key, None)
         for i, node in enumerate(a.nodes)
         if i not in in_a
         for value in node.attributes
     ]
-    found += [
-        Place(b_paths[j], value.name, None, value.checkpoint_key)
+    pairs += [
+        ValuePair(b_paths[j], value.name, None, value.checkpoint_key)
         for j, node in enumerate(b.nodes)
         if j not in in_b
         for value in node.attributes
     ]
-    return found
+    return pairs
 
 
 def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
@@ -126,13 +126,13 @@ def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
 
 def _of_no_object(
     one: BundleReader, a: ObjectGraph, other: BundleReader, b: ObjectGraph
-) -> list[Place]:
+) -> list[ValuePair]:
     """Values that no object has: those of TensorFlow's registered savers, say."""
     left = []
     for reader, graph in ((one, a), (other, b)):
         known = {value.checkpoint_key for node in graph.nodes for value in node.attributes}
         left.append([key for key in reader.keys() if key not in known and key != GRAPH_KEY])
     return [
-        Place(key, "", key if key in left[0] else None, key if key in left[1] else None)
+        ValuePair(key, "", key if key in left[0] else None, key if key in left[1] else None)
         for key in dict.fromkeys(left[0] + left[1])
     ]
