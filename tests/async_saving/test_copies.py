@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle import DataType, Staging, StagingMemory, ValueToWrite, plan_layout
+from checkpointable.bundle import DataType, Staging, StagingMemory, ValueToWrite, make_layout
 from checkpointable.bundle.writing.staging import is_immutable
 from checkpointable.saving.async_saving import _shared_memory
 from tests.async_saving.helpers import program, stored
 
 
-def records(arrays, fresh=()):
+def values_to_write(arrays, fresh=()):
     return [
         ValueToWrite(
             key, DataType.DT_INT8, array.shape, lambda array=array: array, (), key in fresh
@@ -37,13 +37,13 @@ def test_what_nobody_can_change_is_not_copied():
     assert not is_immutable(np.frombuffer(memoryview(bytearray(100)).toreadonly(), np.int8))
 
     arrays = {"a": frozen, "b": view, "c": read_only, "d": of_bytes, "e": np.zeros(100, np.int8)}
-    plan = plan_layout(records(arrays, fresh={"e"}))
+    layout = make_layout(values_to_write(arrays, fresh={"e"}))
     memory = StagingMemory()
-    Staging(plan).copy(memory)
+    Staging(layout).copy(memory)
     copied = {
-        value.record.key
-        for value in plan.values
-        if not np.shares_memory(value.record.read(), arrays[value.record.key])
+        placed.value.key
+        for placed in layout.values
+        if not np.shares_memory(placed.value.read(), arrays[placed.value.key])
     }
     assert copied == {"a", "b", "c"}
     assert memory.size == 384
@@ -78,13 +78,13 @@ def test_jax_arrays_are_not_copied():
 @pytest.mark.parametrize("limit", [0, 99, 128, 300, 640, 10_000])
 def test_the_memory_for_copies_is_bounded(limit):
     arrays = {f"k{i}": np.full(100, i, np.int8) for i in range(5)}
-    plan = plan_layout(records(arrays))
+    layout = make_layout(values_to_write(arrays))
     memory = StagingMemory()
-    staging = Staging(plan, limit)
+    staging = Staging(layout, limit)
     staging.copy(memory)
     assert memory.size <= limit
-    for i, value in enumerate(plan.values):
-        shared = np.shares_memory(value.record.read(), arrays[f"k{i}"])
+    for i, placed in enumerate(layout.values):
+        shared = np.shares_memory(placed.value.read(), arrays[f"k{i}"])
         assert shared == (i < staging.direct)
     assert 5 - staging.direct == min(5, 0 if limit < 100 else (limit - 100) // 128 + 1)
 

@@ -40,7 +40,7 @@ def _has_array(kind: DataType) -> bool:
 FIXED_KINDS = [kind for kind in DataType if _has_array(kind)]
 
 
-def records(values: Mapping[str, np.ndarray]) -> list[ValueToWrite]:
+def values_to_write(values: Mapping[str, np.ndarray]) -> list[ValueToWrite]:
     return [
         ValueToWrite(key, datatype_of(value.dtype), value.shape, lambda value=value: value)
         for key, value in values.items()
@@ -48,7 +48,7 @@ def records(values: Mapping[str, np.ndarray]) -> list[ValueToWrite]:
 
 
 def save(prefix: str | Path, values: Mapping[str, np.ndarray], **options: Any) -> str:
-    write_bundle(prefix, records(values), **{"durability": "flush", **options})
+    write_bundle(prefix, values_to_write(values), **{"durability": "flush", **options})
     return str(prefix)
 
 

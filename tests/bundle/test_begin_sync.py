@@ -7,7 +7,7 @@ from checkpointable.bundle import BundleReader, parallel, write_bundle
 from checkpointable.bundle.writing import values
 from checkpointable.storage import LocalStorage
 from checkpointable.storage.local import syncing
-from tests.bundle.helpers import records
+from tests.bundle.helpers import values_to_write
 
 PORTION = 4096
 SIZES = (0, 10, 7000, 300, 300, 2048, 12_289, 3)
@@ -51,7 +51,7 @@ def arrays():
 
 def save(prefix, **options):
     storage = Told()
-    write_bundle(prefix, records(arrays()), storage=storage, **options)
+    write_bundle(prefix, values_to_write(arrays()), storage=storage, **options)
     (data,) = (told for path, told in storage.of.items() if ".data" in path)
     return data
 

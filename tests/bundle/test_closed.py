@@ -9,14 +9,16 @@ import torch
 
 import checkpointable as cp
 from checkpointable.bundle import write_bundle
-from tests.bundle.helpers import records
+from tests.bundle.helpers import values_to_write
 from tests.v1.helpers import write_v1
 
 VALUES = {"text": np.array([b"a", b"bc"], object), "x": np.arange(5.0)}
 
 
 def bundle(path):
-    write_bundle(path, records({**VALUES, "none": np.zeros((0, 3), "f4")}), durability="flush")
+    write_bundle(
+        path, values_to_write({**VALUES, "none": np.zeros((0, 3), "f4")}), durability="flush"
+    )
     return path
 
 

@@ -16,7 +16,7 @@ from checkpointable.bundle import BundleReader, write_bundle
 from checkpointable.bundle.reading import open_files
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.storage import LocalStorage
-from tests.bundle.helpers import records, same, save
+from tests.bundle.helpers import same, save, values_to_write
 from tests.storage.doubles import CutError, CutStorage, WatchedStorage
 
 ONE = ".data-00000-of-00001"
@@ -120,7 +120,7 @@ def test_a_failure_at_any_step_leaves_a_whole_checkpoint(tmp_path, rounds, error
         before = set(os.listdir(directory)) if rounds else set()
         storage = WatchedStorage(step, after=after, error=error)
         try:
-            write_bundle(directory / "ck", records(values(9)), storage=storage)
+            write_bundle(directory / "ck", values_to_write(values(9)), storage=storage)
         except (CheckpointIOError, KeyboardInterrupt):
             pass
         if len(storage.steps) <= step:
@@ -157,7 +157,7 @@ def test_a_power_cut_at_any_step_leaves_a_whole_checkpoint(tmp_path, rounds):
                 if rounds:
                     storage.durable |= {e.stat().st_ino for e in os.scandir(directory)}
                 try:
-                    write_bundle(directory / "ck", records(values(9)), storage=storage)
+                    write_bundle(directory / "ck", values_to_write(values(9)), storage=storage)
                     done = True
                 except CutError:
                     pass
@@ -175,7 +175,7 @@ def test_a_power_cut_at_any_step_leaves_a_whole_checkpoint(tmp_path, rounds):
 
 def test_a_value_that_cannot_be_read_leaves_the_old_checkpoint(tmp_path):
     save(tmp_path / "ck", values(1))
-    bad = records(values(2))
+    bad = values_to_write(values(2))
 
     def fail():
         raise RuntimeError("the device is gone")
@@ -202,13 +202,13 @@ import resource, signal, sys
 import numpy as np
 from checkpointable.bundle import DataType, ValueToWrite, write_bundle
 from checkpointable.errors import CheckpointIOError
-def record(n):
+def value_to_write(n):
     return [ValueToWrite("v", DataType.DT_INT8, (n,), lambda: np.ones(n, np.int8))]
-write_bundle(sys.argv[1], record(10))
+write_bundle(sys.argv[1], value_to_write(10))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 try:
-    write_bundle(sys.argv[1], record(200_000))
+    write_bundle(sys.argv[1], value_to_write(200_000))
 except CheckpointIOError as error:
     print(error)
 """

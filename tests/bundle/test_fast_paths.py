@@ -17,7 +17,7 @@ from checkpointable.bundle import (
     Staging,
     StagingMemory,
     ValueToWrite,
-    plan_layout,
+    make_layout,
     write_bundle,
 )
 from checkpointable.bundle.strings import EncodedStrings, encode_strings
@@ -79,7 +79,7 @@ def limited(to):
         yield
 
 
-def records(values):
+def values_to_write(values):
     return [
         ValueToWrite(key, kind, array.shape, lambda array=array: array)
         for key, (kind, array) in values.items()
@@ -112,10 +112,10 @@ def test_the_files_are_those_of_one_write_a_value(tmp_path_factory, values, to):
     directory = tmp_path_factory.mktemp("w")
     one_by_one = {**to, "chunk": 2**20, "gathered": 0, "joined": 2**20, "threads": 1}
     with limited(one_by_one):
-        write_bundle(directory / "plain", records(values), durability="flush", threads=1)
+        write_bundle(directory / "plain", values_to_write(values), durability="flush", threads=1)
     with limited(to):
         write_bundle(
-            directory / "quick", records(values), durability="flush", threads=to["threads"]
+            directory / "quick", values_to_write(values), durability="flush", threads=to["threads"]
         )
     assert contents(directory / "quick") == contents(directory / "plain")
 
@@ -124,16 +124,16 @@ def test_the_files_are_those_of_one_write_a_value(tmp_path_factory, values, to):
 @given(programs, limits, st.none() | st.integers(0, 2000))
 def test_the_files_are_those_of_a_save_that_waits(tmp_path_factory, values, to, limit):
     directory = tmp_path_factory.mktemp("a")
-    write_bundle(directory / "plain", records(values), durability="flush")
+    write_bundle(directory / "plain", values_to_write(values), durability="flush")
     own = {
         key: (kind, np.array(array, subok=False, order="K"))
         for key, (kind, array) in values.items()
     }
     memory = StagingMemory()
     with limited(to):
-        plan = plan_layout(records(own))
-        staging = Staging(plan, limit)
-        with BundleWriter(directory / "quick", plan, "flush") as writer:
+        layout = make_layout(values_to_write(own))
+        staging = Staging(layout, limit)
+        with BundleWriter(directory / "quick", layout, "flush") as writer:
             writer.write(staging.direct)
             staging.copy(memory, to["threads"])
             for _, array in own.values():  # the program goes on
@@ -159,7 +159,7 @@ def target(draw, reader, key):
 @given(programs, limits, st.sampled_from([False, True, "stream"]), st.data())
 def test_many_are_read_as_one_is(tmp_path_factory, values, to, verify, data):
     prefix = tmp_path_factory.mktemp("r") / "ck"
-    write_bundle(prefix, records(values), durability="flush")
+    write_bundle(prefix, values_to_write(values), durability="flush")
     chosen = data.draw(st.lists(st.sampled_from(sorted(values)), unique=True))
     with limited(to), BundleReader(prefix) as reader:
         into = {key: target(data.draw, reader, key) for key in chosen}
@@ -175,7 +175,7 @@ def test_many_are_read_as_one_is(tmp_path_factory, values, to, verify, data):
 @given(programs, limits, st.data())
 def test_damage_is_found_in_many_as_in_one(tmp_path_factory, values, to, data):
     prefix = tmp_path_factory.mktemp("d") / "ck"
-    write_bundle(prefix, records(values), durability="flush")
+    write_bundle(prefix, values_to_write(values), durability="flush")
     file = Path(f"{prefix}{ENDINGS[1]}")
     stored = bytearray(file.read_bytes())
     if not stored:

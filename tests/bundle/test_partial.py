@@ -18,7 +18,7 @@ from checkpointable.bundle import BundleReader, DataType, ValueToWrite, datatype
 KEY = "v/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def record(key, array, cuts=()):
+def value_to_write(key, array, cuts=()):
     """Of a partitioned value where there are cuts of the first dimension."""
     kind = datatype_of(array.dtype)
     bounds = [0, *cuts, len(array)] if cuts else []
@@ -41,8 +41,10 @@ def values(tmp_path_factory):
         "text": np.array([[b"a", b"bc"], [b"", b"d"]], object),
         "divided": rng.integers(0, 99, (9, 4)).astype("i2"),
     }
-    records = [record(k, v, (2, 3, 8) if k == "divided" else ()) for k, v in found.items()]
-    write_bundle(directory / "ck", records, durability="flush")
+    values_to_write = [
+        value_to_write(k, v, (2, 3, 8) if k == "divided" else ()) for k, v in found.items()
+    ]
+    write_bundle(directory / "ck", values_to_write, durability="flush")
     with BundleReader(directory / "ck") as reader:
         yield found, reader
 
@@ -81,7 +83,7 @@ def test_other_indices_are_refused(values, index):
 
 def test_a_slice_of_the_other_byte_order(tmp_path, monkeypatch):
     array = np.arange(12, dtype="c8").reshape(3, 4)
-    write_bundle(tmp_path / "ck", [record("v", array)], durability="flush")
+    write_bundle(tmp_path / "ck", [value_to_write("v", array)], durability="flush")
     with BundleReader(tmp_path / "ck") as reader:
         monkeypatch.setattr(reader, "_swap", True)
         swapped = reader.get_slice("v", np.s_[1:, ::2])
@@ -164,9 +166,12 @@ def test_a_slice_reads_no_more_than_it_must(tmp_path):
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
     array = np.ones((4096, 4096), np.int32)
-    records = [record("plain", array), record("divided", array, (1005, 2000))]
-    assert records[0].dtype == DataType.DT_INT32
-    write_bundle(tmp_path / "ck", records, durability="flush")
+    values_to_write = [
+        value_to_write("plain", array),
+        value_to_write("divided", array, (1005, 2000)),
+    ]
+    assert values_to_write[0].dtype == DataType.DT_INT32
+    write_bundle(tmp_path / "ck", values_to_write, durability="flush")
     done = subprocess.run(
         [sys.executable, "-c", READS_LITTLE, str(tmp_path / "ck")],
         capture_output=True,

@@ -25,7 +25,7 @@ from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
 from checkpointable.errors import CheckpointCorruptError, CheckpointError, CheckpointIOError
 from checkpointable.wire.varints import Malformed
-from tests.bundle.helpers import a_few, records, same, save
+from tests.bundle.helpers import a_few, same, save, values_to_write
 from tests.storage.doubles import CutError, CutStorage, WatchedStorage
 
 
@@ -205,7 +205,9 @@ def test_a_source_that_is_not_whole(tmp_path):
 
 def test_parts_get_new_keys_too(tmp_path):
     data = np.arange(6, dtype=np.int32)
-    write_bundle(tmp_path / "a", records({"x": data[:4], "y": data[4:]}), durability="flush")
+    write_bundle(
+        tmp_path / "a", values_to_write({"x": data[:4], "y": data[4:]}), durability="flush"
+    )
     with BundleReader(tmp_path / "a") as reader:
         x, y, header = reader.entry("x"), reader.entry("y"), reader.header
     slices = (((0, 4),), ((4, -1),))

@@ -29,10 +29,10 @@ from tests.bundle.helpers import (
     FIXED_KINDS,
     REPEATABLE,
     a_few,
-    records,
     same,
     save,
     strings,
+    values_to_write,
 )
 
 shapes = st.lists(st.integers(0, 5), max_size=4).map(tuple)
@@ -154,7 +154,7 @@ def test_chunks_and_threads_change_nothing(tmp_path, large, monkeypatch, threads
         assert Path(prefix + ending).read_bytes() == Path(plain + ending).read_bytes()
 
 
-def test_the_order_of_the_records_changes_nothing(tmp_path):  # S13
+def test_the_order_of_the_values_changes_nothing(tmp_path):  # S13
     values = many() | a_few()
     one = save(tmp_path / "one", values)
     other = save(tmp_path / "other", dict(reversed(values.items())))
@@ -211,42 +211,50 @@ def test_progress_reaches_the_total(tmp_path, large):
 # -- what does not fit ---------------------------------------------------------------------
 
 
-def record(key="k", dtype=DataType.DT_FLOAT, shape=(2,), value=None):
+def value_to_write(key="k", dtype=DataType.DT_FLOAT, shape=(2,), value=None):
     return ValueToWrite(key, dtype, shape, lambda: np.ones(2, "f4") if value is None else value)
 
 
 @pytest.mark.parametrize(
     ("bad", "error", "what"),
     [
-        (record(shape=(3,)), CheckpointMismatchError, r"'k': .*shape \(3,\).*it has \(2,\)"),
-        (record(dtype=DataType.DT_INT32), CheckpointMismatchError, "DT_INT32.*dtype float32"),
-        (record(value=np.ones(2)), CheckpointMismatchError, "DT_FLOAT.*dtype float64"),
         (
-            record(dtype=DataType.DT_STRING, value=np.array([1, b""], object)),
+            value_to_write(shape=(3,)),
+            CheckpointMismatchError,
+            r"'k': .*shape \(3,\).*it has \(2,\)",
+        ),
+        (
+            value_to_write(dtype=DataType.DT_INT32),
+            CheckpointMismatchError,
+            "DT_INT32.*dtype float32",
+        ),
+        (value_to_write(value=np.ones(2)), CheckpointMismatchError, "DT_FLOAT.*dtype float64"),
+        (
+            value_to_write(dtype=DataType.DT_STRING, value=np.array([1, b""], object)),
             CheckpointMismatchError,
             "element of type int cannot be stored",
         ),
         (
-            record(dtype=DataType.DT_STRING, value=np.array(["\udc80", ""], object)),
+            value_to_write(dtype=DataType.DT_STRING, value=np.array(["\udc80", ""], object)),
             CheckpointMismatchError,
             "cannot be stored as UTF-8",
         ),
-        (record(dtype=DataType.DT_VARIANT), CheckpointMismatchError, "DT_VARIANT"),
-        (record(dtype=DataType.DT_RESOURCE), CheckpointUnsupportedError, "DT_RESOURCE"),
-        (record(key="\udc80"), CheckpointUnsupportedError, "UTF-8"),
-        (record(key=""), ValueError, "key is empty"),
-        (record(shape=(2**61, 8)), ValueError, "has no size"),
+        (value_to_write(dtype=DataType.DT_VARIANT), CheckpointMismatchError, "DT_VARIANT"),
+        (value_to_write(dtype=DataType.DT_RESOURCE), CheckpointUnsupportedError, "DT_RESOURCE"),
+        (value_to_write(key="\udc80"), CheckpointUnsupportedError, "UTF-8"),
+        (value_to_write(key=""), ValueError, "key is empty"),
+        (value_to_write(shape=(2**61, 8)), ValueError, "has no size"),
     ],
 )
 def test_what_cannot_be_written_leaves_nothing(tmp_path, bad, error, what):
     with pytest.raises(error, match=what):
-        write_bundle(tmp_path / "ck", [record("a"), bad], durability="flush")
+        write_bundle(tmp_path / "ck", [value_to_write("a"), bad], durability="flush")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_key_twice(tmp_path):
     with pytest.raises(ValueError, match="two values have the key 'k'"):
-        write_bundle(tmp_path / "ck", [record(), record()])
+        write_bundle(tmp_path / "ck", [value_to_write(), value_to_write()])
 
 
 def test_odd_arguments(tmp_path):
@@ -324,8 +332,8 @@ def test_a_reader_serves_several_threads(tmp_path):
             assert (array == values[key]).all()
 
 
-def test_strings_and_records_keep_to_what_was_declared(tmp_path):
-    record_ = records({"s": np.array(["é", b"x"], object)})
-    write_bundle(tmp_path / "ck", record_, durability="flush")
+def test_strings_and_values_keep_to_what_was_declared(tmp_path):
+    values_ = values_to_write({"s": np.array(["é", b"x"], object)})
+    write_bundle(tmp_path / "ck", values_, durability="flush")
     with BundleReader(tmp_path / "ck") as reader:
         assert reader.get_tensor("s").tolist() == ["é".encode(), b"x"]

@@ -64,18 +64,18 @@ def string(data: bytes | str) -> np.ndarray[Any, Any]:
 def write(prefix: Path, values: dict[str, Any], graph: ObjectGraph | None = None) -> Path:
     """Writes a checkpoint of these values, with a graph or name-based."""
 
-    def record(key: str, value: Any) -> ValueToWrite:
+    def value_to_write(key: str, value: Any) -> ValueToWrite:
         dtype = None
         if isinstance(value, tuple):
             value, dtype = value
         array = np.asarray(value)
         return ValueToWrite(key, dtype or datatype_of(array.dtype), array.shape, lambda: array)
 
-    records = [record(key, value) for key, value in values.items()]
+    values_to_write = [value_to_write(key, value) for key, value in values.items()]
     if graph is not None:
         data = string(encode_graph(graph))
-        records.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: data))
-    write_bundle(prefix, records, durability="flush")
+        values_to_write.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: data))
+    write_bundle(prefix, values_to_write, durability="flush")
     return prefix
 
 

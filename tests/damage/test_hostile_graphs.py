@@ -27,13 +27,13 @@ def write(directory, graph, *, dtype=DataType.DT_STRING, shape=(), more=()):
     array = np.empty(shape, dtype=object) if dtype == DataType.DT_STRING else graph
     if dtype == DataType.DT_STRING:
         array[...] = graph
-    records = [
+    values_to_write = [
         ValueToWrite(GRAPH_KEY, dtype, shape, lambda: array),
         ValueToWrite(KEY, DataType.DT_INT8, (3,), lambda: np.full(3, 3, np.int8)),
         *more,
     ]
     prefix = str(Path(directory) / "c")
-    write_bundle(prefix, records, durability="flush")
+    write_bundle(prefix, values_to_write, durability="flush")
     return prefix
 
 
@@ -242,11 +242,11 @@ def test_a_value_whose_key_is_the_graphs(tmp_path):
 def test_a_state_that_is_not_what_it_was(tmp_path):
     attribute = Attribute("py_state", "", "state/.ATTRIBUTES/py_state")
     text = np.array(b"no number", dtype=object)
-    record = ValueToWrite(attribute.checkpoint_key, DataType.DT_STRING, (), lambda: text)
+    value_to_write = ValueToWrite(attribute.checkpoint_key, DataType.DT_STRING, (), lambda: text)
     graph = encode(
         [node((1, "a"), (2, "state")), node(attributes=[VALUE]), node(attributes=[attribute])]
     )
-    prefix = write(tmp_path, graph, more=[record])
+    prefix = write(tmp_path, graph, more=[value_to_write])
     root = program(5)
     with pytest.raises(ValueError, match="invalid literal"):  # the object's own error
         restore(root, prefix)
@@ -287,7 +287,7 @@ def _build_later(prefix):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The records of a real checkpoint, the graph's apart."""
+    """The values of a real checkpoint, without its graph."""
     root = program(3)
     del root.b, root.items
     prefix = save(root, tmp_path_factory.mktemp("whole") / "c")
@@ -295,40 +295,40 @@ def whole(tmp_path_factory):
         arrays = {key: np.asarray(reader.get_tensor(key)) for key in reader.keys()}
         dtypes = {key: reader.entry(key).dtype for key in reader.keys()}
     graph = arrays.pop(GRAPH_KEY).item()
-    records = [
+    values_to_write = [
         ValueToWrite(key, dtypes[key], array.shape, lambda array=array: array)
         if array.dtype.kind != "S"
         else ValueToWrite(key, dtypes[key], (), lambda array=array: array.astype(object))
         for key, array in arrays.items()
     ]
-    return graph, records
+    return graph, values_to_write
 
 
-def with_graph(directory, graph, records):
+def with_graph(directory, graph, values_to_write):
     array = np.array(graph, dtype=object)
-    record = ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: array)
-    write_bundle(f"{directory}/c", [record, *records], durability="flush")
+    value_to_write = ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: array)
+    write_bundle(f"{directory}/c", [value_to_write, *values_to_write], durability="flush")
     return f"{directory}/c"
 
 
 # S12 S33: every bit of a graph's message, under a checksum that is right
 @pytest.mark.parametrize("part", range(4))
 def test_every_bit_of_a_graph(tmp_path, whole, part):
-    graph, records = whole
+    graph, values_to_write = whole
     outcomes = set()
     for position, bit in itertools.product(range(part, len(graph), 4), range(8)):
         changed = bytearray(graph)
         changed[position] ^= 1 << bit
-        prefix = with_graph(tmp_path, bytes(changed), records)
+        prefix = with_graph(tmp_path, bytes(changed), values_to_write)
         outcomes.add(outcome(prefix, late=bit == 0))
     assert outcomes == {False, True}
 
 
 # S12 S33
 def test_every_length_of_a_graph(tmp_path, whole):
-    graph, records = whole
+    graph, values_to_write = whole
     for length in range(len(graph)):
-        outcome(with_graph(tmp_path, graph[:length], records))
+        outcome(with_graph(tmp_path, graph[:length], values_to_write))
 
 
 @st.composite
@@ -354,7 +354,7 @@ def graphs(draw):
 
 # S12 S33
 def test_any_graph_of_the_right_form(whole):
-    _, records = whole
+    _, values_to_write = whole
 
     @seed(0)
     @settings(
@@ -363,14 +363,14 @@ def test_any_graph_of_the_right_form(whole):
     @given(graphs())
     def run(graph):
         with tempfile.TemporaryDirectory() as directory:
-            outcome(with_graph(directory, encode(graph), records))
+            outcome(with_graph(directory, encode(graph), values_to_write))
 
     run()
 
 
 # S12 S33
 def test_any_bytes_for_a_graph(whole):
-    _, records = whole
+    _, values_to_write = whole
 
     @seed(0)
     @settings(
@@ -379,6 +379,6 @@ def test_any_bytes_for_a_graph(whole):
     @given(st.binary(max_size=60) | st.lists(st.binary(max_size=8)).map(b"\n\x08".join))
     def run(graph):
         with tempfile.TemporaryDirectory() as directory:
-            outcome(with_graph(directory, graph, records))
+            outcome(with_graph(directory, graph, values_to_write))
 
     run()

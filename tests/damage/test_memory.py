@@ -133,11 +133,11 @@ FILES = {
 
 def write(prefix, graph):
     array = np.array(graph, dtype=object)
-    records = [
+    values_to_write = [
         ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: array),
         ValueToWrite(KEY.decode(), DataType.DT_INT8, (3,), lambda: np.zeros(3, np.int8)),
     ]
-    write_bundle(prefix, records, durability="flush")
+    write_bundle(prefix, values_to_write, durability="flush")
     return prefix
 
 

@@ -141,16 +141,16 @@ def test_the_last_restore_wins_in_every_order(taste):
         later_contents = {n: _changed(c) for n, c in program.contents.items()}
         later = Program(program.kinds, program.steps[:part], later_contents)
         with tempfile.TemporaryDirectory() as directory:
-            whole_path = OURS.save(build(program, OURS).root, os.path.join(directory, "whole"))
+            absolute_path = OURS.save(build(program, OURS).root, os.path.join(directory, "whole"))
             later_built = build(later, OURS)
             later_path = OURS.save(later_built.root, os.path.join(directory, "part"))
-            expected = finished(program, steps, whole_path)
+            expected = finished(program, steps, absolute_path)
             expected.update(_saved(later_built, later_contents))
 
             built = Built(program, OURS, blanks(program))
             for step in steps[:first]:
                 built.do(step)
-            status = OURS.restore(built.root, whole_path)
+            status = OURS.restore(built.root, absolute_path)
             for step in steps[first:second]:
                 built.do(step)
             OURS.restore(built.root, later_path).expect_partial()

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import checkpointable as cp
-from checkpointable.bundle import ValueToWrite, datatype_of, plan_layout
+from checkpointable.bundle import ValueToWrite, datatype_of, make_layout
 from checkpointable.bundle.checksum import crc32c, mask
 from checkpointable.bundle.writing.writer import encode_index
 from checkpointable.manifest.document import decode_manifest
@@ -124,11 +124,11 @@ def forge(prefix, key="kernel/.ATTRIBUTES/VARIABLE_VALUE"):
     write(f"{prefix}.index", encode_index(header, forged))
 
 
-def plan_of(arrays):
-    def record(key, array):
+def layout_of(arrays):
+    def value(key, array):
         return ValueToWrite(key, datatype_of(array.dtype), array.shape, lambda: array)
 
-    return plan_layout([record(key, array) for key, array in arrays.items()])
+    return make_layout([value(key, array) for key, array in arrays.items()])
 
 
 def refused(prefix, error, match, key=SECRET):

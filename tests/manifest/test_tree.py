@@ -19,7 +19,7 @@ from checkpointable.manifest import FileHashes
 from checkpointable.manifest.format import CHUNK_SIZE_MAX, chunk_count, chunk_size_for
 from checkpointable.manifest.tree import leaf_hash, leaf_hashes, root_hash
 from checkpointable.testing import MemoryStorage
-from tests.manifest.helpers import plan_of
+from tests.manifest.helpers import layout_of
 
 # Inputs and roots of the reference implementation of certificate transparency.
 INPUTS = [
@@ -86,12 +86,12 @@ def test_what_is_hashed_while_it_is_written_is_what_lies_there(sizes, chunk_size
         f"k{n:03}": np.arange(n, n + size).astype(np.uint8 if n % 3 else np.float64)
         for n, size in enumerate(sizes)
     }
-    plan = plan_of(arrays)
+    layout = layout_of(arrays)
     storage = MemoryStorage()
-    hashed = HashedFile(storage.create("/data", plan.size), plan, chunk_size)
-    cut = choice.draw(st.integers(0, len(plan.values)))  # as an asynchronous save does
-    write_values(hashed, plan, stop=cut, threads=threads)
-    write_values(hashed, plan, start=cut, threads=threads)
+    hashed = HashedFile(storage.create("/data", layout.size), layout, chunk_size)
+    cut = choice.draw(st.integers(0, len(layout.values)))  # as an asynchronous save does
+    write_values(hashed, layout, stop=cut, threads=threads)
+    write_values(hashed, layout, start=cut, threads=threads)
     hashed.close()
     contents = storage.contents()["/data"]
     assert hashed.leaves == leaf_hashes(contents, chunk_size)
@@ -101,10 +101,10 @@ def test_what_is_hashed_while_it_is_written_is_what_lies_there(sizes, chunk_size
 
 def test_writes_in_any_order_give_the_same_hashes():
     size = 4096 * 5 + 17
-    plan = plan_of({"a": np.arange(size, dtype=np.uint8)})
+    layout = layout_of({"a": np.arange(size, dtype=np.uint8)})
     storage = MemoryStorage()
-    hashed = HashedFile(storage.create("/data", size), plan, 4096)
-    data = plan.values[0].record.read().tobytes()
+    hashed = HashedFile(storage.create("/data", size), layout, 4096)
+    data = layout.values[0].value.read().tobytes()
     pieces = [(start, data[start : start + 1000]) for start in range(0, size, 1000)]
     np.random.default_rng(0).shuffle(pieces)
     threads = [
@@ -119,10 +119,10 @@ def test_writes_in_any_order_give_the_same_hashes():
 
 
 def test_what_is_not_all_written_has_no_hashes():
-    plan = plan_of({"a": np.zeros(10), "b": np.zeros(10)})
+    layout = layout_of({"a": np.zeros(10), "b": np.zeros(10)})
     storage = MemoryStorage()
-    hashed = HashedFile(storage.create("/data", plan.size), plan, 4096)
-    write_values(hashed, plan, stop=1)
+    hashed = HashedFile(storage.create("/data", layout.size), layout, 4096)
+    write_values(hashed, layout, stop=1)
     with pytest.raises(AssertionError, match="not everything is written"):
         _ = hashed.leaves
 

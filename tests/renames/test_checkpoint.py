@@ -206,11 +206,11 @@ def test_unknown_fields_of_the_graph_survive(tmp_path):
         add_unknown(part, 10)
     add_unknown(message.nodes[2].attributes[0], 11)
     encoded = message.SerializeToString()
-    records = [
+    values_to_write = [
         ValueToWrite("b/.ATTRIBUTES/VARIABLE_VALUE", DataType.DT_INT64, (), lambda: np.array(7)),
         ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
     ]
-    write_bundle(tmp_path / "a", records, durability="flush")
+    write_bundle(tmp_path / "a", values_to_write, durability="flush")
     rename_checkpoint(tmp_path / "a", tmp_path / "b", {"b": "x/c"}, durability="flush")
     with BundleReader(tmp_path / "b") as reader:
         stored = read_graph(reader)
@@ -227,12 +227,12 @@ def test_keys_that_are_not_their_objects_paths_stay(tmp_path):
     graph = ObjectGraph([Node([Child(1, "a")]), Node()])
     graph.nodes[1].attributes = [Attribute(VARIABLE_VALUE, "", "elsewhere")]
     encoded = encode_graph(graph)
-    records = [
+    values_to_write = [
         ValueToWrite("elsewhere", DataType.DT_INT64, (), lambda: np.array(7)),
         ValueToWrite("of/no/object", DataType.DT_INT64, (), lambda: np.array(8)),
         ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded)),
     ]
-    write_bundle(tmp_path / "a", records, durability="flush")
+    write_bundle(tmp_path / "a", values_to_write, durability="flush")
     target = rename_checkpoint(tmp_path / "a", tmp_path / "b", {"a": "b"}, durability="flush")
     assert set(values(target)) == {"elsewhere", "of/no/object"}
     root = Part(b=cp.Variable(np.array(0)))
@@ -246,11 +246,11 @@ def test_keys_that_are_not_their_objects_paths_stay(tmp_path):
 @pytest.fixture
 def named(tmp_path):
     stored = {"conv1/w": 1, "conv1/w/Adam": 2, "conv10/w": 3, "conv2/w": 4, "step": 5}
-    records = [
+    values_to_write = [
         ValueToWrite(name, DataType.DT_INT64, (), lambda value=value: np.array(value))
         for name, value in stored.items()
     ]
-    write_bundle(tmp_path / "named", records, durability="flush")
+    write_bundle(tmp_path / "named", values_to_write, durability="flush")
     return tmp_path / "named"
 
 

@@ -271,13 +271,13 @@ def test_values_of_no_object(tmp_path):
         ObjectGraph([Node([Child(1, "a")]), Node([], [Attribute(VARIABLE_VALUE, "", "x")])])
     )
     for name, own in (("a", 1), ("b", 2)):
-        records = [
+        values_to_write = [
             ValueToWrite("x", DataType.DT_INT64, (), lambda: np.array(0)),
             ValueToWrite("custom/1", DataType.DT_INT64, (), lambda own=own: np.array(own)),
             ValueToWrite(f"custom/only-{name}", DataType.DT_INT8, (), lambda: np.array(0, np.int8)),
             ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(graph)),
         ]
-        write_bundle(tmp_path / name, records, durability="flush")
+        write_bundle(tmp_path / name, values_to_write, durability="flush")
     assert verdicts(compare_checkpoints(tmp_path / "a", tmp_path / "b")) == {
         "a": "equal",
         "custom/1": "changed",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
-from checkpointable.saving.values_to_write import _record, values_to_write
+from checkpointable.saving.values_to_write import _value_read_now, values_to_write
 from tests.semantics.helpers import Counter, Module, keys, restore, save, variable
 
 
@@ -269,7 +269,7 @@ def test_what_is_recorded_late_is_what_would_be_recorded_at_once(dtype, shape, f
             contents.dtype, shape, lambda: contents, print
         )
     (late,) = values_to_write([("key", value)])
-    at_once = _record("key", value)
+    at_once = _value_read_now("key", value)
     assert late._replace(read=None) == at_once._replace(read=None)
     assert np.array_equal(late.read(), at_once.read())
     assert late.fresh == fresh

@@ -135,9 +135,9 @@ def test_what_is_written_is_of_the_usual_form():
     optimizer = cp.Optimizer()
     optimizer.add_slot(model.v[0], "m", 0.0)
     root = cp.Checkpoint(model=model, optimizer=optimizer)
-    from checkpointable.saving.saving import records_of_objects
+    from checkpointable.saving.saving import values_of_objects
 
-    data = records_of_objects(root)[-1].read().item()
+    data = values_of_objects(root)[-1].read().item()
     found = decode_usual(data)
     assert plain(ObjectGraph(found)) == plain(decode_plainly(data, "ck"))
 

@@ -10,23 +10,23 @@ from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.index.entry import encode_fields
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
-from checkpointable.bundle.index.writer import encode_plan
+from checkpointable.bundle.index.writer import encode_layout
 from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
 
 
-def plainly(header, plan, block_size):
+def plainly(header, layout, block_size):
     table = TableBuilder(block_size)
     table.add(b"", encode_header(header))
-    for value in plan.values:
-        record = value.record
+    for placed in layout.values:
+        value = placed.value
         table.add(
             value.key,
-            encode_fields(record.dtype, record.shape, 0, value.offset, value.size, value.crc),
+            encode_fields(value.dtype, value.shape, 0, placed.offset, placed.size, placed.crc),
         )
     return table.finish()
 
 
-def planned(key, dtype, shape, offset, size, crc):
+def placed_value(key, dtype, shape, offset, size, crc):
     return PlacedValue(ValueToWrite("", dtype, shape, lambda: None), key, offset, size, None, crc)
 
 
@@ -51,18 +51,18 @@ keys = st.lists(
 
 @given(keys, st.lists(fields, min_size=1, max_size=8), st.sampled_from([1, 40, 600, 5000, 2**18]))
 def test_the_bytes_are_the_same(found, chosen, block_size):
-    values = [planned(key, *chosen[i % len(chosen)]) for i, key in enumerate(sorted(found))]
-    plan, header = Layout(values, 0), Header(num_shards=2)
-    assert encode_plan(header, plan, block_size) == plainly(header, plan, block_size)
+    values = [placed_value(key, *chosen[i % len(chosen)]) for i, key in enumerate(sorted(found))]
+    layout, header = Layout(values, 0), Header(num_shards=2)
+    assert encode_layout(header, layout, block_size) == plainly(header, layout, block_size)
 
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 9000, 30_000])
 def test_of_any_number_of_values(count):
     keys = sorted(f"model/layers/{i}/.ATTRIBUTES/VARIABLE_VALUE".encode() for i in range(count))
     values = [
-        planned(key, DataType.DT_FLOAT, (i % 5, 3), 60 * i, 60, (i * 2654435761) % 2**32)
+        placed_value(key, DataType.DT_FLOAT, (i % 5, 3), 60 * i, 60, (i * 2654435761) % 2**32)
         for i, key in enumerate(keys)
     ]
-    plan, header = Layout(values, 0), Header()
+    layout, header = Layout(values, 0), Header()
     for block_size in (2**18, 2**22):
-        assert encode_plan(header, plan, block_size) == plainly(header, plan, block_size)
+        assert encode_layout(header, layout, block_size) == plainly(header, layout, block_size)

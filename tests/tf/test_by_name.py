@@ -164,8 +164,8 @@ def test_tensorflow_reads_slices_across_parts(tmp_path, dtype):
         for column, columns in ((0, 2), (2, 4)):
             own = whole[row : row + rows, column : column + columns]
             kind = DataType(int(tf.as_dtype(dtype).as_datatype_enum))
-            record = ValueToWrite("k", kind, own.shape, lambda own=own: own)
-            parts.append((((row, rows), (column, columns)), record))
+            value_to_write = ValueToWrite("k", kind, own.shape, lambda own=own: own)
+            parts.append((((row, rows), (column, columns)), value_to_write))
     other = ValueToWrite("a", DataType.DT_FLOAT, (2,), lambda: np.ones(2, np.float32))
     write_bundle(
         tmp_path / "ckpt",

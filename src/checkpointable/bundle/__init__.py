@@ -14,7 +14,7 @@ from checkpointable.bundle.reading.verify import Damage as Damage
 from checkpointable.bundle.writing.commit import check_target as check_target
 from checkpointable.bundle.writing.layout import Layout as Layout
 from checkpointable.bundle.writing.layout import ValueToWrite as ValueToWrite
-from checkpointable.bundle.writing.layout import plan_layout as plan_layout
+from checkpointable.bundle.writing.layout import make_layout as make_layout
 from checkpointable.bundle.writing.rekey import rekey_bundle as rekey_bundle
 from checkpointable.bundle.writing.staging import Staging as Staging
 from checkpointable.bundle.writing.staging import StagingMemory as StagingMemory
@@ -30,7 +30,7 @@ __all__ = [
     "DataType",
     "Entry",
     "Header",
-    "Plan",
+    "Layout",
     "ValueToWrite",
     "Staging",
     "StagingMemory",
@@ -40,7 +40,7 @@ __all__ = [
     "encode_index",
     "itemsize",
     "numpy_dtype",
-    "plan_layout",
+    "make_layout",
     "rekey_bundle",
     "write_bundle",
     "write_index",

@@ -1,48 +1,50 @@
-"""Paths that still mean the same when the program has gone to another working directory."""
+"""Paths that keep their meaning when the program changes its working directory."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
 
-__all__ = ["Place", "place_of", "whole_path"]
+__all__ = ["GivenPath", "absolute_path"]
 
 
-def whole_path(path: str) -> str:
-    """`path` from the root of the file system, if the working directory can be told.
+def absolute_path(path: str) -> str:
+    """Returns `path` joined to the working directory, unless it is absolute already.
 
-    Not normalized: `link/..` is above what the link leads to, and stays it.
+    The path is not normalized: `link/..` stays the parent of the directory that the link points
+    to. If the working directory has been deleted, `path` is returned unchanged: nothing can exist
+    there, and opening it raises the error.
     """
     if os.path.isabs(path):
         return path
     try:
         return os.path.join(os.getcwd(), path)
-    except FileNotFoundError:  # it is deleted: nothing can be there, and whoever opens it says so
+    except FileNotFoundError:
         return path
 
 
-class Place(NamedTuple):
-    """A path as its user gave it, and what it meant then.
+class GivenPath(NamedTuple):
+    """A path as the user gave it, and the absolute path that it meant at that time.
 
     Attributes:
-      given: relative to the working directory, maybe.
-      whole: what everything is done with.
+      given: The path as given; it may be relative.
+      absolute: The path that all file operations use.
     """
 
     given: str
-    whole: str
+    absolute: str
+
+    @classmethod
+    def of(cls, path: str) -> GivenPath:
+        """Resolves `path` against the current working directory."""
+        return cls(path, absolute_path(path))
 
     @property
-    def shown(self) -> str:
-        """The path for the user: as given, where that still means the same."""
-        return self.given if whole_path(self.given) == self.whole else self.whole
+    def display(self) -> str:
+        """The path to show to the user: as given, if that still means the same file."""
+        return self.given if absolute_path(self.given) == self.absolute else self.absolute
 
-    def below(self, path: str) -> str:
-        """A whole path for the user: as `shown`, if it lies in this directory."""
-        start = os.path.join(self.whole, "")
-        return os.path.join(self.shown, path[len(start) :]) if path.startswith(start) else path
-
-
-def place_of(path: str) -> Place:
-    """The place that a path means now."""
-    return Place(path, whole_path(path))
+    def display_below(self, path: str) -> str:
+        """Returns an absolute path in the form of `display`, if it is below this directory."""
+        start = os.path.join(self.absolute, "")
+        return os.path.join(self.display, path[len(start) :]) if path.startswith(start) else path

@@ -175,7 +175,7 @@ def from_tensors(
     """
     tree = NamedTree()
     graph = tree.graph
-    records: list[ValueToWrite] = []
+    values_to_write: list[ValueToWrite] = []
     paths = file_paths(reader.keys(), reader.sections, reader.optimizers, module)
     left_out = [*reader.optimizers, *reader.others]
     size = 0
@@ -197,11 +197,11 @@ def from_tensors(
         graph.nodes[tree.node_at(split(path))].attributes = [
             Attribute(VARIABLE_VALUE, full_name, key)
         ]
-        records.append(
+        values_to_write.append(
             ValueToWrite(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )
         size += reader.entry(name).size
-    if not records:
+    if not values_to_write:
         raise CheckpointUnsupportedError(
             "nothing in it has a place in a checkpoint: the state of an optimizer goes by the "
             "position of its parameters"
@@ -211,11 +211,11 @@ def from_tensors(
         )
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
-    records.append(
+    values_to_write.append(
         ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
-    write_bundle(os.fspath(prefix), records, progress=progress, overwrite=overwrite)
-    return Converted(len(records) - 1, size, left_out)
+    write_bundle(os.fspath(prefix), values_to_write, progress=progress, overwrite=overwrite)
+    return Converted(len(values_to_write) - 1, size, left_out)
 
 
 def _read_later(reader: ArrayReader, name: str) -> Any:

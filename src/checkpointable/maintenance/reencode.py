@@ -72,13 +72,15 @@ def reencode_checkpoint(
             )
         check_target(reader.prefix, prefix, overwrite=overwrite)
         graph, keys = _graph_of_names(reader.keys())
-        records = [
+        values_to_write = [
             ValueToWrite(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
             for name, key in keys.items()
         ]
         encoded = as_string_array(encode_graph(graph))
-        records.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
-        write_bundle(prefix, records, durability=durability, progress=progress, overwrite=overwrite)
+        values_to_write.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
+        write_bundle(
+            prefix, values_to_write, durability=durability, progress=progress, overwrite=overwrite
+        )
     return prefix
 
 

@@ -8,7 +8,7 @@ import time
 from checkpointable.bundle.reading.opening import checkpoint_exists
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.logs import logger
-from checkpointable.common.working_directory import Place, whole_path
+from checkpointable.common.working_directory import GivenPath, absolute_path
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.latest import (
     latest_checkpoint,
@@ -46,25 +46,25 @@ class KeptCheckpoints:
 
     def __init__(
         self,
-        directory: Place,
+        directory: GivenPath,
         name: str,
         max_to_keep: int | None,
         keep_every: float,
         best: Best | None,
     ) -> None:
-        self._place = directory
-        self._directory = directory.whole
+        self._given_directory = directory
+        self._directory = directory.absolute
         self._name = name
         self._max_to_keep = max_to_keep
         self._keep_every = keep_every
         self._best = best
         # An asynchronous save takes up its checkpoint from its own thread.
         self._lock = ForkSafeLock()
-        self._history = History(directory.whole, name, now())
+        self._history = History(directory.absolute, name, now())
         if best is not None and max_to_keep and self._history.is_damaged:
             self._spare_what_may_be_best(max_to_keep)
-        latest = latest_checkpoint(directory.shown)
-        self._latest = None if latest is None else whole_path(latest)
+        latest = latest_checkpoint(directory.display)
+        self._latest = None if latest is None else absolute_path(latest)
 
     def _spare_what_may_be_best(self, max_to_keep: int) -> None:
         """Keeps for good all but the newest, since nothing says any more why they were kept."""
@@ -78,11 +78,11 @@ class KeptCheckpoints:
     @property
     def latest(self) -> str | None:
         """The path of the checkpoint last saved or restored; None if there is none."""
-        return None if self._latest is None else self._place.below(self._latest)
+        return None if self._latest is None else self._given_directory.display_below(self._latest)
 
     def note_restored(self, path: str) -> None:
         """Takes a checkpoint for the latest, since the program went on from it."""
-        self._latest = whole_path(path)
+        self._latest = absolute_path(path)
 
     def for_now(self) -> list[str]:
         """The paths of those that are kept for now, oldest first."""
@@ -128,7 +128,7 @@ class KeptCheckpoints:
             found.setdefault(os.path.abspath(path), path)
         storage = default_storage()
         there = [path for path in found.values() if checkpoint_exists(path, storage)]
-        return list(map(self._place.below, there))
+        return list(map(self._given_directory.display_below, there))
 
     def _number(self, path: str) -> int | None:
         """The number of a checkpoint of this manager's name; None of any other."""
@@ -140,7 +140,7 @@ class KeptCheckpoints:
         return os.path.join(self._directory, entry.path)
 
     def _shown(self, entry: Written) -> str:
-        return self._place.below(self._path(entry))
+        return self._given_directory.display_below(self._path(entry))
 
     def _record(self, durability: str) -> None:
         """Writes the history, then the state file."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import place_of, whole_path
+from checkpointable.common.working_directory import GivenPath, absolute_path
 from checkpointable.manager.fallback import restore_newest_whole
 from checkpointable.manager.kept import KeptCheckpoints
 from checkpointable.manager.preemption import Preemption, check_signals
@@ -105,20 +105,20 @@ class CheckpointManager:
         self._signer = signer_of(manifest)
         self._key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
-        self._place = place_of(os.fspath(directory))
+        self._given_directory = GivenPath.of(os.fspath(directory))
         self._name = checkpoint_name
         self._steps = StepInterval(step_counter, checkpoint_interval, last_checkpoint_step)
         self._init_fn = init_fn
         self._best = None if best is None else check_best(best)
         keep_every = hours * _SECONDS_PER_HOUR
         self._kept = KeptCheckpoints(
-            self._place, checkpoint_name, max_to_keep, keep_every, self._best
+            self._given_directory, checkpoint_name, max_to_keep, keep_every, self._best
         )
 
     @property
     def directory(self) -> str:
         """Where the checkpoints are."""
-        return self._place.shown
+        return self._given_directory.display
 
     @property
     def checkpoint(self) -> Checkpoint | CheckpointableSaver:
@@ -255,7 +255,7 @@ class CheckpointManager:
         before = steps.last
         self._checkpoint._saves.settle()
         prefix, counter = self._next_prefix(checkpoint_number)
-        whole = whole_path(prefix)
+        whole = absolute_path(prefix)
 
         def finish(path: str) -> None:
             self._kept.take_up(path, numbers, durability)
@@ -287,7 +287,7 @@ class CheckpointManager:
 
     def _next_prefix(self, number: Any) -> tuple[str, Variable | None]:
         """Of the checkpoint that is to be written, and what has counted it."""
-        start = os.path.join(self._place.shown, self._name)
+        start = os.path.join(self._given_directory.display, self._name)
         checkpoint = self._checkpoint
         if isinstance(checkpoint, CheckpointableSaver):
             number = self._kept.next_number() if number is None else number
@@ -388,7 +388,7 @@ class CheckpointManager:
             passed over, since the next saves would take its place. Nothing was changed.
         """
         path, status = restore_newest_whole(
-            self._checkpoint, self._kept.newest_first(), self._place.shown, self._key
+            self._checkpoint, self._kept.newest_first(), self._given_directory.display, self._key
         )
         if path is not None:
             self._kept.note_restored(path)

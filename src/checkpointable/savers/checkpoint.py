@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import whole_path
+from checkpointable.common.working_directory import absolute_path
 from checkpointable.directory.latest import update_checkpoint_state
 from checkpointable.graph.registry import adapter_of
 from checkpointable.manifest import Key, signer_of
@@ -178,7 +178,7 @@ class Checkpoint(Checkpointable):
             counter.assign_add(1)
             try:
                 prefix = numbered_prefix(file_prefix, counter)
-                path = whole_path(prefix)
+                path = absolute_path(prefix)
                 saved = self._write(
                     prefix,
                     session,

@@ -12,7 +12,7 @@ from checkpointable.bundle import BundleReader, ValueToWrite, write_bundle
 from checkpointable.bundle.reading.reader import checked_verify
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import Place, place_of
+from checkpointable.common.working_directory import GivenPath
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.state_file import CheckpointState, write_state
 from checkpointable.graph.by_executor import by_executor, schedule_values
@@ -77,13 +77,13 @@ class Saver:
         self._variables = _by_name(noted)
         self._max_to_keep = max_to_keep or 0
         self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
-        self._written: list[tuple[Place, float]] = []
+        self._written: list[tuple[GivenPath, float]] = []
         self._next_kept = time.time() + self._keep_every
 
     @property
     def last_checkpoints(self) -> list[str]:
         """The paths of the checkpoints that this saver wrote and has not deleted, oldest first."""
-        return [place.shown for place, _ in self._written]
+        return [path.display for path, _ in self._written]
 
     def save(
         self,
@@ -106,10 +106,12 @@ class Saver:
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         named = self._values()
         values = [(str(index), own.value) for index, own in enumerate(named)]
-        records = _records(named, values_to_write(values, session))
-        place = place_of(prefix)
-        write_bundle(place.whole, records, durability=durability, progress=progress, signer=signer)
-        self._note(place, durability)
+        to_write = _partitioned(named, values_to_write(values, session))
+        path = GivenPath.of(prefix)
+        write_bundle(
+            path.absolute, to_write, durability=durability, progress=progress, signer=signer
+        )
+        self._note(path, durability)
         return prefix
 
     def restore(
@@ -160,12 +162,12 @@ class Saver:
                 ]
         return named
 
-    def _note(self, place: Place, durability: Durability) -> None:
+    def _note(self, path: GivenPath, durability: Durability) -> None:
         """Updates the state file, and only then deletes what is too many."""
         # Whole paths: the program may go to another working directory, where a relative one would
         # name somebody else's checkpoint.
-        self._written = [entry for entry in self._written if entry[0].whole != place.whole]
-        self._written.append((place, time.time()))
+        self._written = [entry for entry in self._written if entry[0].absolute != path.absolute]
+        self._written.append((path, time.time()))
         surplus = []
         while self._max_to_keep and len(self._written) > self._max_to_keep:
             old, written_at = self._written.pop(0)
@@ -173,21 +175,23 @@ class Saver:
                 self._next_kept += self._keep_every
             else:
                 surplus.append(old)
-        directory = os.path.dirname(place.whole)
+        directory = os.path.dirname(path.absolute)
         listed = [
-            (own.whole, at) for own, at in self._written if os.path.dirname(own.whole) == directory
+            (own.absolute, at)
+            for own, at in self._written
+            if os.path.dirname(own.absolute) == directory
         ]
         paths, times = [path for path, _ in listed], [at for _, at in listed]
         if not self._max_to_keep:
             # Nothing is managed: only the most recent one is listed (S16), without the time
             # by which a manager knows what it may delete.
             paths, times = paths[-1:], []
-        write_state(directory, CheckpointState(place.whole, paths, times), durability=durability)
+        write_state(directory, CheckpointState(path.absolute, paths, times), durability=durability)
         for own in surplus:
             try:
-                delete_checkpoint(own.whole, durability=durability)
+                delete_checkpoint(own.absolute, durability=durability)
             except OSError as error:
-                logger.warning("%s: could not be deleted: %s", own.shown, error)
+                logger.warning("%s: could not be deleted: %s", own.display, error)
 
 
 class _Named(NamedTuple):
@@ -199,20 +203,20 @@ class _Named(NamedTuple):
     notes: RestoreNotes
 
 
-def _records(named: list[_Named], records: list[ValueToWrite]) -> list[ValueToWrite]:
+def _partitioned(named: list[_Named], to_write: list[ValueToWrite]) -> list[ValueToWrite]:
     """What is to be written: a value under its name, parts of one together."""
     whole: list[ValueToWrite] = []
     parts: dict[str, list[tuple[Part, ValueToWrite]]] = {}
-    for own, record in zip(named, records, strict=True):
+    for own, value in zip(named, to_write, strict=True):
         part = own.value.part_of
         if part is None:
-            whole.append(record._replace(key=own.name))
+            whole.append(value._replace(key=own.name))
         else:
-            parts.setdefault(own.name, []).append((part, record._replace(key=own.name)))
+            parts.setdefault(own.name, []).append((part, value._replace(key=own.name)))
     for name, pieces in parts.items():
-        first, record = pieces[0]
+        first, value = pieces[0]
         extents = tuple((part.extents, piece) for part, piece in pieces)
-        whole.append(ValueToWrite(name, record.dtype, first.shape, record.read, extents))
+        whole.append(ValueToWrite(name, value.dtype, first.shape, value.read, extents))
     return whole
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import whole_path
+from checkpointable.common.working_directory import absolute_path
 from checkpointable.directory.latest import update_checkpoint_state
 from checkpointable.graph.registry import adapter_of
 from checkpointable.manifest import Key, signer_of
@@ -123,7 +123,7 @@ class CheckpointableSaver:
         check_blocking(blocking, max_staging_bytes)
         signer = signer_of(manifest)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
-        path = whole_path(prefix)
+        path = absolute_path(prefix)
         self._saves.settle()
 
         def make_latest(path: str) -> None:

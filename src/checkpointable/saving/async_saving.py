@@ -15,10 +15,10 @@ import numpy as np
 from checkpointable.bundle import BundleWriter, Layout, Staging, StagingMemory
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.types import Attached, Durability, Progress
-from checkpointable.common.working_directory import whole_path
+from checkpointable.common.working_directory import absolute_path
 from checkpointable.manifest import Signer
 from checkpointable.saving.background import LastSave, SaveHandle, start
-from checkpointable.saving.saving import naming_objects, plan_of_objects, write_objects
+from checkpointable.saving.saving import layout_of_objects, naming_objects, write_objects
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -132,7 +132,7 @@ class AsyncSaves:
         if not options["blocking"]:
             return self.save(
                 prefix,
-                plan_of_objects(root, attached, session),
+                layout_of_objects(root, attached, session),
                 durability=options["durability"],
                 progress=options["progress"],
                 max_staging_bytes=options["max_staging_bytes"],
@@ -154,7 +154,7 @@ class AsyncSaves:
     def save(
         self,
         prefix: str,
-        plan: Layout,
+        layout: Layout,
         *,
         durability: Durability,
         progress: Progress | None,
@@ -163,7 +163,7 @@ class AsyncSaves:
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> SaveHandle:
-        """Writes what `plan` says as the checkpoint `prefix`, in the background where that can be.
+        """Writes a layout as the checkpoint `prefix`, in the background where that can be.
 
         Returns once the values may change.
 
@@ -173,7 +173,7 @@ class AsyncSaves:
           failed: called when the save has failed in the background.
         """
         # The program may go to another directory meanwhile.
-        path = whole_path(prefix)
+        path = absolute_path(prefix)
         self._memory = memory = _shared_memory()
         handle = SaveHandle(prefix)
 
@@ -205,10 +205,10 @@ class AsyncSaves:
 
         try:
             undo.enter_context(memory.taken())
-            with naming_objects(plan):
-                staging = Staging(plan, max_staging_bytes)
-            writer = undo.enter_context(BundleWriter(path, plan, durability, signer=signer))
-            with naming_objects(plan):
+            with naming_objects(layout):
+                staging = Staging(layout, max_staging_bytes)
+            writer = undo.enter_context(BundleWriter(path, layout, durability, signer=signer))
+            with naming_objects(layout):
                 if staging.direct:
                     writer.write(staging.direct, progress=advance)
                 staging.copy(memory)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from checkpointable.common.logs import logger
-from checkpointable.common.working_directory import place_of
+from checkpointable.common.working_directory import GivenPath
 
 __all__ = ["LastSave", "SaveHandle", "start"]
 
@@ -28,7 +28,7 @@ class SaveHandle:
     """
 
     def __init__(self, path: str) -> None:
-        self._place = place_of(path)
+        self._path = GivenPath.of(path)
         self._finished = threading.Event()
         self._error: BaseException | None = None
         self._raised = False
@@ -41,7 +41,7 @@ class SaveHandle:
 
         As it was given to `save`; whole, once the program has gone to another working directory.
         """
-        return self._place.shown
+        return self._path.display
 
     def done(self) -> bool:
         """Whether the save has ended, well or not; never waits."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from checkpointable.adapters.watch import look_again
-from checkpointable.bundle import BundleWriter, DataType, Layout, ValueToWrite, plan_layout
+from checkpointable.bundle import BundleWriter, DataType, Layout, ValueToWrite, make_layout
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Attached, Durability, Progress
-from checkpointable.common.working_directory import whole_path
+from checkpointable.common.working_directory import absolute_path
 from checkpointable.errors import at_path, shown_path
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.executor import NoContentsError
@@ -23,7 +23,7 @@ from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.manifest import Signer
 from checkpointable.saving.values_to_write import values_to_write
 
-__all__ = ["naming_objects", "plan_of_objects", "records_of_objects", "write_objects"]
+__all__ = ["naming_objects", "layout_of_objects", "values_of_objects", "write_objects"]
 
 
 def write_objects(
@@ -37,35 +37,33 @@ def write_objects(
     signer: Signer | None = None,
 ) -> None:
     """Writes the objects below `root` as the checkpoint `prefix`; no state file."""
-    path = whole_path(prefix)  # another thread may go to another directory meanwhile
-    plan = plan_of_objects(root, attached, session)
-    with BundleWriter(path, plan, durability, signer=signer) as writer:
-        with naming_objects(plan):
+    path = absolute_path(prefix)  # another thread may go to another directory meanwhile
+    layout = layout_of_objects(root, attached, session)
+    with BundleWriter(path, layout, durability, signer=signer) as writer:
+        with naming_objects(layout):
             writer.write(progress=progress)
         writer.publish()
 
 
 @contextmanager
-def naming_objects(plan: Layout) -> Iterator[None]:
-    """Whoever reads the plan's values within is told which object has no contents."""
+def naming_objects(layout: Layout) -> Iterator[None]:
+    """Adds the path of the object to errors about values without contents."""
     try:
         yield
     except NoContentsError as error:
-        for planned in plan.values:
-            if getattr(planned.record.read, "__self__", None) is error.value:
-                raise ValueError(
-                    f"{shown_path(path_of_key(planned.record.key))}: {error}"
-                ) from error
+        for placed in layout.values:
+            if getattr(placed.value.read, "__self__", None) is error.value:
+                raise ValueError(f"{shown_path(path_of_key(placed.value.key))}: {error}") from error
         raise
 
 
-def plan_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Layout:
+def layout_of_objects(root: Any, attached: Attached = (), session: Any = None) -> Layout:
     """What is to be written of the objects below `root`, their graph included, and where."""
     with collector_paused():
-        return plan_layout(records_of_objects(root, attached, session))
+        return make_layout(values_of_objects(root, attached, session))
 
 
-def records_of_objects(
+def values_of_objects(
     root: Any, attached: Attached = (), session: Any = None
 ) -> list[ValueToWrite]:
     """What is to be written of the objects below `root`, their graph included."""
@@ -76,11 +74,11 @@ def records_of_objects(
     graph.mark_nodes_with_values()
     encoded = encode_graph(graph)
     del found, graph
-    records = values_to_write(values, session)
-    records.append(
+    to_write = values_to_write(values, session)
+    to_write.append(
         ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
     )
-    return records
+    return to_write
 
 
 def _values(found: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:

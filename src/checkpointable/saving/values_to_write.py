@@ -1,4 +1,4 @@
-"""What is to be written for values: their records, with contents read where that must be first."""
+"""Turns the values of adapters into values to write; reads those whose size must be known first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def values_to_write(values: Sequence[tuple[str, Value]], session: Any = None) ->
         ]
     new = tuple.__new__
     return [
-        _record(key, value)
+        _value_read_now(key, value)
         if value.dtype.hasobject or value.shape is None or None in value.shape
         else new(ValueToWrite, (key, _datatype(key, value), value.shape, read, (), value.fresh))
         for (key, value), read in zip(values, _readers(values), strict=True)
@@ -78,7 +78,7 @@ class _Evaluated(Value):
         super().__init__(value.dtype, value.shape, lambda: contents, value.write)
 
 
-def _record(key: str, value: Value) -> ValueToWrite:
+def _value_read_now(key: str, value: Value) -> ValueToWrite:
     """What is to be written under `key` for a value whose size is not known yet: as it is now.
 
     Raises:

@@ -60,7 +60,7 @@ def _get(storage: Storage, path: str) -> bytes:
         return file.read(0, file.size)
 
 
-def _records(number: int) -> list[ValueToWrite]:
+def _values(number: int) -> list[ValueToWrite]:
     array = np.full(1000 + number, number, np.int32)
     return [ValueToWrite("v", DataType.DT_INT32, array.shape, lambda: array)]
 
@@ -295,7 +295,7 @@ class StorageConformance:
     def test_checkpoints_are_saved_over_one_another(self, storage: Storage, directory: str) -> None:
         prefix = f"{directory}/a/ck"
         for number in (1, 2, 3):
-            write_bundle(prefix, _records(number), storage=storage)
+            write_bundle(prefix, _values(number), storage=storage)
             with BundleReader(prefix, storage) as reader:
                 assert reader.verify() == []
                 assert int(reader.get_tensor("v")[0]) == number
@@ -310,7 +310,7 @@ class StorageConformance:
         def save(number: int) -> None:
             try:
                 for _ in range(3):
-                    write_bundle(prefix, _records(number), storage=storage, threads=1)
+                    write_bundle(prefix, _values(number), storage=storage, threads=1)
             except BaseException as error:  # noqa: BLE001 - told to the main thread
                 failures.append(error)
 

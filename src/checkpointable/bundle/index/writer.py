@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     # Rows of bytes, and how many of each are used.
     Part: TypeAlias = tuple[npt.NDArray[np.uint8], Ints]
 
-__all__ = ["encode_plan"]
+__all__ = ["encode_layout"]
 
 # Entries in a matrix at a time: some megabytes.
 _ROWS = 16_384
@@ -38,20 +38,20 @@ _KEY_MAX = 255
 _COUNT_MIN = 64
 
 
-def encode_plan(header: Header, plan: Layout, block_size: int = BLOCK_SIZE) -> bytes:
+def encode_layout(header: Header, layout: Layout, block_size: int = BLOCK_SIZE) -> bytes:
     """The contents of the index for values that lie in the first data file.
 
     Args:
       block_size: the size in bytes at which a data block is closed.
     """
-    values = plan.values
+    values = layout.values
     table = TableBuilder(block_size)
     if (
-        plan.partitioned
+        layout.partitioned
         or len(values) < _COUNT_MIN
-        or max(len(value.key) for value in values) > _KEY_MAX
+        or max(len(placed.key) for placed in values) > _KEY_MAX
     ):
-        _add_plainly(table, header, plan)
+        _add_plainly(table, header, layout)
         return table.finish()
     message = encode_header(header)
     before = b"\0\0" + encode_varint(len(message)) + message  # with the empty key
@@ -67,22 +67,22 @@ def encode_plan(header: Header, plan: Layout, block_size: int = BLOCK_SIZE) -> b
     return table.finish()
 
 
-def _add_plainly(table: TableBuilder, header: Header, plan: Layout) -> None:
+def _add_plainly(table: TableBuilder, header: Header, layout: Layout) -> None:
     table.add(b"", encode_header(header))
-    entries = ((value.key, _entry(value)) for value in plan.values)
-    partitioned = sorted((record.key.encode(), _whole_entry(record)) for record in plan.partitioned)
+    entries = ((placed.key, _entry(placed)) for placed in layout.values)
+    partitioned = sorted((value.key.encode(), _whole_entry(value)) for value in layout.partitioned)
     for key, entry in heapq.merge(entries, partitioned) if partitioned else entries:
         table.add(key, entry)
 
 
-def _entry(value: PlacedValue) -> bytes:
-    record = value.record
-    return encode_fields(record.dtype, tuple(record.shape), 0, value.offset, value.size, value.crc)
+def _entry(placed: PlacedValue) -> bytes:
+    value = placed.value
+    return encode_fields(value.dtype, tuple(value.shape), 0, placed.offset, placed.size, placed.crc)
 
 
-def _whole_entry(record: ValueToWrite) -> bytes:
-    slices = tuple(extents for extents, _ in record.parts)
-    return encode_entry(Entry(record.dtype, tuple(record.shape), 0, 0, 0, 0, slices))
+def _whole_entry(value: ValueToWrite) -> bytes:
+    slices = tuple(extents for extents, _ in value.parts)
+    return encode_entry(Entry(value.dtype, tuple(value.shape), 0, 0, 0, 0, slices))
 
 
 def _add_blocks(
@@ -129,7 +129,7 @@ class _Rows:
     """
 
     def __init__(self, values: list[PlacedValue]) -> None:
-        self.keys = [value.key for value in values]
+        self.keys = [placed.key for placed in values]
         self._text, self._size = _padded(self.keys)
         same = self._text[1:] == self._text[:-1]
         common = np.where(same.all(axis=1), self._text.shape[1], same.argmin(axis=1))
@@ -138,11 +138,13 @@ class _Rows:
         self.shared = np.concatenate(((0,), common))
 
         heads: dict[tuple[int, tuple[int, ...]], int] = {}
-        which = [heads.setdefault((v.record[1], v.record[2]), len(heads)) for v in values]
+        which = [
+            heads.setdefault((placed.value[1], placed.value[2]), len(heads)) for placed in values
+        ]
         head, head_size = _padded([encode_head(dtype, tuple(shape)) for dtype, shape in heads])
-        offset = np.array([value.offset for value in values], np.int64)
-        size = np.array([value.size for value in values], np.int64)
-        crc = np.array([value.crc for value in values], np.uint32)
+        offset = np.array([placed.offset for placed in values], np.int64)
+        size = np.array([placed.size for placed in values], np.int64)
+        crc = np.array([placed.crc for placed in values], np.uint32)
         self._message: list[Part] = [
             (head[which], head_size[which]),
             *_field(0x20, offset),

@@ -37,7 +37,7 @@ class _Part:
 
 
 class HashedFile(WritableFile):
-    """A data file for the values of a plan, whose chunks are hashed as they are written.
+    """A data file for the values of a layout, whose chunks are hashed as they are written.
 
     A chunk is hashed by the thread that completes it. Chunks that one write covers are hashed
     where they are; of the others, a few at a time since values come in the order of the file,
@@ -46,25 +46,25 @@ class HashedFile(WritableFile):
 
     Args:
       file: where to write.
-      plan: what is going to be written: each value once.
+      layout: what is going to be written: each value once.
       chunk_size: in bytes.
     """
 
-    def __init__(self, file: WritableFile, plan: Layout, chunk_size: int) -> None:
+    def __init__(self, file: WritableFile, layout: Layout, chunk_size: int) -> None:
         self.path = file.path
-        self.size = plan.size
+        self.size = layout.size
         self._file = file
         self._chunk_size = chunk_size
-        self._leaves = bytearray(chunk_count(plan.size, chunk_size) * HASH_SIZE)
+        self._leaves = bytearray(chunk_count(layout.size, chunk_size) * HASH_SIZE)
         self._hashed = 0
         self._parts: dict[int, _Part] = {}
         self._lock = threading.Lock()
-        values = [value for value in plan.values if value.size]
-        start = np.fromiter((value.offset for value in values), np.int64, len(values))
-        size = np.fromiter((value.size for value in values), np.int64, len(values))
+        values = [placed for placed in layout.values if placed.size]
+        start = np.fromiter((placed.offset for placed in values), np.int64, len(values))
+        size = np.fromiter((placed.size for placed in values), np.int64, len(values))
         # Where nothing lies: from the end of a value to the start of the next.
         self._gap_start = start + size
-        self._gap_end = np.append(start[1:], plan.size)
+        self._gap_end = np.append(start[1:], layout.size)
 
     @property
     def leaves(self) -> bytes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from checkpointable.bundle.shapes import Extents
 
-__all__ = ["Layout", "PlacedValue", "ValueToWrite", "plan_layout"]
+__all__ = ["Layout", "PlacedValue", "ValueToWrite", "make_layout"]
 
 
 # Strings of more bytes are put together as they are written: `bytes` do not change, and so need
@@ -44,8 +44,8 @@ class ValueToWrite(NamedTuple):
         the keys, late: when the value's bytes are about to be written; for strings, whose
         size must be known, before anything is written. The array must not change until
         `write_bundle` returns.
-      parts: of a partitioned value, (extents, record) of each part; it is they that are
-        read, and their keys do not matter.
+      parts: of a partitioned value, (extents, value) of each part. The parts are read instead of
+        the whole, and their keys do not matter.
       fresh: whether that array is made anew at each call, so that nobody changes it later.
     """
 
@@ -59,17 +59,17 @@ class ValueToWrite(NamedTuple):
 
 @dataclass(slots=True)
 class PlacedValue:
-    """A record and its place.
+    """A value, and where it lies in the data file.
 
     Attributes:
-      record: the value.
+      value: the value.
       key: its key in UTF-8.
-      offset, size: its place in the data file, in bytes.
+      offset, size: where it lies in the data file, in bytes.
       payload: a string value's bytes, encoded, or how they are made; None for all others.
       crc: the masked checksum, once known.
     """
 
-    record: ValueToWrite
+    value: ValueToWrite
     key: bytes
     offset: int
     size: int
@@ -79,10 +79,12 @@ class PlacedValue:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout of one data file: its values in the order of their keys, and its size.
+    """Where each value of a data file lies.
 
     Attributes:
-      partitioned: the records whose parts are among the values.
+      values: the values in the order of their keys, parts of partitioned values included.
+      size: of the data file, in bytes.
+      partitioned: the partitioned values, whose parts are among `values`.
     """
 
     values: list[PlacedValue]
@@ -90,36 +92,36 @@ class Layout:
     partitioned: tuple[ValueToWrite, ...] = ()
 
 
-def plan_layout(records: Iterable[ValueToWrite]) -> Layout:
-    """Sorts the records by key and gives each its place.
+def make_layout(values: Iterable[ValueToWrite]) -> Layout:
+    """Sorts values by key and assigns each an offset.
 
     Large values start at a multiple of 64 bytes, small ones at a multiple of their item
-    size; the gaps are zero. The layout depends on nothing but the records.
+    size; the gaps are zero. The layout depends on nothing but the values.
 
     Raises:
       ValueError: an empty key, or the same key twice.
       CheckpointUnsupportedError: a dtype or a key that cannot be stored.
-      CheckpointMismatchError: a string value is not what its record declares.
+      CheckpointMismatchError: a string value is not of the dtype and shape that it declares.
     """
-    ordered = sorted(records, key=itemgetter(0))
-    partitioned = tuple(record for record in ordered if record.parts)
-    values: list[PlacedValue] = []
+    ordered = sorted(values, key=itemgetter(0))
+    partitioned = tuple(value for value in ordered if value.parts)
+    placed: list[PlacedValue] = []
     position = 0
     # Few distinct ones of these repeat over many values.
     known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}
-    for key, record in _keyed(ordered):
-        name, dtype, shape, _, _, _ = record
+    for key, value in _keyed(ordered):
+        name, dtype, shape, _, _, _ = value
         payload: bytes | EncodedStrings | None = None
         crc = 0
         size = alignment = 0
         if dtype == DataType.DT_STRING:
-            payload, crc = _encode_strings(record)
+            payload, crc = _encode_strings(value)
         elif dtype == DataType.DT_VARIANT:
-            payload, crc = _encode_variants(record)
+            payload, crc = _encode_variants(value)
         else:
             found = known.get((dtype, shape))
             if found is None:
-                found = known[dtype, shape] = _size_and_alignment(record)
+                found = known[dtype, shape] = _size_and_alignment(value)
             size, alignment = found
         if payload is not None:
             size = len(payload) if isinstance(payload, bytes) else payload.size
@@ -128,58 +130,58 @@ def plan_layout(records: Iterable[ValueToWrite]) -> Layout:
             raise ValueError(f"key {name!r}: the shape {shape} has no size")
         if size:
             position += -position % alignment
-        values.append(PlacedValue(record, key, position, size, payload, crc))
+        placed.append(PlacedValue(value, key, position, size, payload, crc))
         position += size
-    return Layout(values, position, partitioned)
+    return Layout(placed, position, partitioned)
 
 
-def _keyed(records: list[ValueToWrite]) -> Iterator[tuple[bytes, ValueToWrite]]:
+def _keyed(values: list[ValueToWrite]) -> Iterator[tuple[bytes, ValueToWrite]]:
     """What is to be written, parts of partitioned values each by itself, in order of its key."""
     # Keys of parts begin with 00 and so precede all others.
-    parts = [part for record in records if record.parts for part in _parts(record)]
+    parts = [part for value in values if value.parts for part in _parts(value)]
     yield from sorted(parts, key=lambda part: part[0])
     last = None
-    for record in records:
-        name = record.key
+    for value in values:
+        name = value.key
         if name == last:
             raise ValueError(f"two values have the key {name!r}")
         last = name
         key = _encode_key(name)
-        if not record.parts:
-            yield key, record
+        if not value.parts:
+            yield key, value
 
 
-def _parts(record: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
+def _parts(value: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
     """The parts of a partitioned value.
 
     Raises:
       CheckpointMismatchError: they do not make up the whole.
     """
-    resolved = [resolve(extents, record.shape) for extents, _ in record.parts]
+    resolved = [resolve(extents, value.shape) for extents, _ in value.parts]
     fitting = [extents for extents in resolved if extents is not None]
-    shapes = [part.shape for _, part in record.parts]
+    shapes = [part.shape for _, part in value.parts]
     expected = [tuple(length for _, length in extents) for extents in fitting]
-    if shapes != expected or not tiles(fitting, record.shape):
+    if shapes != expected or not tiles(fitting, value.shape):
         raise CheckpointMismatchError(
-            f"its parts, of shapes {shapes}, do not make up the shape {record.shape}, each "
+            f"its parts, of shapes {shapes}, do not make up the shape {value.shape}, each "
             "element once",
-            key=record.key,
+            key=value.key,
         )
-    return [(slice_key(record.key, extents), part) for extents, part in record.parts]
+    return [(slice_key(value.key, extents), part) for extents, part in value.parts]
 
 
-def _size_and_alignment(record: ValueToWrite) -> tuple[int, int]:
+def _size_and_alignment(value: ValueToWrite) -> tuple[int, int]:
     """Bytes that a value of fixed width takes, and of what its offset is a multiple."""
-    width = itemsize(record.dtype)
+    width = itemsize(value.dtype)
     if not width:
         raise CheckpointUnsupportedError(
-            f"a value of dtype {DataType(record.dtype).name} cannot be written", key=record.key
+            f"a value of dtype {DataType(value.dtype).name} cannot be written", key=value.key
         )
     size = width
-    for dim in record.shape:
+    for dim in value.shape:
         size *= dim
     if size < 0:
-        raise ValueError(f"key {record.key!r}: the shape {record.shape} has no size")
+        raise ValueError(f"key {value.key!r}: the shape {value.shape} has no size")
     return size, ALIGNMENT if size >= ALIGNED_SIZE else width
 
 
@@ -194,10 +196,10 @@ def _encode_key(key: str) -> bytes:
         ) from None
 
 
-def _encode_strings(record: ValueToWrite) -> tuple[bytes | EncodedStrings, int]:
-    array = np.asarray(record.read())
-    check_declared(record, array)
-    key = record.key
+def _encode_strings(value: ValueToWrite) -> tuple[bytes | EncodedStrings, int]:
+    array = np.asarray(value.read())
+    check_declared(value, array)
+    key = value.key
     elements = [to_bytes(element, key) for element in array.reshape(-1).tolist()]
     if sum(map(len, elements)) <= _JOINED_SIZE:
         return encode_strings(elements)
@@ -205,38 +207,38 @@ def _encode_strings(record: ValueToWrite) -> tuple[bytes | EncodedStrings, int]:
     return encoded, encoded.crc
 
 
-def _encode_variants(record: ValueToWrite) -> tuple[bytes, int]:
-    array = np.asarray(record.read())
-    check_declared(record, array)
+def _encode_variants(value: ValueToWrite) -> tuple[bytes, int]:
+    array = np.asarray(value.read())
+    check_declared(value, array)
     return encode_variants(array.reshape(-1).tolist())
 
 
-def check_declared(record: ValueToWrite, array: npt.NDArray[Any]) -> None:
-    """Checks that `read` gave what the record declares.
+def check_declared(value: ValueToWrite, array: npt.NDArray[Any]) -> None:
+    """Checks that `read` gave what the value declares.
 
     Raises:
       CheckpointMismatchError: names the key and both sides.
     """
-    if array.shape != tuple(record.shape):
+    if array.shape != tuple(value.shape):
         raise CheckpointMismatchError(
-            f"the value was to have the shape {tuple(record.shape)}, but it has {array.shape}; "
+            f"the value was to have the shape {tuple(value.shape)}, but it has {array.shape}; "
             "it changed while it was saved, or its adapter declares it wrongly",
-            key=record.key,
+            key=value.key,
         )
-    if record.dtype == DataType.DT_VARIANT:
+    if value.dtype == DataType.DT_VARIANT:
         fits = array.dtype.kind == "O"
-    elif record.dtype == DataType.DT_STRING:
+    elif value.dtype == DataType.DT_STRING:
         fits = array.dtype.kind in "SUO"
     else:
         try:
-            wanted = numpy_dtype(record.dtype)
+            wanted = numpy_dtype(value.dtype)
         except CheckpointError:  # this NumPy cannot have made an array of it either
             fits = False
         else:
             fits = array.dtype == wanted or array.dtype.newbyteorder("=") == wanted
     if not fits:
         raise CheckpointMismatchError(
-            f"the value was to be {DataType(record.dtype).name}, but it is of dtype "
+            f"the value was to be {DataType(value.dtype).name}, but it is of dtype "
             f"{array.dtype}; it changed while it was saved, or its adapter declares it wrongly",
-            key=record.key,
+            key=value.key,
         )

@@ -68,46 +68,46 @@ class StagingMemory:
 
 
 class Staging:
-    """The values of a plan, made independent of their owners.
+    """The values of a layout, made independent of their owners.
 
     Args:
-      plan: its values are read here, in the calling thread, and refer to copies afterwards.
+      layout: its values are read here, in the calling thread, and refer to copies afterwards.
       limit: bytes that copies may take; None for any number.
 
     Attributes:
-      direct: so many of the plan's values, its first ones, could not be copied within the
+      direct: so many of the values of the layout, its first ones, could not be copied within the
         limit: they must be written before their owner goes on.
     """
 
-    def __init__(self, plan: Layout, limit: int | None = None) -> None:
+    def __init__(self, layout: Layout, limit: int | None = None) -> None:
         self._limit = limit
-        values = plan.values
+        values = layout.values
         self._contents: list[tuple[PlacedValue, npt.NDArray[Any], bool]] = []
         used = 0
         self.direct = 0
         # The last come first: the others are written meanwhile, in the order of the file.
         for number in range(len(values) - 1, -1, -1):
-            value = values[number]
-            if value.payload is not None:
-                continue  # its bytes were made when the plan was
-            fresh = value.record.fresh
-            size = _padded(value.size)
+            placed = values[number]
+            if placed.payload is not None:
+                continue  # its bytes were made with the layout
+            fresh = placed.value.fresh
+            size = _padded(placed.size)
             over = limit is not None and size > limit - used
             if over and fresh:
                 self.direct = number + 1
                 break
-            contents = contents_of(value)
+            contents = contents_of(placed)
             if over and not is_immutable(contents):
                 self.direct = number + 1
                 break
             copied = not fresh and not is_immutable(contents)
             if copied or fresh:
                 used += size
-            self._contents.append((value, contents, copied))
+            self._contents.append((placed, contents, copied))
 
     def copy(self, memory: StagingMemory, threads: int | None = None) -> None:
         """Copies what must be copied into `memory`, which is the caller's to hold."""
-        size = sum(_padded(value.size) for value, _, copied in self._contents if copied)
+        size = sum(_padded(placed.size) for placed, _, copied in self._contents if copied)
         buffer = memory.get(size, self._limit)
         tasks = ((None, task) for task in self._tasks(buffer))
         with closing(run_in_order(tasks, size, threads)) as results:
@@ -119,19 +119,19 @@ class Staging:
         """The copies, in portions; has all values refer to them."""
         offset = gathered = 0
         group: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
-        for value, contents, copied in reversed(self._contents):
+        for placed, contents, copied in reversed(self._contents):
             held = contents
             if copied:
-                dtype = numpy_dtype(value.record.dtype)
+                dtype = numpy_dtype(placed.value.dtype)
                 held = np.ndarray(contents.shape, dtype, buffer, offset)
-                offset += _padded(value.size)
-                if value.size > _COPY_SIZE and contents.flags.c_contiguous:
+                offset += _padded(placed.size)
+                if placed.size > _COPY_SIZE and contents.flags.c_contiguous:
                     yield from _chunks(held, contents)
                 else:
                     group.append((held, contents))
-                    gathered += value.size
-            key, kind, shape, _, _, _ = value.record
-            value.record = ValueToWrite(key, kind, shape, partial(_same, held), fresh=True)
+                    gathered += placed.size
+            key, kind, shape, _, _, _ = placed.value
+            placed.value = ValueToWrite(key, kind, shape, partial(_same, held), fresh=True)
             if gathered >= _GROUP_SIZE:
                 yield partial(_copy_each, group)
                 group, gathered = [], 0

@@ -1,4 +1,4 @@
-"""Writes the values of a plan: each byte is read once for its checksum and its way to disk.
+"""Writes the values of a layout: each byte is read once for its checksum and its way to disk.
 
 Large values go in chunks that stay in the processor's cache between the checksum and the
 write, on several threads, straight from their own memory. Small ones are gathered, so that
@@ -46,7 +46,7 @@ SYNC_SIZE = 32 * 2**20
 
 def write_values(
     file: WritableFile,
-    plan: Layout,
+    layout: Layout,
     *,
     start: int = 0,
     stop: int | None = None,
@@ -54,26 +54,26 @@ def write_values(
     progress: Progress | None = None,
     sync_follows: bool = False,
 ) -> None:
-    """Writes every value of `plan` to its place in `file` and sets its `crc`.
+    """Writes every value of `layout` to its place in `file` and sets its `crc`.
 
     Args:
-      start, stop: write only the values `plan.values[start:stop]`.
+      start, stop: write only the values `layout.values[start:stop]`.
       threads: how many; None for as many as there are processors.
       sync_follows: the file is going to be synced, which may begin at once.
       progress: called with (bytes done, bytes in all, key), those before `start` included.
 
     Raises:
-      CheckpointMismatchError: a value is not what its record declares.
+      CheckpointMismatchError: a value is not of the dtype and shape that it declares.
       CheckpointIOError: the disk refused.
     """
     thread_count(threads)  # judges it, also where there is nothing to do
-    values = plan.values[start:stop]
+    values = layout.values[start:stop]
     if not values:
         return
     writer = _Writer(file, values, progress, sync_follows=sync_follows)
     if progress is not None:
-        writer.total = sum(value.size for value in plan.values)
-        writer.done = sum(value.size for value in plan.values[:start])
+        writer.total = sum(placed.size for placed in layout.values)
+        writer.done = sum(placed.size for placed in layout.values[:start])
     size = values[-1].offset + values[-1].size - values[0].offset
     tasks = ((task, task.run) for task in writer.tasks())
     with closing(run_in_order(tasks, size, threads)) as results:
@@ -117,29 +117,29 @@ class _Writer:
     def tasks(self) -> Iterator[_Task]:
         """All that is to do, in file order; reads the values as it goes."""
         gathered = _Gathered(self)
-        for value in self._values:
-            if value.size >= GATHERED_SIZE or isinstance(value.payload, EncodedStrings):
+        for placed in self._values:
+            if placed.size >= GATHERED_SIZE or isinstance(placed.payload, EncodedStrings):
                 if gathered.values:
                     yield gathered
                     gathered = _Gathered(self)
-                yield from self._chunks(value)
+                yield from self._chunks(placed)
                 continue
-            gathered.add(value)
+            gathered.add(placed)
             if gathered.size >= CHUNK_SIZE:
                 yield gathered
                 gathered = _Gathered(self)
         if gathered.values:
             yield gathered
 
-    def _chunks(self, value: PlacedValue) -> Iterator[_Task]:
-        left = value.size
-        payload = value.payload
+    def _chunks(self, placed: PlacedValue) -> Iterator[_Task]:
+        left = placed.size
+        payload = placed.payload
         parts = (
-            _pieces(payload) if isinstance(payload, EncodedStrings) else _split(contents_of(value))
+            _pieces(payload) if isinstance(payload, EncodedStrings) else _split(contents_of(placed))
         )
         for part, size in parts:
             left -= size
-            yield _Chunk(self, value, part, value.offset + value.size - left - size, left)
+            yield _Chunk(self, placed, part, placed.offset + placed.size - left - size, left)
 
     def advance(self, size: int, key: str) -> None:
         if self._progress is not None:
@@ -156,13 +156,13 @@ class _Writer:
 class _Chunk(_Task):
     """A part of a large value, or all of it."""
 
-    __slots__ = ("_left", "_offset", "_part", "_size", "_value", "_writer")
+    __slots__ = ("_left", "_offset", "_part", "_placed", "_size", "_writer")
 
     def __init__(
-        self, writer: _Writer, value: PlacedValue, part: npt.NDArray[Any], offset: int, left: int
+        self, writer: _Writer, placed: PlacedValue, part: npt.NDArray[Any], offset: int, left: int
     ) -> None:
         self._writer = writer
-        self._value = value
+        self._placed = placed
         self._part = part
         self._offset = offset
         self._left = left
@@ -175,19 +175,19 @@ class _Chunk(_Task):
     def run(self) -> int:
         data = _plain_bytes(self._part).data
         # A string value's checksum is more than that of its bytes, and known already.
-        crc = load_crc32c()(data) if self._value.payload is None else 0
+        crc = load_crc32c()(data) if self._placed.payload is None else 0
         self._writer.file.write_at(data, self._offset)
         del self._part
         return crc
 
     def finish(self, crc: int) -> None:
         # Tasks finish in the order they were made, so `crc` is that of the parts before.
-        value = self._value
-        if value.payload is None:
-            value.crc = combine(value.crc, crc, self._size)
+        placed = self._placed
+        if placed.payload is None:
+            placed.crc = combine(placed.crc, crc, self._size)
             if not self._left:
-                value.crc = mask(value.crc)
-        self._writer.advance(self._size, value.record.key)
+                placed.crc = mask(placed.crc)
+        self._writer.advance(self._size, placed.value.key)
 
 
 class _Gathered(_Task):
@@ -201,10 +201,10 @@ class _Gathered(_Task):
         self.values: list[PlacedValue] = []
         self.size = 0
 
-    def add(self, value: PlacedValue) -> None:
-        self.values.append(value)
-        self._parts.append(contents_of(value))
-        self.size += value.size
+    def add(self, placed: PlacedValue) -> None:
+        self.values.append(placed)
+        self._parts.append(contents_of(placed))
+        self.size += placed.size
 
     @property
     def end(self) -> int:
@@ -215,17 +215,17 @@ class _Gathered(_Task):
         parts = []
         start = position = self.values[0].offset
         # A value costs what one turn of this loop does.
-        for value, contents in zip(self.values, self._parts, strict=True):
-            offset = value.offset
+        for placed, contents in zip(self.values, self._parts, strict=True):
+            offset = placed.offset
             if offset != position:
                 parts.append(bytes(offset - position))
-            if value.payload is None:
-                plain = _buffer_dtype(value.record.dtype)
+            if placed.payload is None:
+                plain = _buffer_dtype(placed.value.dtype)
                 if contents.dtype is not plain or not contents.flags.c_contiguous:
                     contents = _plain_bytes(contents)
-                value.crc = mask(crc32c(contents))
+                placed.crc = mask(crc32c(contents))
             parts.append(contents)
-            position = offset + value.size
+            position = offset + placed.size
         if position > start:
             self._writer.file.write_at(b"".join(parts), start)
         self._parts = []
@@ -233,17 +233,17 @@ class _Gathered(_Task):
 
     def finish(self, crc: int) -> None:
         del crc  # each value has its own
-        self._writer.advance(self.size, self.values[-1].record.key)
+        self._writer.advance(self.size, self.values[-1].value.key)
 
 
-def contents_of(value: PlacedValue) -> Any:
+def contents_of(placed: PlacedValue) -> Any:
     """The value, read: an array, or a string value's bytes, where they were put together."""
-    if isinstance(value.payload, bytes):
-        return np.frombuffer(value.payload, np.uint8)
-    record = value.record
-    array = np.asarray(record.read())
-    if array.shape != record.shape or array.dtype != numpy_dtype(record.dtype):
-        check_declared(record, array)
+    if isinstance(placed.payload, bytes):
+        return np.frombuffer(placed.payload, np.uint8)
+    value = placed.value
+    array = np.asarray(value.read())
+    if array.shape != value.shape or array.dtype != numpy_dtype(value.dtype):
+        check_declared(value, array)
     return array
 
 

@@ -10,10 +10,10 @@ from checkpointable.bundle.format import data_path, index_path, split_prefix
 from checkpointable.bundle.index.entry import Entry, encode_entry
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
-from checkpointable.bundle.index.writer import encode_plan
+from checkpointable.bundle.index.writer import encode_layout
 from checkpointable.bundle.writing.commit import Publication
 from checkpointable.bundle.writing.hashing import HashedFile
-from checkpointable.bundle.writing.layout import ValueToWrite, plan_layout
+from checkpointable.bundle.writing.layout import ValueToWrite, make_layout
 from checkpointable.bundle.writing.values import write_values
 from checkpointable.manifest import FileHashes, Manifest, Signer, encode_manifest, signed_manifest
 from checkpointable.manifest.format import UNSIGNED, chunk_size_for
@@ -41,7 +41,7 @@ _WRITER = "checkpointable"
 
 def write_bundle(
     prefix: str | os.PathLike[str],
-    records: Iterable[ValueToWrite],
+    values: Iterable[ValueToWrite],
     *,
     durability: str = "fsync",
     storage: Storage | None = None,
@@ -52,14 +52,14 @@ def write_bundle(
 ) -> None:
     """Writes values as the checkpoint `prefix`, replacing the one that is there, if any.
 
-    The same values give the same bytes, in whatever order the records come (S13). When
+    The same values give the same bytes, in whatever order the values come (S13). When
     this returns, the checkpoint is there as a whole; when it raises, what was there before
     is unchanged and nothing else is left.
 
     Args:
       prefix: the checkpoint's path, without the endings of its files. Directories that are
         missing are made.
-      records: the values.
+      values: the values.
       durability: "fsync" returns when the checkpoint would survive a loss of power;
         "flush" leaves that to the operating system.
       storage: where to write; the local file system if None.
@@ -72,12 +72,12 @@ def write_bundle(
     Raises:
       ValueError: an empty key, the same key twice, a prefix that ends with a separator.
       CheckpointUnsupportedError: a dtype or a key that cannot be stored.
-      CheckpointMismatchError: a value is not what its record declares.
+      CheckpointMismatchError: a value is not of the dtype and shape that it declares.
       CheckpointIOError, CheckpointPermissionError: the operating system refused; or the prefix
         has a checkpoint that is not to be overwritten.
     """
-    plan = plan_layout(records)
-    with BundleWriter(prefix, plan, durability, storage, signer, overwrite=overwrite) as writer:
+    layout = make_layout(values)
+    with BundleWriter(prefix, layout, durability, storage, signer, overwrite=overwrite) as writer:
         writer.write(threads=threads, progress=progress)
         writer.publish()
 
@@ -88,13 +88,13 @@ class BundleWriter:
     A context manager, in which a failed save leaves nothing behind.
 
     Args: as for `write_bundle`, but
-      plan: where the values go (`plan_layout`).
+      layout: where the values go (`make_layout`).
     """
 
     def __init__(
         self,
         prefix: str | os.PathLike[str],
-        plan: Layout,
+        layout: Layout,
         durability: str = "fsync",
         storage: Storage | None = None,
         signer: Signer | None = None,
@@ -105,11 +105,11 @@ class BundleWriter:
         path = os.fspath(prefix)
         if not os.path.basename(path):
             raise ValueError(f"{path!r} names a directory; a prefix has a name after it")
-        self._plan = plan
+        self._layout = layout
         self._prefix = path
         self._durability = durability
         self._signer = signer
-        self._chunk_size = chunk_size_for(plan.size)
+        self._chunk_size = chunk_size_for(layout.size)
         self._publication = Publication(
             storage or default_storage(), path, durability, overwrite=overwrite
         )
@@ -123,15 +123,15 @@ class BundleWriter:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Writes the values that are not written yet, up to number `stop` of the plan."""
+        """Writes the values that are not written yet, up to number `stop` of the layout."""
         if self._file is None:
-            self._file = self._publication.create_data(self._plan.size)
+            self._file = self._publication.create_data(self._layout.size)
             if self._signer is not None:
-                self._file = HashedFile(self._file, self._plan, self._chunk_size)
-        start, self._written = self._written, len(self._plan.values) if stop is None else stop
+                self._file = HashedFile(self._file, self._layout, self._chunk_size)
+        start, self._written = self._written, len(self._layout.values) if stop is None else stop
         write_values(
             self._file,
-            self._plan,
+            self._layout,
             start=start,
             stop=self._written,
             threads=threads,
@@ -141,18 +141,18 @@ class BundleWriter:
 
     def publish(self) -> None:
         """Makes what was written, all by now, the checkpoint of the prefix."""
-        plan = self._plan
+        layout = self._layout
         self._publication.publish(
-            lambda number: encode_plan(Header(num_shards=number), plan),
+            lambda number: encode_layout(Header(num_shards=number), layout),
             None if self._signer is None else self._make_manifest,
         )
 
     def _make_manifest(self, index: bytes, num_shards: int) -> bytes:
         assert self._signer is not None
         data = []
-        if isinstance(self._file, HashedFile) and self._plan.size:
+        if isinstance(self._file, HashedFile) and self._layout.size:
             name = data_path(split_prefix(self._prefix)[1], 0, num_shards)
-            data.append(FileHashes(name, self._plan.size, self._file.leaves))
+            data.append(FileHashes(name, self._layout.size, self._file.leaves))
         return make_manifest(self._prefix, index, data, self._chunk_size, self._signer)
 
     def __enter__(self) -> BundleWriter:
