@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from checkpointable.graph.registry import Finder, register_built_in
+
 if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable import torch as torch
     from checkpointable.comparison import compare_checkpoints as compare_checkpoints
@@ -144,6 +146,18 @@ _MODULES = {
     "tracking.variable": ("Variable",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def _built_in_finders() -> tuple[Finder, ...]:
+    from checkpointable.adapters.frameworks import find_in_frameworks
+    from checkpointable.adapters.own import find_own
+    from checkpointable.adapters.state.state_dict import find_by_state_dict
+
+    # The second knows its objects by two methods, which those of frameworks have too.
+    return find_in_frameworks, find_by_state_dict, find_own
+
+
+register_built_in(_built_in_finders)
 
 
 def __getattr__(name: str) -> object:

@@ -14,15 +14,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Before the ones here, so that it is asked after them: it knows objects by two methods.
-import checkpointable.adapters.state.state_dict as _state_dict  # noqa: F401
+from checkpointable.adapters.state.kinds import announce_kinds
 from checkpointable.graph.adapter import Adapter
-from checkpointable.graph.registry import register_adapter
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["evaluated", "noted_in_graph"]
+__all__ = ["evaluated", "find_in_frameworks", "noted_in_graph"]
 
 Finder = Callable[[type], "Adapter | None"]
 
@@ -67,7 +65,8 @@ def evaluated(number: Any, session: Any) -> Any | None:
     return None
 
 
-def _find(cls: type) -> Adapter | None:
+def find_in_frameworks(cls: type) -> Adapter | None:
+    """Returns the adapter of a framework's class, None for any other."""
     roots = dict.fromkeys(base.__module__.partition(".")[0] for base in cls.__mro__)
     for root in roots:
         for find in (*_finders(root), *_own(root)):
@@ -133,4 +132,9 @@ def _is_of(cls: type, root: str) -> bool:
     return any(base.__module__.partition(".")[0] == root for base in cls.__mro__)
 
 
-register_adapter(_find)
+# What the state of a framework's objects may hold, for a state that is decoded before the program
+# has used any object of that framework.
+announce_kinds(
+    ("!tensor", "!dtype", "!device", "!Size"),
+    functools.partial(import_module, "checkpointable.adapters.torch.find"),
+)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.registry import register_adapter
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, notes_of
 from checkpointable.tracking.optimizer import Optimizer
@@ -163,6 +162,3 @@ def find_own(cls: type) -> Adapter | None:
     if issubclass(cls, TrackedContainer):
         return _container_adapter
     return None
-
-
-register_adapter(find_own)

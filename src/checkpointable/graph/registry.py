@@ -1,25 +1,20 @@
-"""Finds the adapter of an object: by its type, cached; frameworks only once they are loaded."""
+"""Finds the adapter of an object by its type, and caches it."""
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import weakref
+
     from checkpointable.graph.adapter import Adapter
 
-__all__ = ["adapter_of", "register_adapter"]
+__all__ = ["adapter_of", "register_adapter", "register_built_in"]
 
 Finder = Callable[[type], "Adapter | None"]
 
-# What the library brings itself, loaded when the first object comes up.
-_BUILT_IN = ("checkpointable.adapters.own", "checkpointable.adapters.frameworks")
-
 _finders: list[Finder] = []
-_loading = threading.RLock()
 # By the type's id, as long as the type lives: a class that was made for one object may hold that
 # object, with all its memory (`torch.nn.utils.parametrize` makes such classes).
 _by_type: dict[int, Adapter | None] = {}
@@ -27,26 +22,41 @@ _alive: dict[int, weakref.ref[type]] = {}
 
 
 def register_adapter(finder: Finder) -> None:
-    """Adds a way to find adapters.
+    """Registers a function that finds the adapter of a type.
+
+    Registered finders are asked in reverse order, before those of the library; each is asked
+    once per type.
 
     Args:
-      finder: is given a type and returns the adapter of its objects, None if it knows none.
-        Asked once per type, the last registered first. It must not import a framework: a type
-        of that framework can only come up when it is loaded already.
+      finder: Takes a type and returns the adapter of its objects, or None if it knows none.
+        It must not import a framework: a type of that framework only comes up when the
+        framework is loaded already.
+
+    Example:
+        class PointAdapter(cp.abc.Adapter): ...
+
+        adapter = PointAdapter()
+        register_adapter(lambda cls: adapter if issubclass(cls, Point) else None)
     """
-    _load_built_in()  # they are asked last
     _finders.append(finder)
     _by_type.clear()
 
 
-def _load_built_in() -> None:
-    with _loading:  # whose holder comes here again from the modules themselves
-        for module in _BUILT_IN:
-            import_module(module)
+_built_in: list[Callable[[], Sequence[Finder]]] = []
+
+
+def register_built_in(load: Callable[[], Sequence[Finder]]) -> None:
+    """Registers the library's own finders, which are asked last.
+
+    Args:
+      load: Returns the finders in the order in which they are asked. Called when the first
+        object comes up, so that `import checkpointable` does not load them.
+    """
+    _built_in.append(load)
 
 
 def adapter_of(obj: Any) -> Adapter | None:
-    """The adapter of `obj`; None if objects of its type take no part in checkpointing."""
+    """Returns the adapter of `obj`, or None if objects of its type are not checkpointable."""
     cls = type(obj)
     try:
         return _by_type[id(cls)]
@@ -55,11 +65,13 @@ def adapter_of(obj: Any) -> Adapter | None:
 
 
 def _find(cls: type) -> Adapter | None:
-    _load_built_in()
-    found = None
-    for finder in reversed(_finders):
-        found = finder(cls)
-        if found is not None:
+    import weakref  # here, since every `import checkpointable` loads this module
+
+    built_in = [finder for load in _built_in for finder in load()]
+    adapter = None
+    for finder in (*reversed(_finders), *built_in):
+        adapter = finder(cls)
+        if adapter is not None:
             break
     number = id(cls)
 
@@ -69,5 +81,5 @@ def _find(cls: type) -> Adapter | None:
             del _alive[number]
 
     _alive[number] = weakref.ref(cls, forget)
-    _by_type[number] = found
-    return found
+    _by_type[number] = adapter
+    return adapter

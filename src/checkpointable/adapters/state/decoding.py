@@ -6,12 +6,12 @@ import base64
 import json
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 from checkpointable.adapters.state.kinds import (
     FACTORIES,
     array_kind_of_tag,
+    load_kind,
     plain_builder_of_tag,
 )
 from checkpointable.errors import (
@@ -43,18 +43,10 @@ def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
         raise CheckpointCorruptError(f"the state cannot be decoded: {error}") from None
 
 
-# Where the kinds of a framework are registered that the program may not have used yet.
-_FRAMEWORKS = dict.fromkeys(
-    ("!tensor", "!dtype", "!device", "!Size"), "checkpointable.adapters.torch.find"
-)
-
-
 def _load(tag: str) -> bool:
     """Loads the framework of a kind of arrays; False if there is no such kind."""
-    if tag not in _FRAMEWORKS:
-        return False
     try:
-        import_module(_FRAMEWORKS[tag])
+        load_kind(tag)
     except ImportError as error:
         raise CheckpointUnsupportedError(
             f"the state holds something of the kind {tag!r}, whose framework is missing: {error}"

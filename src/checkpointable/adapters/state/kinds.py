@@ -5,7 +5,7 @@ NumPy's arrays are registered here; a framework's adapter registers those of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,10 @@ from checkpointable.graph.value import Value
 __all__ = [
     "FACTORIES",
     "ArrayKind",
+    "announce_kinds",
     "array_kind_of_tag",
     "array_kinds",
+    "load_kind",
     "plain_builder_of_tag",
     "plain_kinds",
     "register_array_kind",
@@ -63,6 +65,29 @@ def register_plain_kind(
     """
     plain_kinds[cls] = tag, to_json
     plain_builder_of_tag[tag] = build
+
+
+_announced: dict[str, Callable[[], object]] = {}
+
+
+def announce_kinds(tags: Iterable[str], load: Callable[[], object]) -> None:
+    """Announces kinds of a framework that the program may not have used yet.
+
+    Args:
+      tags: The tags of the kinds in JSON, "!" included.
+      load: Registers the kinds; raises ImportError if the framework is not installed.
+    """
+    _announced.update(dict.fromkeys(tags, load))
+
+
+def load_kind(tag: str) -> None:
+    """Registers an announced kind; does nothing for any other.
+
+    Raises:
+      ImportError: The framework is not installed.
+    """
+    if tag in _announced:
+        _announced[tag]()
 
 
 def _numpy_value(array: Any) -> Value:

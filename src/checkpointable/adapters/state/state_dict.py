@@ -12,10 +12,9 @@ from typing import Any
 from checkpointable.adapters.notes import NotesByObject
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.graph.adapter import Adapter, RestoreNotes
-from checkpointable.graph.registry import register_adapter
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["StateDictAdapter"]
+__all__ = ["StateDictAdapter", "find_by_state_dict"]
 
 _notes_by_object = NotesByObject()
 
@@ -44,7 +43,8 @@ class StateDictAdapter(Adapter):
         return _notes_by_object.of(obj)
 
 
-def _find(cls: type) -> Adapter | None:
+def find_by_state_dict(cls: type) -> Adapter | None:
+    """Returns the adapter of a class with both methods, None for any other."""
     if cls.__weakrefoffset__ and _has(cls, "state_dict") and _has(cls, "load_state_dict"):
         return StateDictAdapter()
     return None
@@ -52,6 +52,3 @@ def _find(cls: type) -> Adapter | None:
 
 def _has(cls: type, name: str) -> bool:
     return callable(getattr(cls, name, None))
-
-
-register_adapter(_find)

@@ -23,7 +23,7 @@ def bundle_messages() -> dict[str, type[Any]]:
     """name -> class of the messages of a bundle's index."""
     return message_classes(
         "checkpointable/bundle.proto",
-        "checkpointable.bundle",
+        "checkpointable.bundle_messages",
         {
             "VersionDef": [
                 ("producer", 1, "int32"),
