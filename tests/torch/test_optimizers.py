@@ -116,7 +116,7 @@ def test_a_slot_is_saved_only_if_its_parameter_is_reachable(tmp_path, caplog):
     assert len([key for key, _ in cp.list_variables(path) if "SLOT" in key]) == 6
     write(tmp_path, net=net[0], optimizer=optimizer)
     (told,) = [record.message for record in caplog.records]  # once
-    assert told.startswith("optimizer/state is not saved: that of 2 of its 4 parameters")
+    assert told.startswith("optimizer/state is not saved: 2 of its 4 parameters have state")
 
 
 def test_groups_by_name_and_by_position(tmp_path):

@@ -112,7 +112,10 @@ class Phase(enum.Enum):
         ({"a": {"b": [1, object()]}}, "its state.a.b[1] is a builtins.object"),
         ({"f": len}, "its state.f is a builtins.builtin_function"),
         ({"d": Own()}, "its state.d is a tests.torch.test_state.Own"),
-        ({"t": torch.zeros(2).to_sparse()}, "its state.t: a tensor of layout"),
+        (
+            {"t": torch.zeros(2).to_sparse()},
+            "its state.t: the checkpoint format has no tensors of layout",
+        ),
         ({"e": Phase.WARM}, "save its value, 'warm'"),
         ({"d": defaultdict(Own)}, "its state.d is a defaultdict of <class"),
         ({"a": np.array([None])}, "its state.a is an array of Python objects"),

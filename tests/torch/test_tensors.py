@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import checkpointable as cp
-from checkpointable.adapters.torch.tensors import memory
+from checkpointable.adapters.torch.tensors import arrays, staged_copies
 from checkpointable.adapters.torch.tensors.tensors import TensorValue
 
 DTYPES = [
@@ -73,18 +73,18 @@ def _without_shared_memory(monkeypatch) -> None:
     )
     monkeypatch.setattr(
         "checkpointable.adapters.torch.tensors.tensors.host_array",
-        lambda tensor, kind: memory.shared_array(memory._from_device(tensor.detach()), kind),
+        lambda tensor, kind: arrays.shared_array(staged_copies.from_device(tensor.detach()), kind),
     )
     monkeypatch.setattr(
         "checkpointable.adapters.torch.tensors.tensors.fill",
-        lambda tensor, array: memory._to_device(tensor.detach(), memory.as_tensor(array)),
+        lambda tensor, array: staged_copies.to_device(tensor.detach(), arrays.as_tensor(array)),
     )
-    monkeypatch.setattr(memory, "_stage", stage)
+    monkeypatch.setattr(staged_copies, "_stage", stage)
 
 
 def test_a_large_tensor_goes_to_a_device_in_portions(tmp_path, monkeypatch):
     _without_shared_memory(monkeypatch)
-    monkeypatch.setattr(memory, "_STAGE_SIZE", 64)
+    monkeypatch.setattr(staged_copies, "_STAGE_SIZE", 64)
     tensor = torch.randn(10, 7)
     other = torch.zeros(7, 10).t()
     read(write(tmp_path, t=tensor), t=other)
@@ -94,11 +94,13 @@ def test_a_large_tensor_goes_to_a_device_in_portions(tmp_path, monkeypatch):
 
 def test_a_large_tensor_comes_from_a_device_in_portions(monkeypatch):
     counts = []
-    real = memory._stage
-    monkeypatch.setattr(memory, "_stage", lambda dtype, n: counts.append(n) or real(dtype, n))
-    monkeypatch.setattr(memory, "_STAGE_SIZE", 64)
+    real = staged_copies._stage
+    monkeypatch.setattr(
+        staged_copies, "_stage", lambda dtype, n: counts.append(n) or real(dtype, n)
+    )
+    monkeypatch.setattr(staged_copies, "_STAGE_SIZE", 64)
     tensor = torch.randn(9, 7).t()
-    assert torch.equal(memory._from_device(tensor), tensor)
+    assert torch.equal(staged_copies.from_device(tensor), tensor)
     assert counts == [16]  # pinned memory is scarce, and is not held beyond the copy
 
 
@@ -113,7 +115,7 @@ def test_where_no_memory_can_be_pinned_the_copy_is_slower(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "empty", refuse)
     tensor = torch.arange(5)
-    assert torch.equal(memory._from_device(tensor), tensor)
+    assert torch.equal(staged_copies.from_device(tensor), tensor)
 
 
 LAYOUTS = {

@@ -1,4 +1,4 @@
-"""Which adapter a type of PyTorch's has."""
+"""Finds the adapter of a PyTorch type, and connects the parts of this package."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from checkpointable.adapters.state import (
     register_array_kind,
     register_plain_kind,
 )
-from checkpointable.adapters.torch.modules.checkpointable_modules import MixedAdapter
-from checkpointable.adapters.torch.modules.modules import ModuleAdapter, find_module_adapter
-from checkpointable.adapters.torch.optimizers.groups import (
-    ParamGroup,
-    ParamGroupAdapter,
-    ParamGroups,
-    ParamGroupsAdapter,
+from checkpointable.adapters.torch.modules.checkpointable_modules import (
+    CheckpointableModuleAdapter,
 )
-from checkpointable.adapters.torch.optimizers.lbfgs import Position, PositionAdapter
-from checkpointable.adapters.torch.optimizers.optimizer_extra_state import OwnState, OwnStateAdapter
+from checkpointable.adapters.torch.modules.initialize import initialize_tensors
+from checkpointable.adapters.torch.modules.modules import ModuleAdapter, find_module_adapter
+from checkpointable.adapters.torch.optimizers.lbfgs import Position
+from checkpointable.adapters.torch.optimizers.optimizer_extra_state import OptimizerExtraState
 from checkpointable.adapters.torch.optimizers.optimizers import LBFGSAdapter, OptimizerAdapter
+from checkpointable.adapters.torch.optimizers.param_groups import ParamGroup, ParamGroups
 from checkpointable.adapters.torch.optimizers.schedulers import SchedulerAdapter
-from checkpointable.adapters.torch.optimizers.slots import StateSlot, StateSlotAdapter
-from checkpointable.adapters.torch.tensors.memory import as_tensor
+from checkpointable.adapters.torch.optimizers.slots import StateSlot
+from checkpointable.adapters.torch.optimizers.stand_ins import StandInAdapter
+from checkpointable.adapters.torch.optimizers.watch import optimizer_watcher
+from checkpointable.adapters.torch.tensors.arrays import as_tensor
+from checkpointable.adapters.torch.tensors.meta import initialize_with
 from checkpointable.adapters.torch.tensors.tensors import TensorAdapter, value_of
 from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.registry import register_adapter
@@ -33,7 +34,7 @@ __all__ = ["find"]
 
 
 def find(cls: type) -> Adapter | None:
-    """The adapter of a type that is PyTorch's, or derived from one of its own."""
+    """Returns the adapter of a type that PyTorch defines, or that is derived from one of those."""
     if issubclass(cls, torch.Tensor):
         return TensorAdapter()
     if issubclass(cls, torch.nn.Module):
@@ -47,34 +48,34 @@ def find(cls: type) -> Adapter | None:
     return None
 
 
-_NODES: dict[type, Adapter] = {
-    ParamGroups: ParamGroupsAdapter(),
-    ParamGroup: ParamGroupAdapter(),
-    StateSlot: StateSlotAdapter(),
-    Position: PositionAdapter(),
-    OwnState: OwnStateAdapter(),
+_STAND_INS: dict[type, Adapter] = {
+    ParamGroups: StandInAdapter(optimizer_watcher),
+    **dict.fromkeys((ParamGroup, StateSlot, Position, OptimizerExtraState), StandInAdapter()),
 }
-register_adapter(_NODES.get)
+register_adapter(_STAND_INS.get)
 
 
-def _find_mixed(cls: type) -> Adapter | None:
+def _find_checkpointable_module(cls: type) -> Adapter | None:
     if not (issubclass(cls, Checkpointable) and issubclass(cls, torch.nn.Module)):
         return None
-    own = find_own(cls)
-    assert own is not None
-    return MixedAdapter(own, ModuleAdapter(cls))
+    checkpointable = find_own(cls)
+    assert checkpointable is not None
+    return CheckpointableModuleAdapter(checkpointable, ModuleAdapter(cls))
 
 
-register_adapter(_find_mixed)  # before the library's own, which knows such a class as well
+# Adapters registered later are asked first: the library's own ones know such a class as well.
+register_adapter(_find_checkpointable_module)
+
+initialize_with(initialize_tensors)
 
 
 def _device(tensor: torch.Tensor) -> str | None:
-    """Where a tensor in some state lies, unless that is the host."""
+    """Returns the device of a tensor within Python state; None for the CPU."""
     return None if tensor.device.type == "cpu" else str(tensor.device)
 
 
 def _build(array: object, device: str | None) -> torch.Tensor:
-    # Whoever gets it may go on outside of the inference mode that a restore is called in.
+    # The tensor may be used outside the inference mode in which a restore is called.
     with torch.inference_mode(False):
         tensor = as_tensor(array)  # type: ignore[arg-type]
     if device is None:
@@ -83,7 +84,7 @@ def _build(array: object, device: str | None) -> torch.Tensor:
         with torch.inference_mode(False):
             return tensor.to(device)
     except (RuntimeError, AssertionError):
-        # The program has no such device: its owner, who knows where it needs it, moves it.
+        # The program has no such device. The object that takes the state moves the tensor.
         return tensor
 
 
@@ -91,10 +92,10 @@ register_array_kind(torch.Tensor, ArrayKind("!tensor", value_of, _build, _device
 
 
 def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
-    if isinstance(found, torch.dtype):
-        return found
-    raise ValueError(f"there is no dtype torch.{name}")
+    dtype = getattr(torch, name, None)
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    raise ValueError(f"PyTorch {torch.__version__} has no dtype torch.{name}")
 
 
 register_plain_kind(torch.dtype, "!dtype", lambda one: str(one).removeprefix("torch."), _dtype)

@@ -38,8 +38,8 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
             "safetensors files need nothing",
             path=path,
         ) from None
+    from checkpointable.adapters.torch.tensors.arrays import host_array, storable
     from checkpointable.adapters.torch.tensors.dtypes import counterpart
-    from checkpointable.adapters.torch.tensors.memory import host_array, storable
 
     identity = default_storage().identity(path)
     size = 0 if identity is None else identity.size

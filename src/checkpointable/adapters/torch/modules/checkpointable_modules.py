@@ -1,4 +1,4 @@
-"""Modules that are Checkpointables, too: both answer for them."""
+"""Modules that are Checkpointables too."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from checkpointable.adapters.torch.modules.modules import ModuleAdapter
-from checkpointable.adapters.torch.watch import module_watcher
+from checkpointable.adapters.torch.modules.watch import module_watcher
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["MixedAdapter"]
+__all__ = ["CheckpointableModuleAdapter"]
 
 
-class MixedAdapter(Adapter):
-    """What is assigned is tracked as in a Checkpointable, what is registered as in a module.
+class CheckpointableModuleAdapter(Adapter):
+    """Tracks what is assigned, as a Checkpointable does, and what is registered, as a module does.
 
     Args:
-      own: the adapter of the class as a Checkpointable.
+      checkpointable: the adapter of the class as a Checkpointable.
       module: its adapter as a module.
     """
 
     names_dependencies = True
     watcher = module_watcher
 
-    def __init__(self, own: Adapter, module: ModuleAdapter) -> None:
-        self._own = own
+    def __init__(self, checkpointable: Adapter, module: ModuleAdapter) -> None:
+        self._checkpointable = checkpointable
         self._module = module
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        found = dict(self._own.children(obj))
+        children = dict(self._checkpointable.children(obj))
         for name, child in self._module.children(obj):
-            found.setdefault(name, child)
-        return found.items()
+            children.setdefault(name, child)
+        return children.items()
 
     def child(self, obj: Any, local_name: str) -> Any | None:
-        found = self._own.child(obj, local_name)
-        return self._module.child(obj, local_name) if found is None else found
+        child = self._checkpointable.child(obj, local_name)
+        return self._module.child(obj, local_name) if child is None else child
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        values, more = self._own.values(obj), self._module.values(obj)
-        # Not one dict of both: a module's state has, for a restore, more values than it lists.
+        values, more = self._checkpointable.values(obj), self._module.values(obj)
+        # Not merged into one dict: the state of a module accepts more names than it lists.
         return ChainMap(cast("Any", values), cast("Any", more)) if values else more
 
     def notes(self, obj: Any) -> RestoreNotes:
-        return self._own.notes(obj)
+        return self._checkpointable.notes(obj)

@@ -1,7 +1,7 @@
-"""What a module adds to its `state_dict` beside parameters and buffers.
+"""The state that a module adds to its `state_dict` beside parameters and buffers.
 
-`get_extra_state`, and entries of classes that write their own part of a state dict (metrics,
-packed weights) or of hooks that add to it: Python state of the module.
+Sources are `get_extra_state`, classes that write their part of a state dict themselves (metrics,
+packed weights), and hooks that add entries. All of it is Python state of the module.
 """
 
 from __future__ import annotations
@@ -15,62 +15,68 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.state.values import StateValues
+from checkpointable.adapters.torch.private_api import (
+    EXTRA_STATE_KEY,
+    has_state_dict_hooks,
+    load_module_state,
+    module_state,
+    overrides_module_state,
+    registered_buffers,
+    registered_modules,
+    registered_parameters,
+)
 
-__all__ = ["has_more_state", "more_state"]
-
-_EXTRA = "_extra_state"
+__all__ = ["has_extra_state", "state_values"]
 
 
-def has_more_state(cls: type) -> bool:
-    """Whether modules of this class may add something."""
-    return any(
+def has_extra_state(cls: type) -> bool:
+    """Returns whether modules of a class may add to their state dict."""
+    return overrides_module_state(cls) or any(
         getattr(cls, name, None) is not getattr(nn.Module, name)
-        for name in ("get_extra_state", "_save_to_state_dict", "state_dict")
+        for name in ("get_extra_state", "state_dict")
     )
 
 
-def more_state(module: Any) -> StateValues | dict[str, Any]:
-    """The values of what this module adds; none if it adds nothing, and says so."""
+def state_values(module: Any) -> StateValues | dict[str, Any]:
+    """Returns the values of the state that a module adds; {} if it adds nothing."""
     cls = type(module)
-    extra = cls.get_extra_state is not nn.Module.get_extra_state
-    plain = cls._save_to_state_dict is nn.Module._save_to_state_dict
-    if plain and cls.state_dict is nn.Module.state_dict and not module._state_dict_hooks:
+    plain = not overrides_module_state(cls) and cls.state_dict is nn.Module.state_dict
+    if plain and not has_state_dict_hooks(module):
         return StateValues(
-            lambda: {_EXTRA: module.get_extra_state()},
-            lambda state, _: module.set_extra_state(state[_EXTRA]),
+            lambda: {EXTRA_STATE_KEY: module.get_extra_state()},
+            lambda state, _: module.set_extra_state(state[EXTRA_STATE_KEY]),
             what=f"{cls.__name__}.set_extra_state",
         )
-    if not extra and not _entries(module):
-        # What it may get from a checkpoint is decided by what it has: an empty metric has all
-        # its entries, a module that only filters its state dict never has any.
+    if cls.get_extra_state is nn.Module.get_extra_state and not _added_entries(module):
+        # A restore needs to know whether the module has any state, and its present entries tell:
+        # an empty metric has all of its entries, a module that only filters its state dict none.
         return {}
-    return StateValues(lambda: _entries(module), _put(module), what=f"{cls.__name__}")
+    return StateValues(lambda: _added_entries(module), _put(module), what=f"{cls.__name__}")
 
 
-def _entries(module: Any) -> dict[str, Any]:
-    """What the module's own part of the state dict has beside its parameters and buffers."""
+def _added_entries(module: Any) -> dict[str, Any]:
+    """Returns the entries of a module's state dict that are no parameters, buffers or modules."""
     cls = type(module)
-    found: dict[str, Any] = {}
-    module._save_to_state_dict(found, "", True)
-    own = {*module._parameters, *module._buffers}
-    if cls.state_dict is not nn.Module.state_dict or module._state_dict_hooks:
-        inner = tuple(f"{name}." for name in module._modules)
-        # What is there anyway may have another name, by a hook or by the class.
+    entries = module_state(module)
+    if cls.state_dict is not nn.Module.state_dict or has_state_dict_hooks(module):
+        below = tuple(f"{name}." for name in registered_modules(module))
+        # A hook or the class may have renamed an entry: tensors are compared, not names.
         known = {_identity(one) for one in (*module.parameters(), *module.buffers())}
-        found.update(
+        entries.update(
             (key, item)
-            for key, item in _whole(module).items()
-            if not (inner and isinstance(key, str) and key.startswith(inner))
+            for key, item in _whole_state(module).items()
+            if not (below and isinstance(key, str) and key.startswith(below))
             and not (isinstance(item, torch.Tensor) and _identity(item) in known)
         )
-    return {key: item for key, item in found.items() if key not in own}
+    registered = {*registered_parameters(module), *registered_buffers(module)}
+    return {key: item for key, item in entries.items() if key not in registered}
 
 
-def _whole(module: Any) -> dict[Any, Any]:
-    """The whole state dict, with the parameters themselves if the class gives them."""
+def _whole_state(module: Any) -> dict[Any, Any]:
+    """Returns the whole state dict, with the parameters themselves if the class supports that."""
     try:
         inspect.signature(module.state_dict).bind(keep_vars=True)
-    except TypeError:  # a class may have no use for PyTorch's arguments
+    except TypeError:  # the class overrides `state_dict` without PyTorch's arguments
         whole: dict[Any, Any] = module.state_dict()
     else:
         whole = module.state_dict(keep_vars=True)
@@ -78,12 +84,12 @@ def _whole(module: Any) -> dict[Any, Any]:
 
 
 def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Equal for a tensor and what `detach` gives of it."""
+    """Returns a key that is equal for a tensor and the result of its `detach`."""
     if tensor.device.type == "meta" or tensor.layout is not torch.strided or is_lazy(tensor):
         return (id(tensor),)
     try:
         start = tensor.data_ptr()
-    except RuntimeError:  # a class of its own, without memory of its own
+    except RuntimeError:  # a tensor subclass without memory
         return (id(tensor),)
     return (start, tensor.dtype, tensor.shape, tensor.stride()) if start else (id(tensor),)
 
@@ -91,14 +97,11 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
 def _put(module: Any) -> Callable[[Any, int], object]:
     def put(state: dict[str, Any], _: int) -> None:
         if type(module).load_state_dict is not nn.Module.load_state_dict:
-            # It takes what it adds in a way of its own, which may want all the rest, too.
-            module.load_state_dict({**_whole(module), **state})
+            # Its override may need all of the state dict, not only the added entries.
+            module.load_state_dict({**_whole_state(module), **state})
             return
-        # The module's own part alone, as `load_state_dict` asks for it.
-        own = dict(state)
-        problems: list[str] = []
-        module._load_from_state_dict(own, "", {}, False, [], [], problems)
-        if problems:
-            raise ValueError("; ".join(problems))
+        errors = load_module_state(module, state)
+        if errors:
+            raise ValueError("; ".join(errors))
 
     return put

@@ -1,26 +1,37 @@
 """Modules: parameters, persistent buffers and submodules under their own names.
 
-What wraps a module (`torch.compile`, `DataParallel`, `DistributedDataParallel`) is taken for
-the module inside, so that wrapped and bare programs read each other's checkpoints.
+A module that only wraps another one (`torch.compile`, `DataParallel`,
+`DistributedDataParallel`) is saved as the module inside, so that wrapped and bare programs read
+each other's checkpoints.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from checkpointable.adapters.torch.modules.extra_state import has_more_state, more_state
-from checkpointable.adapters.torch.modules.wrappers import inner_name, unwrap
+from checkpointable.adapters.notes import Beside
+from checkpointable.adapters.torch.modules.extra_state import has_extra_state, state_values
+from checkpointable.adapters.torch.modules.watch import watcher_of
 from checkpointable.adapters.torch.notes import notes_by_object
+from checkpointable.adapters.torch.private_api import (
+    SHARDED_MODULES,
+    WRAPPED_MODULES,
+    has_state_dict_hooks,
+    non_persistent_buffers,
+    registered_buffers,
+    registered_modules,
+    registered_parameters,
+)
 from checkpointable.adapters.torch.tensors.meta import MetaBuffers
-from checkpointable.adapters.torch.tensors.tensor_owners import keeps_notes, note_owner
-from checkpointable.adapters.torch.watch import watcher_of
+from checkpointable.adapters.torch.tensors.tensor_owners import has_owner_facts, note_owner
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter"]
+__all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]
 
 
 class ModuleAdapter(Adapter):
@@ -30,50 +41,59 @@ class ModuleAdapter(Adapter):
 
     def __init__(self, cls: type) -> None:
         self.watcher = watcher_of(cls)
-        self._has_more = has_more_state(cls)
-        self._keeps_notes = keeps_notes(cls)
+        self._has_extra_state = has_extra_state(cls)
+        self._has_owner_facts = has_owner_facts(cls)
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        if self._keeps_notes:
-            note_owner(obj, (*obj._parameters.values(), *obj._buffers.values()))
-        found = [(name, tensor) for name, tensor in obj._parameters.items() if tensor is not None]
-        if obj._buffers:
-            left_out = obj._non_persistent_buffers_set
-            found += [
+        parameters, buffers = registered_parameters(obj), registered_buffers(obj)
+        if self._has_owner_facts:
+            note_owner(obj, (*parameters.values(), *buffers.values()))
+        children = [(name, tensor) for name, tensor in parameters.items() if tensor is not None]
+        if buffers:
+            left_out = non_persistent_buffers(obj)
+            children += [
                 (name, tensor)
-                for name, tensor in obj._buffers.items()
+                for name, tensor in buffers.items()
                 if tensor is not None and name not in left_out
             ]
-        found += [(name, module) for name, module in obj._modules.items() if module is not None]
-        return found
+        modules = registered_modules(obj)
+        children += [(name, module) for name, module in modules.items() if module is not None]
+        return children
 
     def child(self, obj: Any, local_name: str) -> Any | None:
-        found = _item(obj._parameters, local_name)
-        if found is None:
-            found = _item(obj._modules, local_name)
-        if found is None and local_name not in obj._non_persistent_buffers_set:
-            found = _item(obj._buffers, local_name)
-        if self._keeps_notes:
-            note_owner(obj, (found,))
-        return found
+        child = _item(registered_parameters(obj), local_name)
+        if child is None:
+            child = _item(registered_modules(obj), local_name)
+        if child is None and local_name not in non_persistent_buffers(obj):
+            child = _item(registered_buffers(obj), local_name)
+        if self._has_owner_facts:
+            note_owner(obj, (child,))
+        return child
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        return more_state(obj) if self._has_more or obj._state_dict_hooks else {}
+        return state_values(obj) if self._has_extra_state or has_state_dict_hooks(obj) else {}
 
     def notes(self, obj: Any) -> RestoreNotes:
         return notes_by_object.of(obj)
 
     def initializable(self, obj: Any) -> Value | None:
-        left_out = obj._non_persistent_buffers_set
+        left_out = non_persistent_buffers(obj)
         if not left_out:
             return None
-        buffers = {name: obj._buffers.get(name) for name in sorted(left_out)}
+        buffers = {name: registered_buffers(obj).get(name) for name in sorted(left_out)}
         on_meta = {name: b for name, b in buffers.items() if b is not None and b.is_meta}
         return MetaBuffers(on_meta) if on_meta else None
 
 
+def _item(table: Any, name: str) -> Any | None:
+    if type(table) is dict:
+        return table.get(name)
+    # The tables of scripted modules are not dicts and have no `get`.
+    return table[name] if name in table else None  # noqa: SIM401
+
+
 class WrapperAdapter(Adapter):
-    """What wraps a module: the module inside answers for it."""
+    """Modules that wrap another one: the adapter of the module inside answers."""
 
     names_dependencies = True
 
@@ -98,31 +118,6 @@ class WrapperAdapter(Adapter):
         return adapter.initializable(inner)
 
 
-def _item(table: Any, name: str) -> Any | None:
-    if type(table) is dict:
-        return table.get(name)
-    # What a scripted module has is no dict, and has no `get`.
-    return table[name] if name in table else None  # noqa: SIM401
-
-
-class ShardedAdapter(ModuleAdapter):
-    """Modules that keep a part of their parameters in each process: refused."""
-
-    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        raise CheckpointUnsupportedError(_sharded(obj))
-
-    def child(self, obj: Any, local_name: str) -> Any | None:
-        raise CheckpointUnsupportedError(_sharded(obj))
-
-
-def _sharded(module: Any) -> str:
-    return (
-        f"{type(module).__name__} keeps its parameters flattened, a part of them in each process; "
-        "torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True "
-        "gathers them, and an object whose state_dict() returns that can be saved"
-    )
-
-
 def _inside(wrapper: Any) -> tuple[Any, Adapter]:
     inner = unwrap(wrapper)
     adapter = adapter_of(inner)
@@ -130,13 +125,55 @@ def _inside(wrapper: Any) -> tuple[Any, Adapter]:
     return inner, adapter
 
 
-_SHARDED = frozenset(
-    ("torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",)
-)
+def unwrap(module: Any) -> Any:
+    """Returns the module inside all wrappers; the module itself if it is no wrapper."""
+    while True:
+        cls: Any = type(module)
+        name = _inner_names.of(cls)
+        if name is None:
+            return module
+        module = registered_modules(module)[name]
+
+
+def _inner_name(reference: weakref.ref[Any]) -> str | None:
+    """Returns the name of the module inside a wrapper class; None for other classes."""
+    cls = reference()
+    assert cls is not None
+    for base in cls.__mro__:
+        name = WRAPPED_MODULES.get(_class_name(base))
+        if name is not None:
+            return name
+    return None
+
+
+# Does not keep classes alive: a class that is made for one module may refer to that module.
+_inner_names: Beside[str | None] = Beside(_inner_name)
+
+
+class ShardedAdapter(ModuleAdapter):
+    """Modules that keep a part of their parameters in each process: refused."""
+
+    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
+        raise CheckpointUnsupportedError(_why_sharded(obj))
+
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        raise CheckpointUnsupportedError(_why_sharded(obj))
+
+
+def _why_sharded(module: Any) -> str:
+    return (
+        f"{type(module).__name__} flattens its parameters and keeps a part of them in each "
+        "process. Gather them with torch.distributed.checkpoint.state_dict.get_model_state_dict "
+        "and full_state_dict=True, and save an object whose state_dict() returns the result"
+    )
 
 
 def find_module_adapter(cls: type) -> Adapter:
-    """The adapter of a class of modules."""
-    if any(f"{base.__module__}.{base.__qualname__}" in _SHARDED for base in cls.__mro__):
+    """Returns the adapter of a class of modules."""
+    if any(_class_name(base) in SHARDED_MODULES for base in cls.__mro__):
         return ShardedAdapter(cls)
-    return WrapperAdapter() if inner_name(cls) is not None else ModuleAdapter(cls)
+    return WrapperAdapter() if _inner_names.of(cls) is not None else ModuleAdapter(cls)
+
+
+def _class_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -15,12 +15,13 @@ import numpy as np
 from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.slots import parameters_of
+from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
+from checkpointable.graph.adapter import Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["Position", "PositionAdapter", "PositionSlots", "values"]
+__all__ = ["Position", "PositionSlots", "values"]
 
 _SLOT = "position"
 
@@ -84,13 +85,16 @@ class PositionSlots(Slots):
         raise AssertionError("every position exists")
 
 
-class Position:
+class Position(StandIn):
     """Stands for where one parameter lies."""
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any) -> None:
-        self.notes = RestoreNotes(self)
+        super().__init__()
         self.parameter = parameter
         self._optimizer = optimizer
+
+    def values(self) -> Mapping[str, Value | ValueFactory]:
+        return {VARIABLE_VALUE: _PositionValue(self)}
 
     def place(self) -> np.ndarray[Any, np.dtype[Any]]:
         """First element and count."""
@@ -146,17 +150,3 @@ class _Positions:
 
 
 _positions: Beside[_Positions] = Beside(_Positions)
-
-
-class PositionAdapter(Adapter):
-    """Positions."""
-
-    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        return ()
-
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        return {VARIABLE_VALUE: _PositionValue(obj)}
-
-    def notes(self, obj: Any) -> RestoreNotes:
-        notes: RestoreNotes = obj.notes
-        return notes

@@ -1,8 +1,8 @@
-"""Optimizers: their state belongs to parameters, and so do its slots (S11, S22).
+"""Optimizers, whose state belongs to parameters, and so do their slots (S11, S22).
 
-A parameter's state is found by the parameter itself, never by its position. State that belongs
-to the optimizer as a whole is Python state of its own. Optimizers that it wraps are its
-dependencies.
+The state of a parameter is found by the parameter itself, never by its position. State that
+belongs to the optimizer as a whole is Python state of the optimizer. Optimizers that it wraps are
+its dependencies.
 """
 
 from __future__ import annotations
@@ -16,43 +16,46 @@ from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.notes import notes_by_object
 from checkpointable.adapters.torch.optimizers import lbfgs
-from checkpointable.adapters.torch.optimizers.groups import groups_of
 from checkpointable.adapters.torch.optimizers.optimizer_extra_state import (
+    extra_state_of,
     inner_optimizers,
-    own_state,
 )
+from checkpointable.adapters.torch.optimizers.param_groups import groups_of
 from checkpointable.adapters.torch.optimizers.slots import OptimizerSlots, parameters_of
-from checkpointable.adapters.torch.watch import optimizer_watcher
+from checkpointable.adapters.torch.optimizers.watch import optimizer_watcher
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
 from checkpointable.graph.value import Value, ValueFactory
 
 __all__ = ["LBFGSAdapter", "OptimizerAdapter"]
 
+# Local names, which appear in checkpoints.
 _GROUPS = "param_groups"
-_OWN = "state_dict"
+_EXTRA_STATE = "state_dict"
 
 
 class OptimizerAdapter(Adapter):
-    """`torch.optim.Optimizer` and what is derived from it."""
+    """`torch.optim.Optimizer` and classes derived from it."""
 
     watcher = optimizer_watcher
     may_overlook = True
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        found = [(_GROUPS, groups_of(obj)), *inner_optimizers(obj).items()]
-        own = own_state(obj)
-        if own is not None and own.get():
-            found.append((_OWN, own))
-        return found
+        children = [(_GROUPS, groups_of(obj)), *inner_optimizers(obj).items()]
+        extra_state = extra_state_of(obj)
+        if extra_state is not None and extra_state.get():
+            children.append((_EXTRA_STATE, extra_state))
+        return children
 
     def child(self, obj: Any, local_name: str) -> Any | None:
         if local_name == _GROUPS:
             return groups_of(obj)
-        return own_state(obj) if local_name == _OWN else inner_optimizers(obj).get(local_name)
+        if local_name == _EXTRA_STATE:
+            return extra_state_of(obj)
+        return inner_optimizers(obj).get(local_name)
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         values = _state_values(obj)
-        return values if _shared_state(obj) else _Silent(values)
+        return values if _shared_state(obj) else _Unlisted(values)
 
     def notes(self, obj: Any) -> RestoreNotes:
         return notes_by_object.of(obj)
@@ -63,22 +66,21 @@ class OptimizerAdapter(Adapter):
     def overlooked(
         self, obj: Any, node_id: Callable[[Any], int | None]
     ) -> Iterable[tuple[str, str]]:
-        told = _told_of.of(obj)
-        if told:
+        warned = _warned.of(obj)
+        if warned:
             return
         parameters = parameters_of(obj)
         lost = sum(len(obj.state.get(one, ())) > 0 and node_id(one) is None for one in parameters)
         if lost:
-            told.append(lost)
-            what = (
-                f"that of {lost} of its {len(parameters)} parameters, which the program that is "
-                "saved does not have: a slot is saved with its parameter, so save the module "
-                "along (S11)"
+            warned.append(lost)
+            problem = (
+                f"{lost} of its {len(parameters)} parameters have state but are not in the saved "
+                "program. A slot is saved only with its parameter, so save the module as well (S11)"
             )
-            yield "state", what
+            yield "state", problem
 
 
-_told_of: Beside[list[int]] = Beside(lambda _: [])
+_warned: Beside[list[int]] = Beside(lambda _: [])
 
 
 def _state_values(optimizer: Any) -> StateValues:
@@ -88,8 +90,8 @@ def _state_values(optimizer: Any) -> StateValues:
     return StateValues(lambda: _shared_state(optimizer), put, what="the optimizer")
 
 
-class _Silent(Mapping[str, "Value | ValueFactory"]):
-    """The values of an optimizer without a state of its own, which a restore may bring."""
+class _Unlisted(Mapping[str, "Value | ValueFactory"]):
+    """The values of an optimizer that has no shared state at present: a restore may bring some."""
 
     def __init__(self, values: StateValues) -> None:
         self._values = values
@@ -105,7 +107,7 @@ class _Silent(Mapping[str, "Value | ValueFactory"]):
 
 
 def _shared_state(optimizer: Any) -> dict[Any, Any]:
-    """State under other keys than parameters, as some optimizers of third parties keep."""
+    """Returns the state under keys that are no parameters, which some third parties keep."""
     return {
         key: state for key, state in optimizer.state.items() if not isinstance(key, torch.Tensor)
     }
@@ -114,7 +116,7 @@ def _shared_state(optimizer: Any) -> dict[Any, Any]:
 class LBFGSAdapter(OptimizerAdapter):
     """LBFGS, which has one state over all its parameters, in their order."""
 
-    may_overlook = False  # it is saved whatever parameters are
+    may_overlook = False  # its state is saved whether or not the parameters are
 
     def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
         return lbfgs.values(obj)

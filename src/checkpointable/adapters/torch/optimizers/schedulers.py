@@ -1,20 +1,22 @@
-"""Learning rate schedulers: Python state, and what making one did to its optimizer."""
+"""Learning rate schedulers: Python state that affects the hyperparameters of an optimizer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from checkpointable.adapters.state.state_dict import StateDictAdapter
-from checkpointable.adapters.torch.optimizers.groups import put_again
+from checkpointable.adapters.torch.optimizers.param_groups import put_again
+from checkpointable.adapters.torch.private_api import inner_schedulers
 
 __all__ = ["SchedulerAdapter"]
 
 
 class SchedulerAdapter(StateDictAdapter):
-    """Schedulers, whose making sets the hyperparameters of their optimizer.
+    """Schedulers. Constructing one sets the hyperparameters of its optimizer.
 
-    Made after its optimizer was restored, a scheduler has set the learning rate back to where
-    it begins; restored, it leaves it there. So what was restored is put again.
+    A scheduler that is constructed after its optimizer was restored resets the learning rate to
+    its initial value, and restoring the scheduler does not change it back. So the restored
+    hyperparameters are set again.
     """
 
     def put(self, obj: Any, state: Any, uid: int) -> None:
@@ -24,12 +26,12 @@ class SchedulerAdapter(StateDictAdapter):
 
 
 def _optimizers(scheduler: Any) -> list[Any]:
-    found: dict[int, Any] = {}
+    optimizers: dict[int, Any] = {}
     stack = [scheduler]
     while stack:
         one = stack.pop()
         optimizer = getattr(one, "optimizer", None)
         if optimizer is not None:
-            found[id(optimizer)] = optimizer
-        stack += getattr(one, "_schedulers", ())
-    return list(found.values())
+            optimizers[id(optimizer)] = optimizer
+        stack += inner_schedulers(one)
+    return list(optimizers.values())

@@ -13,15 +13,16 @@ from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
+from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
+from checkpointable.adapters.torch.tensors.arrays import as_tensor
 from checkpointable.adapters.torch.tensors.dtypes import torch_dtype
-from checkpointable.adapters.torch.tensors.memory import as_tensor
 from checkpointable.adapters.torch.tensors.tensors import value_of
 from checkpointable.common.logs import logger
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
+from checkpointable.graph.adapter import Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory
 
-__all__ = ["OptimizerSlots", "StateSlot", "StateSlotAdapter", "parameters_of"]
+__all__ = ["OptimizerSlots", "StateSlot", "parameters_of"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -210,14 +211,14 @@ class _Converted(Value):
             self._tensor.copy_(as_tensor(contents))
 
 
-class StateSlot:
+class StateSlot(StandIn):
     """Stands for a slot that is no tensor: a number, None, or tensors within lists and dicts.
 
     Or for one that is a tensor, and the slot of another parameter already.
     """
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any, name: str) -> None:
-        self.notes = RestoreNotes(self)
+        super().__init__()
         self.parameter = parameter
         self._optimizer = optimizer
         self._name = name
@@ -257,21 +258,3 @@ class _StateSlots:
 
 
 _state_slots: Beside[_StateSlots] = Beside(_StateSlots)
-
-
-class StateSlotAdapter(Adapter):
-    """Slots that are no tensors."""
-
-    def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        return ()
-
-    def child(self, obj: Any, local_name: str) -> Any | None:
-        return None
-
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
-        values: Mapping[str, Value | ValueFactory] = obj.values()
-        return values
-
-    def notes(self, obj: Any) -> RestoreNotes:
-        notes: RestoreNotes = obj.notes
-        return notes

@@ -1,4 +1,4 @@
-"""Torch's dtypes and NumPy's: the same bits under two names."""
+"""The NumPy counterparts of PyTorch dtypes: the same bits under two names."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["Counterpart", "counterpart", "torch_dtype"]
 
 
 class Counterpart(NamedTuple):
-    """What stands for a torch dtype in NumPy.
+    """The NumPy counterpart of a PyTorch dtype.
 
     Attributes:
-      dtype: the NumPy dtype, or that of ml_dtypes.
-      bits: the torch dtype of the same width that NumPy knows, by way of which memory is
-        shared; None where NumPy knows the dtype itself.
+      dtype: a NumPy dtype, or one of ml_dtypes.
+      bits: an integer dtype of PyTorch of the same width, which NumPy knows too and through which
+        memory is shared. None if NumPy knows the dtype itself.
     """
 
     dtype: np.dtype[Any]
     bits: torch.dtype | None
 
 
-# Those that NumPy knows by the same name.
+# Dtypes that NumPy has under the same name.
 _NATIVE = (
     *("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 )
-# Those that ml_dtypes adds under the same name.
+# Dtypes that ml_dtypes adds under the same name.
 _EXTENDED = {
     "bfloat16": torch.int16,
     "float8_e4m3fn": torch.uint8,
@@ -41,7 +41,7 @@ _EXTENDED = {
 
 @functools.cache
 def counterpart(dtype: torch.dtype) -> Counterpart | None:
-    """What stands for `dtype` in NumPy; None if the checkpoint format has no such dtype."""
+    """Returns the NumPy counterpart of a PyTorch dtype; None if the checkpoint format has none."""
     name = str(dtype).removeprefix("torch.")
     if name in _NATIVE:
         return Counterpart(np.dtype(name), None)
@@ -54,8 +54,8 @@ def counterpart(dtype: torch.dtype) -> Counterpart | None:
 
 @functools.cache
 def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype | None:
-    """The torch dtype of a NumPy dtype; None if torch has none."""
+    """Returns the PyTorch dtype of a NumPy dtype; None if PyTorch has none."""
     if dtype.name in _NATIVE or dtype.name in _EXTENDED:
-        found: torch.dtype | None = getattr(torch, dtype.name, None)
-        return found
+        named: torch.dtype | None = getattr(torch, dtype.name, None)
+        return named
     return None

@@ -1,33 +1,35 @@
-"""Tensors on the meta device: they get memory, and stay the objects that they are (S34, S35).
+"""Tensors on the meta device: they get memory, and remain the same objects (S34, S35).
 
-What `torch.utils.swap_tensors` puts into a parameter is memory that was filled straight from
-the file. Whatever refers to the parameter goes on to: ties between modules, an optimizer made
-over meta parameters.
+The memory is filled straight from the checkpoint and swapped into the tensor. Whatever refers to
+the tensor stays valid: tied modules, an optimizer built over meta parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from checkpointable.adapters.torch.tensors.exchange import Exchange, exchange
-from checkpointable.adapters.torch.tensors.lazy import build
-from checkpointable.adapters.torch.tensors.memory import fill, shared_array, storable
+from checkpointable.adapters.torch.private_api import make_subclass
+from checkpointable.adapters.torch.tensors.arrays import fill, shared_array, storable
+from checkpointable.adapters.torch.tensors.swapping import Swaps, swap_in
+from checkpointable.adapters.torch.tensors.tensor_owners import materialize
+from checkpointable.errors import shown_path
 from checkpointable.graph.executor import Executor, NoContentsError, Source
+from checkpointable.graph.paths import path_of_key
 from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
 
-__all__ = ["MetaBuffers", "MetaValue", "allocate_like"]
+__all__ = ["MetaBuffers", "MetaValue", "allocate_like", "initialize_with"]
 
 
 class MetaValue(Value):
-    """The value of a tensor that had no memory when it was looked at; nor a shape, maybe."""
+    """The value of a tensor that had no memory when it was looked at, perhaps no shape either."""
 
     __slots__ = ("absent", "restored", "tensor")
 
@@ -41,7 +43,7 @@ class MetaValue(Value):
 
     @property
     def executor(self) -> Executor:  # type: ignore[override]
-        """What gives it memory."""
+        """Gives the tensor its memory."""
         return _executor
 
     def read(self) -> Any:
@@ -52,7 +54,7 @@ class MetaValue(Value):
 
 
 class MetaBuffers(Value):
-    """Stands for the buffers of a module that are in no checkpoint, and have no memory."""
+    """Stands for the non-persistent buffers of a module that have no memory."""
 
     __slots__ = ("buffers",)
 
@@ -66,48 +68,54 @@ class MetaBuffers(Value):
 
     @property
     def executor(self) -> Executor:  # type: ignore[override]
-        """What initializes them."""
+        """Initializes the buffers."""
         return _executor
 
     def read(self) -> Any:
-        raise AssertionError("buffers that are not persistent are not saved")
+        raise AssertionError("non-persistent buffers are not saved")
 
     def write(self, contents: Any) -> None:
-        raise AssertionError("buffers that are not persistent are not restored")
+        raise AssertionError("non-persistent buffers are not restored")
 
 
 def _no_contents(value: MetaValue) -> NoContentsError:
     return NoContentsError(
-        f"a tensor of shape {value.shape} is on the meta device: it has no contents yet. "
-        "run_restore_ops() or initialize_or_restore() of a restore's status gives it some",
+        f"a tensor of shape {value.shape} is on the meta device and has no contents yet. "
+        "Call run_restore_ops() or initialize_or_restore() on the status of a restore",
         value,
     )
+
+
+Initializer = Callable[["ObjectWalk", list[torch.Tensor]], None]
+"""Gives tensors of a program on the meta device memory and initial contents."""
 
 
 class _MetaExecutor(Executor):
     """Gives tensors memory on the current default device."""
 
+    initializer: Initializer | None = None
+
     def schedule(self, values: Sequence[Value]) -> None:
-        """Nothing is to be prepared."""
+        """Does nothing: there is nothing to prepare."""
 
     def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
         targets: list[tuple[str, Any]] = []
-        made: Exchange = []
-        in_place: list[MetaValue] = []  # the program has given it memory meanwhile
+        swaps: Swaps = []
+        in_place: list[MetaValue] = []  # the program has given them memory meanwhile
         by_tensor: dict[int, MetaValue] = {}
         memory = None
         for key, value in values:
             assert isinstance(value, MetaValue)
-            if value.restored:  # by an earlier run; since then it may have been trained
+            if value.restored:  # by an earlier run; it may have been trained since
                 continue
             contents = None
             if is_lazy(value.tensor):
                 contents = source.get_tensor(key)
-                build(value.tensor, contents.shape)
+                materialize(value.tensor, contents.shape)
             target = value.tensor
             if target.is_meta:
                 target = allocate_like(value.tensor)
-                made.append((key, value.tensor, target))
+                swaps.append((shown_path(path_of_key(key)), value.tensor, target))
                 by_tensor[id(value.tensor)] = value
             else:
                 in_place.append(value)
@@ -123,21 +131,20 @@ class _MetaExecutor(Executor):
         # Nothing else may refer to the memory when a tensor gets it.
         del targets
         memory = target = None
-        exchange(made, lambda tensor: setattr(by_tensor[id(tensor)], "restored", True))
+        swap_in(swaps, lambda tensor: setattr(by_tensor[id(tensor)], "restored", True))
 
     def initialize(self, values: Sequence[Value], session: Any) -> None:
         raise NotImplementedError("modules initialize their parameters: see initialize_in")
 
     def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
-        from checkpointable.adapters.torch.modules.initialize import initialize_tensors
-
         tensors: list[torch.Tensor] = []
         for value in values:
             if isinstance(value, MetaBuffers):
                 tensors += value.buffers.values()
             elif isinstance(value, MetaValue):
                 tensors.append(value.tensor)
-        initialize_tensors(program, tensors)
+        assert self.initializer is not None  # `find.py` sets it
+        self.initializer(program, tensors)
 
     def without_contents(self, value: Value) -> Sequence[str]:
         return list(value.buffers) if isinstance(value, MetaBuffers) else ()
@@ -149,8 +156,16 @@ class _MetaExecutor(Executor):
 _executor = _MetaExecutor()
 
 
+def initialize_with(initializer: Initializer) -> None:
+    """Sets the function that initializes tensors which no restore sets.
+
+    Modules know how, and they are a room above this one.
+    """
+    _executor.initializer = initializer
+
+
 def allocate_like(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of the same class, dtype, shape and strides on the current default device.
+    """Returns a tensor of the same class, dtype, shape and strides on the default device.
 
     Its memory is not initialized.
 
@@ -160,11 +175,11 @@ def allocate_like(tensor: torch.Tensor) -> torch.Tensor:
     device = torch.get_default_device()
     if device.type == "meta":
         raise ValueError(
-            "the current default device is the meta device: call this outside of "
-            "`with torch.device('meta')`"
+            "the current default device is the meta device, which has no memory: call this "
+            "outside of `with torch.device('meta')`"
         )
     with torch.inference_mode(False), torch.no_grad():
         made = torch.empty_like(tensor.detach(), device=device)
     if type(tensor) is torch.Tensor:
         return made.requires_grad_(tensor.requires_grad)
-    return torch.Tensor._make_subclass(type(tensor), made, tensor.requires_grad)
+    return make_subclass(type(tensor), made, tensor.requires_grad)

@@ -10,10 +10,10 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from checkpointable.adapters.torch.notes import notes_of_tensor
+from checkpointable.adapters.torch.tensors.arrays import fill, host_array, shared_array, storable
 from checkpointable.adapters.torch.tensors.dtypes import counterpart
-from checkpointable.adapters.torch.tensors.lazy import build
-from checkpointable.adapters.torch.tensors.memory import fill, host_array, shared_array, storable
 from checkpointable.adapters.torch.tensors.meta import MetaValue
+from checkpointable.adapters.torch.tensors.tensor_owners import materialize
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.paths import VARIABLE_VALUE
@@ -127,7 +127,7 @@ class LazyValue(Value):
     def write(self, contents: Any) -> None:
         tensor = self._tensor
         if is_lazy(tensor):
-            build(tensor, contents.shape)
+            materialize(tensor, contents.shape)
         fill(tensor, contents)
 
 
