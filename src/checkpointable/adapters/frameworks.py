@@ -37,11 +37,11 @@ _ONLY_WITH = {"keras": "tensorflow"}
 
 # Where there are numbers that are results of a graph, what gives them: (number, session) -> array,
 # or None for an object that is none.
-_EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.in_graph:evaluated"}
+_EVALUATE = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.values:evaluated"}
 
 # Where a graph notes all its variables, what gives those of the one that is being built, None
 # where none is.
-_VARIABLES = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.in_graph:noted_in_graph"}
+_VARIABLES = {"tensorflow": "checkpointable.adapters.tensorflow.graph_mode.values:noted_in_graph"}
 
 
 def noted_in_graph() -> list[tuple[str | None, Any]] | None:

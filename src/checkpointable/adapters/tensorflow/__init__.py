@@ -1,22 +1,28 @@
-"""TensorFlow's own objects, eager and in graphs; imported when one of them first comes up.
+"""TensorFlow's objects, eager and in graphs. Imported when the program first shows one.
 
-    find.py         which types are TensorFlow's
-    trackables.py   children, values, slots and names of anything that TensorFlow tracks
-    mixed.py        objects of this library inside TensorFlow's
-    deferred.py     restore on create, by TensorFlow's own hooks
-    slots.py        the slots of TensorFlow's optimizers
-    keras_state.py  metrics and seed generators of Keras 3
-    overlooked.py   state that they hold and do not show
-    variables.py    eager variables
-    many.py         many of these, read and assigned in few steps
-    distributed.py  variables with a copy on each replica
-    partitioned.py  variables that are parts of a larger one
-    tensors.py      objects with several values; old saveables
-    variants.py     opaque tensors (the state of a data iterator) as bytes
-    building.py     where operations are added to a graph
-    executor.py     what acts for values of a graph
-    in_graph.py     variables of a graph
+From the bottom up; each line imports only from those above it (`tests/tf/test_layers.py`):
 
-Source of what is done here, and the oracle of the tests: TensorFlow 2.21, tensorflow/python/
-{checkpoint,trackable,training/saving}.
+    conversion.py               NumPy arrays <-> tensors
+    variants.py                 opaque tensors (the state of a data iterator) as bytes
+    deferred.py                 restore on create, by TensorFlow's own hooks
+    saveables.py                objects that offer several tensors, or old saveables
+    partitioned.py              partitioned variables and their parts
+    eager/                      values of eager objects
+        batched_variables.py        reads and assigns many variables in few operations
+        variables.py                one variable
+        distributed.py              variables with a copy on each replica
+        multi_tensor.py             objects with several tensors
+    graph_mode/                 values of TensorFlow 1 graphs
+        building.py                 adds operations to a graph
+        executor.py                 reads, restores and initializes in a session
+        values.py                   variables and other objects of a graph
+    keras_state.py              metrics and seed generators of Keras 3
+    checkpointables_inside.py   objects of this library inside TensorFlow's
+    slots.py                    slots of TensorFlow's optimizers
+    overlooked.py               state that TensorFlow does not save
+    trackables.py               the adapter of everything that TensorFlow tracks
+    find.py                     type -> adapter
+
+Behaviour follows TensorFlow 2.21, tensorflow/python/{checkpoint,trackable,training/saving},
+which the tests compare with.
 """

@@ -19,7 +19,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
 from checkpointable.adapters.notes import Beside
-from checkpointable.adapters.tensorflow.eager.conversion import to_tensor
+from checkpointable.adapters.tensorflow.conversion import to_tensor
 from checkpointable.graph.adapter import PendingChild, RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from tensorflow.python.autograph.core import config
 from tensorflow.python.ops.variables import PartitionedVariable
 from tensorflow.python.trackable.base import Trackable
 
-from checkpointable.adapters.tensorflow.eager.keras_state import KerasStateAdapter, is_keras_state
+from checkpointable.adapters.tensorflow.keras_state import KerasStateAdapter, is_keras_state
 from checkpointable.adapters.tensorflow.partitioned import PartitionedAdapter
 from checkpointable.adapters.tensorflow.trackables import TrackableAdapter
 

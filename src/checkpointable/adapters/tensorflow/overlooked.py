@@ -14,7 +14,7 @@ from typing import Any
 from tensorflow.python.trackable.base import Trackable
 
 from checkpointable.adapters.tensorflow.deferred import notes_of
-from checkpointable.adapters.tensorflow.eager.keras_state import is_keras_state
+from checkpointable.adapters.tensorflow.keras_state import is_keras_state
 from checkpointable.tracking.containers import TrackedContainer
 from checkpointable.tracking.overlooked import has_lost_state
 

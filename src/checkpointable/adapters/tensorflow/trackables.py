@@ -23,15 +23,15 @@ from checkpointable.adapters.tensorflow.eager.distributed import (
 )
 from checkpointable.adapters.tensorflow.eager.multi_tensor import Group, eager_values
 from checkpointable.adapters.tensorflow.eager.variables import PlannedValue, VariableValue
-from checkpointable.adapters.tensorflow.graph_mode.in_graph import (
+from checkpointable.adapters.tensorflow.graph_mode.values import (
     graph_of,
     initializer_value,
     values_in,
     variable_in_graph,
 )
 from checkpointable.adapters.tensorflow.overlooked import overlooked
+from checkpointable.adapters.tensorflow.saveables import offered
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
-from checkpointable.adapters.tensorflow.tensors import offered
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, resolve_pending
 from checkpointable.graph.value import Value
 

@@ -16,7 +16,7 @@ from tensorflow.python.framework import dtypes, errors_impl
 from tensorflow.python.ops import gen_resource_variable_ops
 from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
-from checkpointable.adapters.tensorflow.eager.conversion import (
+from checkpointable.adapters.tensorflow.conversion import (
     eagerly,
     is_first_cpu,
     tensors_of,

@@ -9,9 +9,9 @@ from tensorflow.python.distribute.sharded_variable import ShardedVariableMixin
 from tensorflow.python.distribute.values import DistributedVariable, MirroredVariable
 from tensorflow.python.eager import context
 
+from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of, to_tensor
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager.batched_variables import assign
-from checkpointable.adapters.tensorflow.eager.conversion import numpy_dtype, shape_of, to_tensor
 from checkpointable.adapters.tensorflow.eager.variables import VariableValue
 from checkpointable.graph.value import STRING, Value
 

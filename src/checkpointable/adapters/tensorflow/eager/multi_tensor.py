@@ -10,9 +10,9 @@ from tensorflow.python.framework import dtypes, errors_impl, ops
 from tensorflow.python.ops import parsing_ops
 from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 
+from checkpointable.adapters.tensorflow.conversion import eagerly, to_array, to_tensor
 from checkpointable.adapters.tensorflow.deferred import note_restored
-from checkpointable.adapters.tensorflow.eager.conversion import eagerly, to_array, to_tensor
-from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
+from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.value import VARIANT, Value
@@ -40,7 +40,7 @@ def _not_alone(*_: Any) -> Any:
 
 
 def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
-    """The values of an object's tensors; see `tensors.Make`."""
+    """The values of an object's tensors; see `saveables.Make`."""
     del attribute
     with context.eager_mode():
         tensors = make()

@@ -7,15 +7,15 @@ from typing import Any
 from tensorflow.python.eager import context
 from tensorflow.python.ops import gen_resource_variable_ops
 
-from checkpointable.adapters.tensorflow.deferred import note_restored
-from checkpointable.adapters.tensorflow.eager.batched_variables import VARIABLES, assign
-from checkpointable.adapters.tensorflow.eager.conversion import (
+from checkpointable.adapters.tensorflow.conversion import (
     eagerly,
     numpy_dtype,
     shape_of,
     to_array,
     to_tensor,
 )
+from checkpointable.adapters.tensorflow.deferred import note_restored
+from checkpointable.adapters.tensorflow.eager.batched_variables import VARIABLES, assign
 from checkpointable.adapters.tensorflow.partitioned import part_of
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.value import Part, Value

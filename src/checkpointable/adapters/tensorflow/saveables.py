@@ -27,7 +27,7 @@ from tensorflow.python.training.saving.saveable_object_util import (
     trackable_has_serialize_to_tensor,
 )
 
-from checkpointable.adapters.tensorflow.eager.conversion import numpy_dtype, shape_of
+from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of
 
 if TYPE_CHECKING:
     from checkpointable.graph.value import Value, ValueFactory

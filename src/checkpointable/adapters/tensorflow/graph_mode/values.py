@@ -21,7 +21,7 @@ from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
 from tensorflow.python.ops.ref_variable import RefVariable
 from tensorflow.python.training.saving.saveable_object import SaveableObject
 
-from checkpointable.adapters.tensorflow.eager.conversion import numpy_dtype, shape_of
+from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of
 from checkpointable.adapters.tensorflow.graph_mode.executor import (
     GraphExecutor,
     GraphValue,
@@ -29,7 +29,7 @@ from checkpointable.adapters.tensorflow.graph_mode.executor import (
     executor_of,
 )
 from checkpointable.adapters.tensorflow.partitioned import part_of
-from checkpointable.adapters.tensorflow.tensors import Tensors, numpy_kinds
+from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +131,7 @@ class _VariableTarget(Target):
 
 
 def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[str, Value]]:
-    """What makes values of tensors of a graph; see `tensors.Make`."""
+    """What makes values of tensors of a graph; see `saveables.Make`."""
     executor = executor_of(graph)
 
     def make_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:

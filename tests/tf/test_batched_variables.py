@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import checkpointable as cp
-from checkpointable.adapters.tensorflow.eager import batched_variables as many
+from checkpointable.adapters.tensorflow.eager import batched_variables
 from tests.tf.files import assert_same_files
 
 KINDS = ["float32", "bfloat16", "int64", "bool", "complex64", "int4"]
@@ -43,15 +43,15 @@ def one_by_one(monkeypatch):
     """Switches to the plain way."""
 
     def switch():
-        monkeypatch.setattr(many, "_FEWEST", 1 << 60)
-        monkeypatch.setattr(many, "_FEWEST_ASSIGNED", 1 << 60)
+        monkeypatch.setattr(batched_variables, "_FEWEST", 1 << 60)
+        monkeypatch.setattr(batched_variables, "_FEWEST_ASSIGNED", 1 << 60)
 
     return switch
 
 
 @pytest.mark.parametrize("count", [7, 40, 150, 1500])
 def test_it_is_the_same_as_one_by_one(tmp_path, monkeypatch, one_by_one, count):  # S13 S20
-    monkeypatch.setattr(many, "_FEWEST_ASSIGNED", 64)
+    monkeypatch.setattr(batched_variables, "_FEWEST_ASSIGNED", 64)
     root = program(1, count)
     theirs = tf.train.Checkpoint(root=root).write(f"{tmp_path}/theirs")
     fast = cp.Checkpoint(root=root).write(f"{tmp_path}/fast")
@@ -68,7 +68,7 @@ def test_it_is_the_same_as_one_by_one(tmp_path, monkeypatch, one_by_one, count):
 
 
 def test_variables_have_memory_of_their_own_afterwards(tmp_path, monkeypatch):  # S20
-    monkeypatch.setattr(many, "_FEWEST_ASSIGNED", 64)
+    monkeypatch.setattr(batched_variables, "_FEWEST_ASSIGNED", 64)
     variables = [tf.Variable([float(n)] * 3) for n in range(130)]
     path = cp.Checkpoint(v=variables).write(f"{tmp_path}/ckpt")
     checkpoint = cp.Checkpoint(v=variables)
@@ -110,7 +110,7 @@ def test_an_uninitialized_one_among_many_is_named(tmp_path):
 
 
 def test_eager_variables_stay_what_they_are_in_the_block_of_a_graph(tmp_path, monkeypatch):  # S37
-    monkeypatch.setattr(many, "_FEWEST_ASSIGNED", 64)
+    monkeypatch.setattr(batched_variables, "_FEWEST_ASSIGNED", 64)
     variables = [tf.Variable([float(n)] * 3) for n in range(130)]
     table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
     table.insert(["a"], [1])
