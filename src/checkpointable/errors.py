@@ -1,19 +1,19 @@
-"""What can go wrong, as a tree that can be caught at any height.
+"""The exceptions of this package, as a tree that you can catch at any level.
 
 ```
 CheckpointError
-├── CheckpointNotFoundError     (FileNotFoundError)    no checkpoint under this path
+├── CheckpointNotFoundError     (FileNotFoundError)    no checkpoint at this path
 ├── CheckpointCorruptError      (ValueError)           the bytes are not what was written
-├── CheckpointUnsupportedError  (NotImplementedError)  whole, but of a kind that cannot be read
-├── CheckpointMismatchError     (ValueError)           whole, but does not fit the program
-├── CheckpointSignatureError    (ValueError)           nothing says that the key's owner wrote it
-└── CheckpointIOError           (OSError)              the operating system refused
-    └── CheckpointPermissionError  (PermissionError)   … for lack of a permission
+├── CheckpointUnsupportedError  (NotImplementedError)  intact, but of a kind that cannot be read
+├── CheckpointMismatchError     (ValueError)           intact, but does not fit the program
+├── CheckpointSignatureError    (ValueError)           not signed with the trusted key
+└── CheckpointIOError           (OSError)              the operating system reported an error
+    └── CheckpointPermissionError  (PermissionError)   … because a permission is missing
 ```
 
-Each is also the standard type in brackets, so code that knows nothing of this package
-catches them too. Every one says what is wrong, where (`path`, `key`, `offset`), and what
-to do; the same three stand as attributes for programs.
+Each is also the built-in exception in parentheses, so code that does not know this package
+catches it too. Each message says what is wrong, where (`path`, `key`, `offset`) and what to do;
+the location is also available as attributes.
 """
 
 from __future__ import annotations
@@ -37,13 +37,19 @@ __all__ = [
 
 
 class CheckpointError(Exception):
-    """Base of every error that this package raises about a checkpoint.
+    """Base class of all errors that this package raises about a checkpoint.
+
+        try:
+            checkpoint.restore("runs/a/ckpt-7")
+        except cp.CheckpointCorruptError as error:
+            print(error.path, error.key)  # the damaged file and value
 
     Attributes:
-      path: the file, prefix or directory concerned, or None.
-      key: the key of the value concerned, or None.
-      offset: the byte offset in `path` at which the trouble starts, or None.
-      object_path: the path of the program's object concerned ("" is the root), or None.
+      what: the description of the problem, without its location.
+      path: the file, checkpoint prefix or directory, or None.
+      key: the key of the value, or None.
+      offset: the offset in `path` where the problem starts, in bytes, or None.
+      object_path: the path of the object in the program ("" for the root), or None.
     """
 
     object_path: str | None = None
@@ -77,7 +83,7 @@ class CheckpointError(Exception):
         return self._message()
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Built by keyword, so the default (cls, args) would drop all but the text.
+        # The constructor takes keywords: the default (cls, args) would keep only the text.
         return _rebuild, (type(self), dict(self.__dict__), getattr(self, "errno", None))
 
 
@@ -93,34 +99,35 @@ def _rebuild(
 
 
 class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """There is no checkpoint under the path; says which ones lie beside it."""
+    """There is no checkpoint at this path. The message names those in the same directory."""
 
 
 class CheckpointCorruptError(CheckpointError, ValueError):
-    """The bytes are damaged: a checksum, a length or an offset does not hold."""
+    """The checkpoint is damaged: a checksum, a length or an offset is wrong."""
 
 
 class CheckpointUnsupportedError(CheckpointError, NotImplementedError):
-    """The checkpoint is whole but of a kind that this version cannot read or write."""
+    """The checkpoint is intact, but this version cannot read or write its kind."""
 
 
 class CheckpointMismatchError(CheckpointError, ValueError):
-    """The checkpoint is whole but its values do not fit the program's objects."""
+    """The checkpoint is intact, but its values do not fit the program's objects."""
 
 
 class CheckpointSignatureError(CheckpointError, ValueError):
-    """A key was given, and nothing says that its owner wrote the checkpoint.
+    """The checkpoint is not signed with the trusted key.
 
-    There is no manifest, or it has no signature, that of another key, one that does not hold, or
-    is that of a checkpoint of another name. (Not a `FileNotFoundError`: a checkpoint whose
-    manifest is missing is no first start.)
+    Its manifest is missing, is not signed, is signed with another key, has a wrong signature, or
+    belongs to a checkpoint of another name. This is not a `FileNotFoundError`: code that starts
+    afresh when there is no checkpoint must not do so when only the manifest is missing.
     """
 
 
 class CheckpointIOError(CheckpointError, OSError):
-    """The operating system refused a read or a write (disk full, input/output error).
+    """The operating system reported an error, such as a full disk.
 
-    `errno` is the operating system's number; `from_os_error` makes the fitting class.
+    Attributes:
+      errno: the error number of the operating system, or None.
     """
 
     def __init__(
@@ -143,7 +150,17 @@ class CheckpointIOError(CheckpointError, OSError):
         path: str | os.PathLike[str] | None = None,
         key: str | None = None,
     ) -> CheckpointIOError:
-        """Wraps `error`, met while `doing` (as in "write the index")."""
+        """Returns an `OSError` as an error of this package.
+
+        Args:
+          error: the error of the operating system.
+          doing: what failed, as the message continues "cannot ": "write the index".
+          path: the file; None takes that of `error`.
+          key: the key of the value concerned, or None.
+
+        Returns:
+          A `CheckpointPermissionError` for a `PermissionError`, else a `CheckpointIOError`.
+        """
         number = error.errno
         reason = error.strerror or str(error) or type(error).__name__
         name = _errno.errorcode.get(number, "") if number is not None else ""
@@ -154,7 +171,7 @@ class CheckpointIOError(CheckpointError, OSError):
 
 
 class CheckpointPermissionError(CheckpointIOError, PermissionError):
-    """The operating system refused for lack of a permission."""
+    """The operating system refused access because a permission is missing."""
 
 
 def at_path(error: BaseException, path: str) -> None:

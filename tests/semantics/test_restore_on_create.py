@@ -219,7 +219,9 @@ def test_what_replaces_a_restored_object_keeps_its_values(tmp_path, caplog, wait
     root.head.w = variable(8)  # nothing waits for it there
     assert float(root.head.v) == 7
     for check in (status.assert_consumed, status.assert_existing_objects_matched):
-        with pytest.raises(AssertionError, match=r"head/v \(its value went to another object"):
+        with pytest.raises(
+            AssertionError, match=r"head/v \(its value was restored into another object"
+        ):
             check()
     assert not caplog.records
     status.allow_missing("head/**").assert_existing_objects_matched()

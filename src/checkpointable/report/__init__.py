@@ -1,11 +1,11 @@
-"""Why something did not match: the outcome of a restore as data, as a table, as a tree (S31).
+"""Reports of restores: the outcome for each value, as data, a table or a tree (S31).
 
-report.py         the data: one entry a value, its outcome, what is likely its counterpart
+report.py         the data: one entry per value, with its outcome and likely counterpart
 text.py           the table and the tree
-build.py          what a restore and the program say, put together, of
+build.py          builds a report from a restore and the program, with
   snapshot.py            how far the restore has come
-  counterparts.py        which missing value a renamed one probably is
-  suggested_renames.py   the renames that follow from that
+  counterparts.py        likely counterparts of values without a match
+  suggested_renames.py   the renames that follow from them
   shifts.py              lists that were matched by position and differ in length
 """
 

@@ -1,4 +1,4 @@
-"""Puts together what a restore and the program's objects say."""
+"""Builds the report of a restore from its snapshot and the program's objects."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["build_report", "report_without_checkpoint"]
 
-_STAYS = "assigned after the restore; it stays as it was, the value waits for another object"
-_HELD_BACK = "refused when its object came: it, or what came with it, does not fit or is damaged"
+_STAYS = "added after the restore; it stays as it was, the value waits for another object"
+_HELD_BACK = (
+    "not restored when its object was added: it, or one below it, does not fit or is damaged"
+)
 
 
 def build_report(restore: Restore, program: ObjectWalk, snapshot: Snapshot) -> Report:
-    """The report of `restore` for the objects in `program`."""
+    """Returns the report of `restore` for the objects in `program`."""
     return _Builder(restore, program, snapshot).build()
 
 
 def report_without_checkpoint(program: ObjectWalk) -> Report:
-    """The report where there is no checkpoint: every value of `program` is missing."""
+    """Returns the report of `restore(None)`: every value of `program` is missing."""
     report = Report("(no checkpoint)")
     for node_id, obj in enumerate(program.objects):
         try:
             values = program.adapters[node_id].values(obj)
-        except NotImplementedError:  # NotCheckpointable: only saving it is an error
+        except NotImplementedError:  # NotCheckpointable: an error only when saving
             continue
         for attribute, made in values.items():
             info = _info(made) if isinstance(made, Value) else None
@@ -61,15 +63,15 @@ class _Builder:
         self.report = Report(restore.reader.prefix)
         self._paths = ShownPaths(restore.graph)
         self._keys: dict[int, dict[str, str]] = {}
-        # (id of notes, attribute) -> the node whose value goes there
-        # Where two nodes go to one object, that whose value it has.
+        # (id of notes, attribute) -> the node of its value; of two nodes that are one object, the
+        # node whose value the object has
         self._node_of: dict[tuple[int, str], int] = {}
         refused = {conflict.node_id for conflict in snapshot.conflicts}
         for node_id, notes in snapshot.bound.items():
             for attribute in restore.graph.nodes[node_id].attributes:
-                place = (id(notes), attribute.name)
+                value_id = (id(notes), attribute.name)
                 if node_id not in refused or (node_id, attribute.name) in snapshot.consumed:
-                    self._node_of.setdefault(place, node_id)
+                    self._node_of.setdefault(value_id, node_id)
         self._shown: set[tuple[int, str]] = set()
         self._claims = {conflict.claimed_by: conflict.what for conflict in snapshot.conflicts}
 
@@ -85,7 +87,7 @@ class _Builder:
             adapter = self.program.adapters[node_id]
             try:
                 values = adapter.values(obj)
-            except NotImplementedError:  # NotCheckpointable: only saving it is an error
+            except NotImplementedError:  # NotCheckpointable: an error only when saving
                 continue
             if not values:
                 continue
@@ -95,20 +97,20 @@ class _Builder:
                 if isinstance(made, Value) and made.absent:
                     continue
                 info = _info(made) if isinstance(made, Value) else None
-                self._add_own(path, attribute, notes, info)
+                self._add_program_value(path, attribute, notes, info)
 
-    def _add_own(
+    def _add_program_value(
         self, path: str, attribute: str, notes: RestoreNotes, info: ValueInfo | None
     ) -> None:
-        place = (id(notes), attribute)
-        node_id = self._node_of.get(place)
+        value_id = (id(notes), attribute)
+        node_id = self._node_of.get(value_id)
         entry = ReportEntry(path, attribute, Outcome.MISSING, program=info)
         if node_id is not None:
             self._shown.add((node_id, attribute))
             self._add_stored(entry, node_id)
         if node_id is not None and (node_id, attribute) in self.snapshot.mismatches:
             entry.outcome = Outcome.MISMATCH
-        elif place in self.snapshot.restored:
+        elif value_id in self.snapshot.restored:
             entry.outcome = Outcome.RESTORED
         elif path in self._claims:
             entry.outcome = Outcome.AMBIGUOUS
@@ -122,7 +124,7 @@ class _Builder:
         self.report.entries.append(entry)
 
     def _add_stored(self, entry: ReportEntry, node_id: int) -> None:
-        if node_id not in self._keys:  # of one node after the other, which may have many values
+        if node_id not in self._keys:  # one node at a time, which may have many values
             attributes = self.restore.graph.nodes[node_id].attributes
             self._keys = {node_id: {value.name: value.checkpoint_key for value in attributes}}
         key = self._keys[node_id].get(entry.attribute)
@@ -130,21 +132,21 @@ class _Builder:
             return
         entry.key = key
         reader = self.restore.reader
-        if key in reader:  # one that is stored as several has no entry of its own
+        if key in reader:  # a value that is stored as several has no entry under its key
             dtype = dtype_name(stored_dtype(reader, key))
             entry.checkpoint = ValueInfo(dtype, reader.shape(key))
 
     def _add_checkpoint(self) -> None:
-        """What the checkpoint has and no object of the program shows."""
+        """Adds the values of the checkpoint that no object of the program shows."""
         waited_for = _below(self.restore, self.snapshot.waiting)
         conflicting = {conflict.node_id: conflict for conflict in self.snapshot.conflicts}
-        for place in self.restore.values:
-            if place in self._shown:
+        for value_id in self.restore.values:
+            if value_id in self._shown:
                 continue
-            node_id, attribute = place
+            node_id, attribute = value_id
             entry = ReportEntry(self._paths[node_id], attribute, Outcome.UNUSED)
             self._add_stored(entry, node_id)
-            if place in self.snapshot.consumed:  # a second name, or an object that is gone again
+            if value_id in self.snapshot.consumed:  # a second path, or its object is gone
                 entry.outcome = Outcome.RESTORED
             elif node_id in conflicting:
                 entry.outcome = Outcome.AMBIGUOUS
@@ -161,12 +163,12 @@ class _Builder:
             for entry in self.report.entries
             if entry.outcome in open_outcomes and entry.note != _HELD_BACK
         ]
-        found = find_counterparts(
+        counterparts = find_counterparts(
             [unmatched(e.path, e.attribute, e.program) for e in open_entries if e.program],
             [unmatched(e.path, e.attribute, e.checkpoint) for e in open_entries if e.checkpoint],
         )
         for entry in open_entries:
-            guess = self._guess(entry, found)
+            guess = self._guess(entry, counterparts)
             if guess is None:
                 continue
             entry.candidates = guess.paths
@@ -174,26 +176,28 @@ class _Builder:
             if not guess.sure:
                 entry.note = "ambiguous: several of the same dtype and shape are as likely"
             if entry.outcome is Outcome.DEFERRED:
-                # An object that lacks a value is there, so this one was hardly meant to come.
+                # An object without a value exists, so the value hardly waits for another.
                 entry.outcome, entry.note = Outcome.UNUSED, entry.note if not guess.sure else ""
-        pairs = found.moved()
+        pairs = counterparts.moved()
         settled = [e.path for e in self.report.entries if e.outcome is Outcome.RESTORED]
         taken = map(self._paths.__getitem__, range(len(self.restore.graph.nodes)))
         renames = suggest_renames(pairs, settled, taken if pairs else ())
         try:
             rename_graph(self.restore.graph, renames)
-        except ValueError:  # of an object with several paths, perhaps
+        except ValueError:  # an object may have several paths
             return
         self.report.renames = renames
 
     @staticmethod
-    def _guess(entry: ReportEntry, found: Candidates) -> Guess | None:
+    def _guess(entry: ReportEntry, counterparts: Candidates) -> Guess | None:
         if entry.outcome is Outcome.MISMATCH:
-            # Both sides are open: where its own value went is what a user looks for first.
-            return found.of_program.get(entry.path) or found.of_checkpoint.get(entry.path)
+            # Both sides lack a match. Users look first for the value that the program's needs.
+            return counterparts.of_program.get(entry.path) or counterparts.of_checkpoint.get(
+                entry.path
+            )
         if entry.outcome is Outcome.MISSING:
-            return found.of_program.get(entry.path)
-        return found.of_checkpoint.get(entry.path)
+            return counterparts.of_program.get(entry.path)
+        return counterparts.of_checkpoint.get(entry.path)
 
 
 def _info(value: Value) -> ValueInfo | None:
@@ -203,7 +207,7 @@ def _info(value: Value) -> ValueInfo | None:
 
 
 def _below(restore: Restore, nodes: Collection[int]) -> set[int]:
-    """The nodes and all that they lead to, slots included."""
+    """Returns the nodes and all nodes below them, slots included."""
     seen = set(nodes)
     stack = list(nodes)
     while stack:

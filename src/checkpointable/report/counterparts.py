@@ -1,8 +1,8 @@
-"""Which value of the program is probably which of the checkpoint, under another name.
+"""Finds the likely counterparts of unmatched values on the other side, under another path.
 
-Two values can be counterparts only if they have the same attribute, dtype and shape. Of those
-the one whose path shares most segments, in order, is the likeliest. Where several share as many
-it is ambiguous: nothing is suggested, since a wrong suggestion is worse than none.
+Two values can be counterparts only if their attribute, dtype and shape are equal. The likeliest
+one shares the most path segments, in order. If several share as many, the counterpart is
+ambiguous and none is suggested: a wrong suggestion is worse than none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from checkpointable.report.suggested_renames import DEEP
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    # From the segments of a path to what it may share with another, the most telling first.
+    # Maps the segments of a path to what it may share with another, most specific first.
     _Features: TypeAlias = Callable[[list[str]], Iterator[Hashable]]
 
 __all__ = [
@@ -29,21 +29,21 @@ __all__ = [
     "unmatched",
 ]
 
-# Above this many pairs of one kind only likely ones are compared, so that the work grows as the
-# number of values does.
+# If one kind has more pairs than this, only likely ones are compared: the work stays linear in the
+# number of values.
 _MOST_PAIRS = 1024
-_MOST_ALIKE = 32  # what has more in common with more than this is ambiguous anyway
+_MOST_ALIKE = 32  # a feature that more values share is ambiguous anyway
 _MOST_SEGMENTS = 16  # from either end of a path
 _MOST_CANDIDATES = 5
 _DIGITS = frozenset("0123456789")
 
 
 class Unmatched(NamedTuple):
-    """A value on one side that found none on the other.
+    """A value of one side without a match on the other.
 
     Attributes:
-      path: its object's.
-      kind: what its counterpart has alike: see `unmatched`.
+      path: the path of its object.
+      kind: what it has in common with its counterpart, see `unmatched`.
     """
 
     path: str
@@ -51,26 +51,31 @@ class Unmatched(NamedTuple):
 
 
 def unmatched(path: str, attribute: str, info: Hashable) -> Unmatched:
-    """A value by its attribute, dtype and shape; a slot also by its name."""
+    """Returns a value whose kind is its attribute, dtype and shape, and the name of a slot."""
     _, is_slot, slot = path.rpartition(SLOT_MARK)
     return Unmatched(path, (attribute, info, slot.rpartition("/")[2] if is_slot else None))
 
 
 class Guess(NamedTuple):
-    """The likeliest counterparts of a value; `sure` if there is one, and it is nobody else's."""
+    """The likeliest counterparts of a value.
+
+    Attributes:
+      paths: their paths.
+      sure: whether there is only one, which is the counterpart of no other value.
+    """
 
     paths: list[str]
     sure: bool
 
 
 class Candidates(NamedTuple):
-    """For the paths of either side a guess at their counterparts on the other."""
+    """The guesses for each path of the program and of the checkpoint."""
 
     of_program: dict[str, Guess]
     of_checkpoint: dict[str, Guess]
 
     def moved(self) -> list[tuple[str, str]]:
-        """(checkpoint's path, program's path) of those that are sure, and not slots."""
+        """Returns (checkpoint's path, program's path) of sure counterparts, without slots."""
         return [
             (guess.paths[0], path)
             for path, guess in self.of_program.items()
@@ -79,18 +84,16 @@ class Candidates(NamedTuple):
 
 
 def find_counterparts(program: Iterable[Unmatched], checkpoint: Iterable[Unmatched]) -> Candidates:
-    """For each unmatched value the likeliest ones on the other side.
+    """Finds the likeliest counterparts of each unmatched value on the other side.
 
-    A guess is sure if it is mutual: each is the other's likeliest, and no third comes as near.
+    A guess is sure if it is mutual: each value is the other's likeliest, and no third is as near.
     """
     of_program: dict[str, Guess] = {}
     of_checkpoint: dict[str, Guess] = {}
-    theirs = _by_kind(checkpoint)
-    for kind, own in _by_kind(program).items():
-        other = theirs.get(kind)
-        if not other:
-            continue
-        _compare(own, other, of_program, of_checkpoint)
+    stored = _by_kind(checkpoint)
+    for kind, paths in _by_kind(program).items():
+        if kind in stored:
+            _compare(paths, stored[kind], of_program, of_checkpoint)
     return Candidates(of_program, of_checkpoint)
 
 
@@ -102,32 +105,33 @@ def _by_kind(values: Iterable[Unmatched]) -> dict[Hashable, list[str]]:
 
 
 def _compare(
-    own: list[str],
-    other: list[str],
+    program: list[str],
+    stored: list[str],
     of_program: dict[str, Guess],
     of_checkpoint: dict[str, Guess],
 ) -> None:
-    own_segments = list(map(_segments, own))
-    other_segments = list(map(_segments, other))
-    best_of_own = [_Best() for _ in own]
-    best_of_other = [_Best() for _ in other]
-    for i, j in _pairs(own_segments, other_segments):
-        score = _likeness(own_segments[i], other_segments[j])
-        best_of_own[i].add(score, j)
-        best_of_other[j].add(score, i)
-    _guess(own, other, best_of_own, best_of_other, of_program)
-    _guess(other, own, best_of_other, best_of_own, of_checkpoint)
+    """Adds the guesses for the paths of one kind."""
+    program_segments = list(map(_segments, program))
+    stored_segments = list(map(_segments, stored))
+    best_of_program = [_Best() for _ in program]
+    best_of_stored = [_Best() for _ in stored]
+    for i, j in _pairs(program_segments, stored_segments):
+        score = _likeness(program_segments[i], stored_segments[j])
+        best_of_program[i].add(score, j)
+        best_of_stored[j].add(score, i)
+    _guess(program, stored, best_of_program, best_of_stored, of_program)
+    _guess(stored, program, best_of_stored, best_of_program, of_checkpoint)
 
 
 def _segments(path: str) -> list[str]:
-    """Of a path that is far deeper than programs are, those at either end."""
+    """Returns the segments of a path; of an extremely deep one, those at either end."""
     if path.count("/") < 2 * DEEP:
         return path.split("/")
     return [*path.split("/", DEEP)[:-1], *path.rsplit("/", DEEP)[1:]]
 
 
 class _Best:
-    """Those of the highest score so far."""
+    """The candidates with the highest score so far."""
 
     __slots__ = ("chosen", "score")
 
@@ -144,44 +148,44 @@ class _Best:
 
 
 def _guess(
-    own: list[str],
+    paths: list[str],
     other: list[str],
-    best_of_own: list[_Best],
+    best_of_paths: list[_Best],
     best_of_other: list[_Best],
     guesses: dict[str, Guess],
 ) -> None:
-    for i, path in enumerate(own):
-        # What a third is nearer to is no candidate; what a third is as near to is not sure.
-        chosen = [j for j in sorted(best_of_own[i].chosen) if i in best_of_other[j].chosen]
+    for i, path in enumerate(paths):
+        # If a third value is nearer to a candidate, it is none; if as near, it is not sure.
+        chosen = [j for j in sorted(best_of_paths[i].chosen) if i in best_of_other[j].chosen]
         if chosen:
             sure = len(chosen) == 1 == len(best_of_other[chosen[0]].chosen)
             guesses[path] = Guess([other[j] for j in chosen[:_MOST_CANDIDATES]], sure)
 
 
-def _pairs(own: list[list[str]], other: list[list[str]]) -> Iterable[tuple[int, int]]:
-    """What to compare: all pairs if they are few, else those that have enough in common.
+def _pairs(program: list[list[str]], stored: list[list[str]]) -> Iterable[tuple[int, int]]:
+    """Returns the pairs to compare: all if they are few, else those with enough in common.
 
-    A renamed part of a model keeps its inner names, a moved one too; a renamed leaf keeps what
-    leads to it; numbers mostly stay.
+    A renamed or moved part of a model keeps its inner names; a renamed leaf keeps the path to it;
+    numbers mostly stay.
     """
-    if len(own) * len(other) <= _MOST_PAIRS:
-        return itertools.product(range(len(own)), range(len(other)))
-    found: set[tuple[int, int]] = set()
+    if len(program) * len(stored) <= _MOST_PAIRS:
+        return itertools.product(range(len(program)), range(len(stored)))
+    pairs: set[tuple[int, int]] = set()
     for features in (_ends, _beginnings, _numbers):
-        found.update(_alike(own, other, features))
-        found.update((i, j) for j, i in _alike(other, own, features))
-    return found
+        pairs.update(_alike(program, stored, features))
+        pairs.update((i, j) for j, i in _alike(stored, program, features))
+    return pairs
 
 
 def _alike(
-    own: list[list[str]], other: list[list[str]], features: _Features
+    paths: list[list[str]], other: list[list[str]], features: _Features
 ) -> Iterator[tuple[int, int]]:
-    """For each of `own` those of `other` that share the most telling feature, if they are few."""
+    """Yields for each path the others that share its most specific feature, if they are few."""
     having: dict[Hashable, list[int]] = defaultdict(list)
     for j, segments in enumerate(other):
         for feature in features(segments):
             having[feature].append(j)
-    for i, segments in enumerate(own):
+    for i, segments in enumerate(paths):
         for feature in features(segments):
             alike = having.get(feature, ())
             if alike:
@@ -206,7 +210,7 @@ def _numbers(segments: list[str]) -> Iterator[Hashable]:
 
 
 def _likeness(a: list[str], b: list[str]) -> float:
-    """Twice the longest common subsequence of the segments, by their number: 0 to 1."""
+    """Returns twice the length of the longest common subsequence by the sum of lengths: 0 to 1."""
     total = len(a) + len(b)
     least = min(len(a), len(b))
     start = 0
@@ -215,12 +219,12 @@ def _likeness(a: list[str], b: list[str]) -> float:
     end = 0
     while end < least - start and a[-1 - end] == b[-1 - end]:
         end += 1
-    # What they have in common at their ends belongs to a longest one.
+    # A common beginning and end are part of a longest common subsequence.
     return 2 * (start + end + _common(a[start : len(a) - end], b[start : len(b) - end])) / total
 
 
 def _common(a: list[str], b: list[str]) -> int:
-    """The length of the longest common subsequence."""
+    """Returns the length of the longest common subsequence."""
     if not a or not b:
         return 0
     row = [0] * (len(b) + 1)

@@ -1,4 +1,4 @@
-"""The outcome of a restore as data."""
+"""The outcome of a restore, as data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Outcome", "Report", "ReportEntry", "ValueInfo"]
 
 
 class Outcome(str, enum.Enum):
-    """What became of a value. The values are what `to_dict` writes."""
+    """The outcome of a restore for one value. `to_dict` writes the strings."""
 
     RESTORED = "restored"
     DEFERRED = "deferred"  # waits for its object to be created
@@ -26,7 +26,12 @@ class Outcome(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ValueInfo:
-    """Dtype and shape of one side; shape None where the program takes any."""
+    """The dtype and shape of a value, in the checkpoint or in the program.
+
+    Attributes:
+      dtype: the name of the dtype.
+      shape: the shape; None if the program accepts any, and None for a dimension of any length.
+    """
 
     dtype: str
     shape: tuple[int | None, ...] | None
@@ -39,19 +44,18 @@ class ValueInfo:
 
 @dataclass
 class ReportEntry:
-    """One value.
+    """The outcome for one value.
 
     Attributes:
-      path: the object's path: the program's, or the checkpoint's where it is only there.
-      attribute: the attribute, as "VARIABLE_VALUE".
-      outcome: what became of it.
-      checkpoint, program: dtype and shape on either side, None where it is not there.
-      key: the key in the checkpoint, None where it is not there.
-      candidate: the path of its likely counterpart on the other side; None if there is none,
-        or if it is ambiguous which.
-      candidates: the paths that come into question; those that are equally likely if it is
-        ambiguous.
-      note: what else is to be said, "" if nothing.
+      path: the path of its object in the program, or in the checkpoint if only that has it.
+      attribute: the name of the value within its object, such as "VARIABLE_VALUE".
+      outcome: whether it was restored, or why not.
+      checkpoint, program: its dtype and shape on each side; None where that side lacks it.
+      key: its key in the checkpoint, or None.
+      candidate: the path of its likely counterpart on the other side; None if there is none or
+        if several are equally likely.
+      candidates: the paths of all likely counterparts.
+      note: a remark for the user, or "".
     """
 
     path: str
@@ -65,7 +69,7 @@ class ReportEntry:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry as JSON data."""
+        """Returns the entry as data for JSON."""
         return {
             "path": self.path,
             "attribute": self.attribute,
@@ -88,18 +92,21 @@ def _side(info: ValueInfo | None) -> dict[str, Any] | None:
 
 @dataclass
 class Report:
-    """What a restore did, or would do, value by value.
+    """The outcome of a restore, or of a planned one, for each value.
 
         report = ckpt.plan("runs/a/ckpt-7")
         print(report)                        # a table
+        report["decoder/kernel"].outcome     # Outcome.MISMATCH
+        report.with_outcome("missing in checkpoint")
         report.renames                       # {"encoder/blocks": "encoder/layers"}
         rich.print(report)                   # a coloured tree
 
     Attributes:
-      checkpoint: the checkpoint's prefix.
-      entries: one a value: the program's in the order of its objects, then the checkpoint's.
-      renames: what `restore(renames=…)` would need for the suggested counterparts.
-      notes: what is to be said of the whole.
+      checkpoint: the checkpoint prefix.
+      entries: one per value: those of the program, in the order of its objects, then those that
+        only the checkpoint has.
+      renames: the `renames` argument of `restore` that matches the likely counterparts.
+      notes: remarks on the whole restore.
     """
 
     checkpoint: str
@@ -114,10 +121,10 @@ class Report:
         return len(self.entries)
 
     def __getitem__(self, path: str) -> ReportEntry:
-        """The entry of that path (the program's, where both sides have one).
+        """Returns the entry with this path; the program's if both sides have one.
 
         Raises:
-          KeyError: there is none.
+          KeyError: No value has this path.
         """
         for entry in self.entries:
             if entry.path == path:
@@ -125,27 +132,26 @@ class Report:
         raise KeyError(f"no value at {path!r} in this report")
 
     def with_outcome(self, outcome: Outcome | str) -> list[ReportEntry]:
-        """The entries with that outcome."""
+        """Returns the entries with this outcome, given as `Outcome` or as its string."""
         wanted = Outcome(outcome)
         return [entry for entry in self.entries if entry.outcome is wanted]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many entries have which outcome; outcomes that none has are left out."""
-        found: dict[str, int] = {}
-        for outcome in Outcome:
-            number = sum(entry.outcome is outcome for entry in self.entries)
-            if number:
-                found[outcome.value] = number
-        return found
+        """The number of entries per outcome, without outcomes that no entry has."""
+        counts = {
+            outcome.value: sum(entry.outcome is outcome for entry in self.entries)
+            for outcome in Outcome
+        }
+        return {outcome: count for outcome, count in counts.items() if count}
 
     @property
     def complete(self) -> bool:
-        """Whether everything was restored, on both sides."""
+        """Whether every value of the checkpoint and of the program was restored."""
         return all(entry.outcome is Outcome.RESTORED for entry in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON data."""
+        """Returns the report as data for JSON."""
         return {
             "checkpoint": self.checkpoint,
             "counts": self.counts,

@@ -1,4 +1,4 @@
-"""How far a restore has come, or would come: what a report and the assertions go by."""
+"""Snapshots of restores: how far one has come, for reports and assertions."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = [
     "snapshot_of_restore",
 ]
 
-TAKEN = "its value went to another object, which was there before"
+TAKEN = "its value was restored into another object, which was matched before"
 
 
 class Snapshot(NamedTuple):
-    """How far a restore has come, or would come.
+    """How far a restore, or a planned one, has come.
 
     Attributes:
-      consumed: (node, attribute) of every value that found its object.
-      bound: node -> the notes of its object, where that is alive.
-      restored: (id of notes, attribute) of every value that is in place in the program.
+      consumed: (node, attribute) of each value in the checkpoint that was matched.
+      bound: node -> the notes of its object, if that is alive.
+      restored: (id of notes, attribute) of each value in the program that was restored.
       waiting: nodes that a living object waits for.
-      mismatches: (node, attribute) -> what does not fit.
+      mismatches: (node, attribute) -> the mismatch.
       conflicts: the refused claims.
-      refused: nodes of objects that came later, and were not restored since something that came
-        with them does not fit.
+      refused: nodes of objects that were added after the restore and not restored, because they
+        or objects below them do not fit.
     """
 
     consumed: Collection[tuple[int, str]]
@@ -51,19 +51,19 @@ class Snapshot(NamedTuple):
 
 
 def snapshot_of_restore(restore: Restore, program: ObjectWalk) -> Snapshot:
-    """How far a restore has come in `program`."""
+    """Returns how far a restore has come in `program`."""
     restored: set[tuple[int, str]] = set()
     waiting: set[int] = set()
     for obj, adapter in zip(program.objects, program.adapters, strict=True):
-        own = adapter.notes(obj)
-        for attribute, (uid, _) in own.sources.items():
+        notes = adapter.notes(obj)
+        for attribute, (uid, _) in notes.sources.items():
             if uid >= restore.uid:
-                restored.add((id(own), attribute))
-        waiting.update(node_id for _, node_id in pending_nodes(own, restore))
+                restored.add((id(notes), attribute))
+        waiting.update(node_id for _, node_id in pending_nodes(notes, restore))
     bound = {
-        node_id: notes
+        node_id: bound_notes
         for node_id in range(len(restore.graph.nodes))
-        if (notes := restore.notes(node_id)) is not None
+        if (bound_notes := restore.notes(node_id)) is not None
     }
     refused = refused_arrivals(restore, program)
     return Snapshot(
@@ -77,25 +77,25 @@ def snapshot_of_restore(restore: Restore, program: ObjectWalk) -> Snapshot:
     )
 
 
-def snapshot_of_plan(found: Match) -> Snapshot:
-    """How far a restore would come that assigns what was matched."""
-    consumed = {(a.node_id, a.attribute) for a in found.assignments}
-    consumed -= found.mismatches.keys()
-    consumed.update(found.in_place)
-    restored = {(id(found.bound[node_id]), attribute) for node_id, attribute in consumed}
-    consumed.update((node_id, VARIABLE_VALUE) for node_id in found.new_slots)
+def snapshot_of_plan(match: Match) -> Snapshot:
+    """Returns how far a restore that commits this match would come."""
+    consumed = {(a.node_id, a.attribute) for a in match.assignments}
+    consumed -= match.mismatches.keys()
+    consumed.update(match.in_place)
+    restored = {(id(match.bound[node_id]), attribute) for node_id, attribute in consumed}
+    consumed.update((node_id, VARIABLE_VALUE) for node_id in match.new_slots)
     return Snapshot(
         consumed,
-        found.bound,
+        match.bound,
         restored,
-        {node_id for _, _, node_id, _ in found.missing},
-        found.mismatches,
-        found.conflicts,
+        {node_id for _, _, node_id, _ in match.missing},
+        match.mismatches,
+        match.conflicts,
     )
 
 
 def present_conflicts(restore: Restore, program: ObjectWalk) -> list[Conflict]:
-    """The refused claims of objects that the program still has."""
+    """Returns the refused claims of objects that the program still has."""
     conflicts = restore.conflicts
     if not conflicts:
         return []
@@ -109,9 +109,9 @@ def present_conflicts(restore: Restore, program: ObjectWalk) -> list[Conflict]:
 
 
 def is_taken(restore: Restore, path: str, attribute: str) -> bool:
-    """Whether the checkpoint's value of that path has found an object.
+    """Returns whether the checkpoint's value at this path was restored into another object.
 
-    That of a slot goes by its variable and its optimizer, so none takes another's.
+    False for slots: they are matched by variable and optimizer, not by path.
     """
     if SLOT_MARK in path:
         return False

@@ -1,4 +1,4 @@
-"""The shortest renames that bring counterparts together, and nothing else out of place."""
+"""Suggests the shortest renames that match counterparts and leave other matches as they are."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from checkpointable.graph.paths import upwards
 
 __all__ = ["DEEP", "beginning_of", "suggest_renames"]
 
-# Programs have no paths of more segments.
-DEEP = 64
+DEEP = 64  # segments; deeper paths than programs have are not renamed
 
 
 def suggest_renames(
     pairs: Iterable[tuple[str, str]], settled: Iterable[str] = (), taken: Iterable[str] = ()
 ) -> dict[str, str]:
-    """The shortest renames, checkpoint's path -> program's, that bring each pair together.
+    """Returns the shortest renames, checkpoint's path -> program's, that match each pair.
 
-    What two paths have in common at their ends is left off, so that one rename serves a whole
-    part of a model. Where that would move what is to stay, put two objects under one path, or
-    pairs disagree, more is kept; what cannot be renamed at all is left out, and so are paths of
-    more than 64 segments.
+    The common end of two paths is left off, so that one rename covers a whole part of a model.
+    More of it is kept if the shorter rename would move a settled path, put two objects at one
+    path, or contradict another pair. Pairs that no rename can match are left out, and so are
+    paths of more than 64 segments.
 
     Args:
       pairs: (checkpoint's path, program's path).
-      settled: paths of the checkpoint that match as they are.
-      taken: paths of all objects of the checkpoint.
+      settled: paths of the checkpoint that match without a rename.
+      taken: paths of all objects in the checkpoint.
     """
     fixed, occupied = sorted(settled), frozenset(taken)
     kept: dict[str, str] = {}
@@ -47,7 +46,7 @@ def suggest_renames(
 
 
 def beginning_of(path: str) -> str:
-    """A path, or of one that is too deep to be renamed what leads to it."""
+    """Returns a path; of one too deep to be renamed, only its first segments."""
     return path if path.count("/") < DEEP else "/".join(path.split("/", DEEP)[:-1])
 
 
@@ -57,7 +56,7 @@ def _accept(
     fixed: list[str],
     occupied: Collection[str],
 ) -> dict[str, str]:
-    """Those of `renames` that can be done beside `kept`."""
+    """Returns those of `renames` that are compatible with each other and with `kept`."""
     targets: dict[str, set[str]] = defaultdict(set)
     sources: dict[str, set[str]] = defaultdict(set)
     for old, new in kept.items():
@@ -70,7 +69,7 @@ def _accept(
         for old, new in sorted(renames)
         if len(targets[old]) == 1 == len(sources[new]) and not _holds_any(old, fixed)
     }
-    # A place that is taken must be left by another; which may turn out to stay.
+    # A target path that is taken must be vacated by another rename, which may itself be refused.
     while True:
         moves = _Moves({**kept, **accepted}, occupied)
         refused = [old for old, new in accepted.items() if moves.collides(old, new)]
@@ -81,7 +80,7 @@ def _accept(
 
 
 class _Moves:
-    """Renames, all applied at once to paths that are taken."""
+    """Renames that are applied to the taken paths, all at once."""
 
     def __init__(self, renames: Mapping[str, str], occupied: Collection[str]) -> None:
         self._renames = renames
@@ -91,7 +90,7 @@ class _Moves:
             self._sources[new].append(old)
 
     def collides(self, old: str, new: str) -> bool:
-        """Whether something else than `old` comes to be, or stays, at `new`."""
+        """Returns whether another object than `old` ends up, or stays, at `new`."""
         if new != old and new in self._occupied and self._mover(new) is None:
             return True
         for above in upwards(new):
@@ -102,12 +101,12 @@ class _Moves:
         return False
 
     def _mover(self, path: str) -> str | None:
-        """The rename, by its source, that moves what is at `path`."""
+        """Returns the source of the rename that moves the object at `path`, or None."""
         return next((above for above in upwards(path) if above in self._renames), None)
 
 
 def _holds_any(path: str, sorted_paths: list[str]) -> bool:
-    """Whether one of the paths is `path` or lies below it."""
+    """Returns whether one of the paths is `path` or lies below it."""
     position = bisect.bisect_left(sorted_paths, path)
     if position < len(sorted_paths) and sorted_paths[position] == path:
         return True
@@ -116,7 +115,7 @@ def _holds_any(path: str, sorted_paths: list[str]) -> bool:
 
 
 def _shorten(old: str, new: str, extra: int) -> tuple[str, str]:
-    """Both paths without their common end, but for `extra` segments of it."""
+    """Returns both paths without their common end, except for `extra` segments of it."""
     a, b = old.split("/"), new.split("/")
     common = 0
     while common < min(len(a), len(b)) - 1 and a[-1 - common] == b[-1 - common]:

@@ -1,4 +1,4 @@
-"""A report as a table of plain text, and as a tree in colour."""
+"""Renders a report as a plain-text table or as a coloured tree."""
 
 from __future__ import annotations
 
@@ -22,16 +22,12 @@ _COLOURS = {
     Outcome.AMBIGUOUS: "magenta",
 }
 
-
-# A path may be longer than a screen is wide, and all others are not to be as long.
-_WIDEST = 200
-
-# Of branches of a tree: further ones would be beyond the right edge of a terminal.
-_DEEPEST = 16
+_WIDEST = 200  # characters that the other rows are padded to, at most
+_DEEPEST = 16  # levels of the tree: a terminal shows no more
 
 
 def table(report: Report) -> str:
-    """One line a value: path, outcome, both sides, what is likely its counterpart."""
+    """Returns one line per value: path, outcome, both sides, likely counterpart."""
     rows = [("path", "outcome", "checkpoint", "program", "")]
     rows += [
         (
@@ -53,7 +49,7 @@ def table(report: Report) -> str:
 
 
 def tree(report: Report) -> Tree:
-    """The paths as a tree, each value in the colour of its outcome."""
+    """Returns the paths as a tree, each value in the colour of its outcome."""
     from rich.text import Text
     from rich.tree import Tree
 
@@ -62,9 +58,9 @@ def tree(report: Report) -> Tree:
     for entry in report.entries:
         segments = tuple(entry.path.split("/", _DEEPEST)) if entry.path else ()
         for depth in range(1, len(segments)):
-            prefix = segments[:depth]
-            if prefix not in branches:
-                branches[prefix] = branches[prefix[:-1]].add(Text(prefix[-1]))
+            ancestors = segments[:depth]
+            if ancestors not in branches:
+                branches[ancestors] = branches[ancestors[:-1]].add(Text(ancestors[-1]))
         label = Text(value_name(segments[-1] if segments else "", entry.attribute))
         label.append(f"  {entry.outcome.value}", style=_COLOURS[entry.outcome])
         sides = _sides(entry)
@@ -80,13 +76,13 @@ def tree(report: Report) -> Tree:
 
 
 def renames_text(renames: Mapping[str, str]) -> str:
-    """Renames as they are written in a call."""
+    """Returns renames as the keyword argument of a call."""
     inner = ", ".join(f"{old!r}: {new!r}" for old, new in renames.items())
     return f"renames={{{inner}}}"
 
 
 def value_name(path: str, attribute: str) -> str:
-    """How a value is called: by its object, and by its attribute where that is not the usual."""
+    """Returns the path of a value, with its attribute unless that is the usual one."""
     name = path or "(root)"
     return name if attribute in (VARIABLE_VALUE, PYTHON_STATE, "") else f"{name} ({attribute})"
 
