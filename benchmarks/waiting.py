@@ -12,7 +12,7 @@ import checkpointable as cp
 
 from .timing import Contender, Result, in_turn
 
-OURS, COPY = "save(…, blocking=False)", "one numpy.copyto"
+OURS, COPY = "save_async", "one numpy.copyto"
 
 
 class _Waiting:
@@ -43,7 +43,7 @@ class _Waiting:
     def save(self) -> None:
         path = self._directory / "ck"
         self._saves.append(
-            self._checkpoint.write(path, durability="flush", blocking=False)  # type: ignore[arg-type]
+            self._checkpoint.write_async(path, durability="flush")  # type: ignore[arg-type]
         )
 
     def copy(self) -> None:

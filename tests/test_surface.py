@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import checkpointable as cp
+from checkpointable.savers import options
 
 NAMES = {
     # what a program is built of
@@ -103,6 +104,10 @@ def test_a_public_name_is_in_the_documentation(name):
     [  # as the original has them, so that calls by keyword port
         (cp.CheckpointableSaver, ["root_checkpointable"]),
         (cp.CheckpointableSaver.restore, ["self", "save_path"]),
+        (
+            cp.CheckpointableSaver.save_async,
+            ["self", "file_prefix", "checkpoint_number", "session"],
+        ),
         (cp.CheckpointableSaver.save, ["self", "file_prefix", "checkpoint_number", "session"]),
         (cp.Checkpoint, ["root"]),
         (cp.add_variable, ["obj", "name", "shape", "dtype", "initializer"]),
@@ -114,7 +119,7 @@ def test_a_public_name_is_in_the_documentation(name):
             cp.CheckpointManager,
             [
                 *("checkpoint", "directory", "max_to_keep", "keep_checkpoint_every_n_hours"),
-                *("checkpoint_name", "step_counter", "checkpoint_interval", "init_fn"),
+                *("checkpoint_name", "step_counter", "checkpoint_interval", "options"),
             ],
         ),
         (cp.CheckpointManager.save, ["self", "checkpoint_number", "check_interval"]),
@@ -196,6 +201,50 @@ def test_signatures_on_the_page_are_those_of_the_code(name):
             assert all(f"`{p[0]}=" in OPTIONS or f"`{p[0]}=" in SECTIONS[name] for p in rest), (
                 method
             )
+
+
+@pytest.mark.parametrize("known", [options.AsyncSaveOptions, options.RestoreOptions])
+def test_options_are_on_the_page_and_explained(known):
+    for name in known.__optional_keys__:
+        assert f"| `{name}=" in OPTIONS
+        assert any(f"      {name}: " in base.__doc__ for base in (known, options.SaveOptions))
+
+
+def test_options_of_a_manager_are_on_the_page_and_explained():
+    for name in options.ManagerOptions.__optional_keys__:
+        assert f"`{name}=" in SECTIONS["CheckpointManager"]
+        assert f"      {name}: " in options.ManagerOptions.__doc__
+
+
+MADE_BY_CALLS = {"Report", "ReportEntry", "SaveHandle", *(n for n in NAMES if n.endswith("Status"))}
+
+
+def public_functions() -> dict[str, object]:
+    """Name -> every function that a user calls: functions, constructors and public methods."""
+    functions = {}
+    for name in NAMES:
+        thing = getattr(cp, name)
+        if name not in MADE_BY_CALLS:
+            functions[name] = thing
+        if inspect.isclass(thing):
+            functions |= {
+                f"{name}.{attribute}": value
+                for attribute, value in inspect.getmembers(thing, inspect.isfunction)
+                if not attribute.startswith("_")
+            }
+    return functions
+
+
+def test_no_signature_is_too_long_to_remember():
+    counts = {}
+    for name, function in public_functions().items():
+        try:
+            parameters = list(inspect.signature(function).parameters)
+        except ValueError:  # of a built-in base
+            continue
+        counts[name] = len([p for p in parameters if p != "self"])
+    assert counts["CheckpointManager"] == 8  # decorated functions are looked into
+    assert not {name: count for name, count in counts.items() if count > 8}
 
 
 def test_errors_on_the_page_are_those_of_the_code():

@@ -17,7 +17,7 @@ from tests.async_saving.helpers import program, stored
 
 def test_changes_after_the_call_are_not_written(tmp_path, gate):  # pytorch/pytorch#144657
     variable, checkpoint = program()
-    handle = checkpoint.save(tmp_path / "ck", blocking=False)
+    handle = checkpoint.save_async(tmp_path / "ck")
     variable.assign_add(np.ones(1000))
     assert not handle.done()
     with pytest.raises(TimeoutError, match="has not ended within"):
@@ -35,13 +35,15 @@ def test_a_checkpoint_is_seen_when_it_is_whole(tmp_path, gate, make):
     variable, checkpoint = program()
     saver = cp.CheckpointableSaver(checkpoint)
     save = {
-        "saver": lambda **o: saver.save(tmp_path / "ck", 1, **o),
-        "checkpoint": lambda **o: checkpoint.save(tmp_path / "ck", **o),
-        "write": lambda **o: checkpoint.write(tmp_path / "ck-1", **o),
-        "manager": cp.CheckpointManager(checkpoint, tmp_path, 1, checkpoint_name="ck").save,
-        "manager of a saver": cp.CheckpointManager(saver, tmp_path, 1, checkpoint_name="ck").save,
+        "saver": lambda: saver.save_async(tmp_path / "ck", 1),
+        "checkpoint": lambda: checkpoint.save_async(tmp_path / "ck"),
+        "write": lambda: checkpoint.write_async(tmp_path / "ck-1"),
+        "manager": cp.CheckpointManager(checkpoint, tmp_path, 1, checkpoint_name="ck").save_async,
+        "manager of a saver": cp.CheckpointManager(
+            saver, tmp_path, 1, checkpoint_name="ck"
+        ).save_async,
     }
-    handle = save[make](blocking=False)
+    handle = save[make]()
     assert isinstance(handle, cp.SaveHandle)
     assert cp.latest_checkpoint(tmp_path) is None
     gate.set()
@@ -63,7 +65,7 @@ def test_a_blocking_save_writes_the_same_bytes(tmp_path):
     )
     for limit in (None, 0, 5000):
         checkpoint.write(tmp_path / "a", durability="flush")
-        checkpoint.write(tmp_path / "b", blocking=False, max_staging_bytes=limit).result()
+        checkpoint.write_async(tmp_path / "b", max_staging_bytes=limit).result()
         for ending in (".index", ".data-00000-of-00001"):
             if limit is None:  # afterwards the data goes under another number of files
                 first = (tmp_path / f"a{ending}").read_bytes()
@@ -76,11 +78,11 @@ def test_a_blocking_save_writes_the_same_bytes(tmp_path):
 def test_two_at_once_are_done_one_after_the_other(tmp_path, gate):
     variable, checkpoint = program()
     other_variable, other = program(5.0)
-    first = checkpoint.save(tmp_path / "a" / "ck", blocking=False)
+    first = checkpoint.save_async(tmp_path / "a" / "ck")
     threading.Timer(0.05, gate.set).start()
-    second = checkpoint.save(tmp_path / "a" / "ck", blocking=False)
+    second = checkpoint.save_async(tmp_path / "a" / "ck")
     assert first.done()
-    third = other.save(tmp_path / "b" / "ck", blocking=False)
+    third = other.save_async(tmp_path / "b" / "ck")
     variable.assign(np.zeros(1000))
     other_variable.assign(np.zeros(1000))
     assert second.result().endswith("ck-2")
@@ -100,7 +102,7 @@ def test_an_error_comes_at_result(tmp_path, monkeypatch, caplog):
     checkpoint.save(tmp_path / "ck")
     with monkeypatch.context() as patch:
         fail(patch)
-        handle = checkpoint.save(tmp_path / "ck", blocking=False)
+        handle = checkpoint.save_async(tmp_path / "ck")
         with pytest.raises(cp.CheckpointIOError, match="no space left"):
             handle.result()
     assert "the asynchronous save failed" in caplog.text
@@ -111,17 +113,18 @@ def test_an_error_comes_at_result(tmp_path, monkeypatch, caplog):
     assert checkpoint.save(tmp_path / "ck") == str(tmp_path / "ck-3")
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-def test_an_error_that_nobody_saw_comes_at_the_next_save(tmp_path, monkeypatch, blocking):
+@pytest.mark.parametrize("method", ["save", "save_async"])
+def test_an_error_that_nobody_saw_comes_at_the_next_save(tmp_path, monkeypatch, method):
     _, checkpoint = program()
     manager = cp.CheckpointManager(checkpoint, tmp_path, 2)
+    save = getattr(manager, method)
     with monkeypatch.context() as patch:
         fail(patch)
-        manager.save(blocking=False)._finished.wait()
+        manager.save_async()._finished.wait()
     with pytest.raises(cp.CheckpointIOError, match="no space left"):
-        manager.save(blocking=blocking)
-    saved = manager.save(blocking=blocking)
-    path = saved if blocking else saved.result()
+        save()
+    saved = save()
+    path = saved if method == "save" else saved.result()
     assert manager.checkpoints == [path]
 
 
@@ -129,7 +132,7 @@ def test_a_manager_deletes_when_the_new_one_is_there(tmp_path, gate):
     _, checkpoint = program()
     manager = cp.CheckpointManager(checkpoint, tmp_path, 1, best=("loss", "min", 1))
     manager.save(metrics={"loss": 3.0})
-    handle = manager.save(metrics={"loss": 2.0}, blocking=False)
+    handle = manager.save_async(metrics={"loss": 2.0})
     assert manager.latest_checkpoint == str(tmp_path / "ckpt-1")
     assert manager.checkpoints == [str(tmp_path / "ckpt-1")]
     assert (tmp_path / "ckpt-1.index").exists()
@@ -144,15 +147,15 @@ def test_a_manager_counts_steps_from_the_call(tmp_path, monkeypatch):
     manager = cp.CheckpointManager(
         checkpoint, tmp_path, 3, step_counter=step, checkpoint_interval=10
     )
-    assert manager.save(blocking=False).result()
+    assert manager.save_async().result()
     step.assign(5)
-    assert manager.save(blocking=False) is None
+    assert manager.save_async() is None
     step.assign(20)
     with monkeypatch.context() as patch:
         fail(patch)
         with pytest.raises(cp.CheckpointIOError):
-            manager.save(blocking=False).result()
-    assert manager.save(blocking=False).result().endswith("ckpt-3")  # that step was not saved
+            manager.save_async().result()
+    assert manager.save_async().result().endswith("ckpt-3")  # that step was not saved
 
 
 @pytest.mark.parametrize("well", [True, False])
@@ -168,8 +171,8 @@ def test_a_manager_waits_for_this_very_step_to_be_there(tmp_path, monkeypatch, g
 
     if not well:
         monkeypatch.setattr(LocalStorage, "create", refuse)
-    handle = manager.save(blocking=False)
-    assert manager.save(blocking=False) is None  # it is not time, and nobody waits
+    handle = manager.save_async()
+    assert manager.save_async() is None  # it is not time, and nobody waits
     assert not handle.done()
     threading.Timer(0.2, gate.set).start()
     # The end of a training: it must not take for saved what is not.
@@ -185,9 +188,7 @@ def test_a_manager_waits_for_this_very_step_to_be_there(tmp_path, monkeypatch, g
 def test_progress_is_told_while_it_is_written(tmp_path):
     _, checkpoint = program(size=2_000_000)
     told = []
-    handle = checkpoint.save(
-        tmp_path / "ck", blocking=False, progress=lambda *what: told.append(what)
-    )
+    handle = checkpoint.save_async(tmp_path / "ck", progress=lambda *what: told.append(what))
     handle.result()
     assert told[-1][0] == told[-1][1] == handle.progress[1]
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
@@ -201,25 +202,25 @@ def test_a_value_that_cannot_be_written_is_refused_at_once(tmp_path):
     checkpoint = cp.Checkpoint(odd=Odd())
     for _ in range(2):  # and nothing stays taken by it
         with pytest.raises(cp.CheckpointMismatchError, match=r"shape \(3,\)"):
-            checkpoint.save(tmp_path / "ck", blocking=False)
+            checkpoint.save_async(tmp_path / "ck")
     assert int(checkpoint.save_counter) == 0
-    assert program()[1].save(tmp_path / "ck", blocking=False).result()
+    assert program()[1].save_async(tmp_path / "ck").result()
 
 
 def test_a_saver_can_be_copied_after_an_asynchronous_save(tmp_path):
     _, checkpoint = program()
     saver = cp.CheckpointableSaver(checkpoint)
-    checkpoint.save(tmp_path / "ck", blocking=False).result()
-    saver.save(tmp_path / "other", blocking=False).result()
+    checkpoint.save_async(tmp_path / "ck").result()
+    saver.save_async(tmp_path / "other").result()
     for again in (copy.deepcopy(checkpoint), pickle.loads(pickle.dumps(checkpoint))):
-        assert again.save(tmp_path / "again", blocking=False).result()
+        assert again.save_async(tmp_path / "again").result()
     copy.deepcopy(saver)
 
 
 def test_the_working_directory_may_change(tmp_path, monkeypatch, gate):
     monkeypatch.chdir(tmp_path)
     _, checkpoint = program()
-    handle = checkpoint.save("ck", blocking=False)
+    handle = checkpoint.save_async("ck")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     gate.set()

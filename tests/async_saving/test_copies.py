@@ -59,7 +59,7 @@ def test_a_read_only_array_that_is_changed_all_the_same(tmp_path, gate, how):
         def _gather_saveables_for_checkpoint(self):
             return {"VARIABLE_VALUE": cp.Value("float64", (1000,), lambda: table, print)}
 
-    handle = cp.Checkpoint(v=Frozen()).save(tmp_path / "ck", blocking=False)
+    handle = cp.Checkpoint(v=Frozen()).save_async(tmp_path / "ck")
     if how == "by a view of before":
         before[:] = 2
     else:
@@ -91,16 +91,16 @@ def test_the_memory_for_copies_is_bounded(limit):
 
 def test_memory_is_used_again_and_goes_with_the_last_saver(tmp_path):
     _, checkpoint = program(size=10_000)
-    checkpoint.save(tmp_path / "ck", blocking=False).result()
+    checkpoint.save_async(tmp_path / "ck").result()
     memory = _shared_memory()
     buffer = memory._memory
     assert memory.size >= 80_000
-    checkpoint.save(tmp_path / "ck", blocking=False).result()
+    checkpoint.save_async(tmp_path / "ck").result()
     assert memory._memory is buffer
-    checkpoint.save(tmp_path / "ck", blocking=False, max_staging_bytes=100).result()
+    checkpoint.save_async(tmp_path / "ck", max_staging_bytes=100).result()
     assert memory.size <= 100
     with pytest.raises(ValueError, match="max_staging_bytes is -1"):
-        checkpoint.save(tmp_path / "ck", blocking=False, max_staging_bytes=-1)
+        checkpoint.save_async(tmp_path / "ck", max_staging_bytes=-1)
 
 
 def test_tensors_are_as_they_were(tmp_path):  # pytorch/pytorch#144657, with its own objects
@@ -112,7 +112,7 @@ def test_tensors_are_as_they_were(tmp_path):  # pytorch/pytorch#144657, with its
     optimizer.step()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     checkpoint = cp.Checkpoint(model=model, optimizer=optimizer)
-    handle = checkpoint.save(tmp_path / "ck", blocking=False)
+    handle = checkpoint.save_async(tmp_path / "ck")
     optimizer.step()
     with torch.no_grad():
         model.weight.zero_()

@@ -42,7 +42,7 @@ def late(self, path, size):
     time.sleep(0.3)
     return create(self, path, size)
 LocalStorage.create = late
-checkpoint.save(sys.argv[1] + "/ck", blocking=False)
+checkpoint.save_async(sys.argv[1] + "/ck")
 """
     run(tmp_path, slow + ending)
     assert cp.latest_checkpoint(tmp_path) == str(tmp_path / "ck-1")
@@ -56,7 +56,7 @@ def test_an_error_at_exit_is_logged(tmp_path):
 def refuse(self, path, size):
     raise cp.CheckpointIOError("no space left", path=path)
 LocalStorage.create = refuse
-checkpoint.save(sys.argv[1] + "/ck", blocking=False)
+checkpoint.save_async(sys.argv[1] + "/ck")
 """,
     )
     assert "the asynchronous save failed" in done.stderr
@@ -74,7 +74,7 @@ LocalStorage.HELD = late
 
 import warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-handle = checkpoint.save(sys.argv[1] + "/ck", blocking=False)
+handle = checkpoint.save_async(sys.argv[1] + "/ck")
 assert inside.wait(60)
 read, write = os.pipe()
 child = os.fork()
@@ -87,7 +87,7 @@ if not child:
             handle.result()
         except RuntimeError as error:
             assert "was forked from" in str(error)
-        path = checkpoint.save(sys.argv[1] + "/child/ck", blocking=False).result()
+        path = checkpoint.save_async(sys.argv[1] + "/child/ck").result()
         assert path.endswith("child/ck-2"), path
         os.read(read, 1)  # lives until the parent has saved twice
         status = 0
@@ -98,7 +98,7 @@ if not child:
 os.close(read)
 go.set()
 handle.result(60)
-checkpoint.save(sys.argv[1] + "/ck", blocking=False).result(60)
+checkpoint.save_async(sys.argv[1] + "/ck").result(60)
 os.close(write)
 assert os.waitpid(child, 0)[1] == 0
 """
@@ -130,11 +130,11 @@ with Peak() as peak:
 assert peak.added < 64e6, peak.added
 with Peak() as peak:
     for _ in range(3):
-        checkpoint.save(sys.argv[1] + "/ck", blocking=False, durability="flush")
+        checkpoint.save_async(sys.argv[1] + "/ck", durability="flush")
     checkpoint._saves.settle()
 assert peak.added < 128e6 + 64e6, peak.added
 with Peak() as peak:
-    checkpoint.save(sys.argv[1] + "/ck", blocking=False, max_staging_bytes=0).result()
+    checkpoint.save_async(sys.argv[1] + "/ck", max_staging_bytes=0).result()
 assert peak.added < 64e6, peak.added
 with Peak() as peak:
     checkpoint.restore(sys.argv[1] + "/first")

@@ -24,7 +24,7 @@ def bundle(path):
 
 def signed(path):
     checkpoint = cp.Checkpoint(x=cp.Variable(VALUES["x"]))
-    return checkpoint.write(path, durability="flush", manifest=b"k" * 32)
+    return checkpoint.write(path, durability="flush", sign_with=b"k" * 32)
 
 
 def safetensors_file(path):
@@ -60,7 +60,7 @@ USES = {
 def test_a_closed_reader_says_so(tmp_path, make, mmap):
     path = MAKE[make](tmp_path / "ck")
     key = b"k" * 32 if make == "signed" else None
-    with cp.load_checkpoint(path, mmap=mmap, key=key) as reader:
+    with cp.load_checkpoint(path, mmap=mmap, trusted_key=key) as reader:
         keys = reader.keys()
         held = [reader.get_tensor(key) for key in keys]
         kept = [bytes(np.asarray(one)) for one in held]

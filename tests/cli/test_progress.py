@@ -38,7 +38,7 @@ def files(tmp_path, monkeypatch):
     }
     checkpoint = cp.Checkpoint(**objects)
     checkpoint.write("a")
-    checkpoint.write("b", manifest=True)
+    checkpoint.write("b", sign_with=True)
     cp.update_checkpoint_state(".", "a")
     cp.Saver(list(objects.values())).save("named")
     call("convert", "a", "a.safetensors")

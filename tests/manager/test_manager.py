@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.savers.object_saver import ObjectSaver
 from tests.manager.helpers import (
     HOUR,
     data_files,
@@ -293,7 +294,7 @@ def test_what_was_deleted_by_hand_is_no_longer_listed(tmp_path):
 def test_the_only_whole_checkpoint_is_not_deleted(tmp_path, caplog, monkeypatch):  # S18
     manager = manager_of(tmp_path, 1)
     save(manager)
-    real = cp.Checkpoint._write
+    real = ObjectSaver.write
 
     def write_half(self, prefix, *arguments, **options):
         saved = real(self, prefix, *arguments, **options)
@@ -301,7 +302,7 @@ def test_the_only_whole_checkpoint_is_not_deleted(tmp_path, caplog, monkeypatch)
         data.write_bytes(data.read_bytes()[:-1])  # as after a lost disk
         return saved
 
-    monkeypatch.setattr(cp.Checkpoint, "_write", write_half)
+    monkeypatch.setattr(ObjectSaver, "write", write_half)
     with caplog.at_level(logging.WARNING):
         save(manager)
         save(manager)
@@ -345,7 +346,7 @@ def test_the_managers_page_runs(tmp_path, monkeypatch):
     assert repr(manager.best_checkpoints) in blocks[0]
     exec(compile(blocks[1], page.name, "exec"), found)
     found["status"].assert_consumed()
-    in_background = next(block for block in blocks if "blocking=False" in block)
+    in_background = next(block for block in blocks if "save_async" in block)
     exec(compile(in_background, page.name, "exec"), found)
     assert found["path"] == manager.latest_checkpoint
     assert int(found["step"]) == 7

@@ -126,12 +126,12 @@ def test_one_of_a_newer_format_is_not_passed_over(saved, how):
 
 def test_with_a_key_what_is_not_signed_is_passed_over_whatever_it_is(tmp_path):
     checkpoint = program(1.0)
-    manager = manager_of(tmp_path, 3, checkpoint, manifest=KEY)
+    manager = manager_of(tmp_path, 3, checkpoint, sign_with=KEY)
     save(manager)
     checkpoint.save(tmp_path / "ckpt")
     newer_format(tmp_path / "ckpt-2")
     how = cp.CheckpointManager.restore_latest_valid
-    assert restored(tmp_path, how, key=KEY) == 1.0
+    assert restored(tmp_path, how, trusted_key=KEY) == 1.0
 
 
 def test_the_iterator_waits_for_one_that_cannot_be_read(saved, monkeypatch):

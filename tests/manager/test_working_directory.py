@@ -62,7 +62,7 @@ def test_an_asynchronous_save_of_a_manager_ends_where_it_began(places, monkeypat
 
     monkeypatch.setattr(LocalStorage, "create", elsewhere)
     manager = cp.CheckpointManager(program(), "runs", 1)
-    handle = manager.save(blocking=False)
+    handle = manager.save_async()
     path = handle.result()
     assert path == handle.path == str(first / "runs" / "ckpt-1")
     assert path == manager.latest_checkpoint == cp.latest_checkpoint(first / "runs")
@@ -86,7 +86,7 @@ def test_above_a_link_is_above_what_it_leads_to(tmp_path, monkeypatch):
     (tmp_path / "far" / "away").mkdir(parents=True)
     os.symlink(tmp_path / "far" / "away", tmp_path / "link")
     monkeypatch.chdir(tmp_path)
-    path = program().save("link/../ck", blocking=False).result()
+    path = program().save_async("link/../ck").result()
     assert path == "link/../ck-1"
     assert on_disk(tmp_path / "far") == ["ck-1"]
 

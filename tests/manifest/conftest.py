@@ -12,4 +12,4 @@ from tests.manifest.helpers import (
 
 @pytest.fixture
 def prefix(tmp_path):
-    return program(1).write(tmp_path / "ck", manifest=SECRET)
+    return program(1).write(tmp_path / "ck", sign_with=SECRET)

@@ -140,7 +140,7 @@ def refused(prefix, error, match, key=SECRET):
         cp.CheckpointableSaver(checkpoint).restore,
     ):
         with pytest.raises(error, match=match):
-            restore(prefix, key=key)
+            restore(prefix, trusted_key=key)
         assert held(checkpoint) == 0
     with pytest.raises(error, match=match):
         cp.verify_manifest(prefix, key)
@@ -149,5 +149,5 @@ def refused(prefix, error, match, key=SECRET):
 
 
 def read_all(prefix, key):
-    with cp.load_checkpoint(prefix, key=key) as reader:
+    with cp.load_checkpoint(prefix, trusted_key=key) as reader:
         return [reader.get_tensor(name) for name in reader.keys()]

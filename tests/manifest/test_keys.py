@@ -153,7 +153,7 @@ def test_key_files(tmp_path):
 
 @pytest.mark.parametrize("key", [SECRET, PRIVATE], ids=["secret", "private"])
 def test_no_key_is_shown(key, tmp_path, caplog):
-    prefix = cp.Checkpoint(v=cp.Variable(1.0)).write(tmp_path / "c", manifest=key)
+    prefix = cp.Checkpoint(v=cp.Variable(1.0)).write(tmp_path / "c", sign_with=key)
     with pytest.raises(cp.CheckpointSignatureError) as caught:
         cp.verify_manifest(prefix, OTHER_SECRET)
     shown = [str(caught.value), repr(signer_of(key)), repr(verifier_of(key)), caplog.text]
@@ -175,10 +175,10 @@ import sys
 sys.modules["cryptography"] = None
 import checkpointable as cp
 c = cp.Checkpoint(v=cp.Variable(1.0))
-path = c.write(sys.argv[1], manifest=bytes(32))
-c.read(path, key=bytes(32)).assert_consumed()
+path = c.write(sys.argv[1], sign_with=bytes(32))
+c.read(path, trusted_key=bytes(32)).assert_consumed()
 try:
-    c.write(sys.argv[1], manifest=b"-----BEGIN PRIVATE KEY-----")
+    c.write(sys.argv[1], sign_with=b"-----BEGIN PRIVATE KEY-----")
 except cp.CheckpointUnsupportedError as error:
     print(error)
 """

@@ -50,7 +50,7 @@ def tree_hash(chunks):
 def test_the_page_is_enough(tmp_path, algorithm):
     """A verifier by the page's words, which uses nothing of ours."""
     private, _ = KEYS[algorithm]
-    prefix = program(size=900_000).write(tmp_path / "cä", manifest=private)
+    prefix = program(size=900_000).write(tmp_path / "cä", sign_with=private)
     contents = read(manifest_of(prefix))
     document = json.loads(contents)
     index = read(f"{prefix}.index")
@@ -81,7 +81,7 @@ def test_the_page_is_enough(tmp_path, algorithm):
 
 def test_the_example_is_one(tmp_path):
     shown = json.loads(re.search(r"```json\n(\{.*?\n\})\n```", SECTION, re.DOTALL)[1])
-    path = cp.Checkpoint(v=cp.Variable(np.float32(1))).write(tmp_path / "ck", manifest=SECRET)
+    path = cp.Checkpoint(v=cp.Variable(np.float32(1))).write(tmp_path / "ck", sign_with=SECRET)
     written = json.loads(read(manifest_of(path)))
     assert list(shown) == list(written)
     assert list(shown["statement"]) == list(written["statement"])

@@ -47,17 +47,17 @@ def test_every_way_to_save(tmp_path, algorithm):  # S41
     checkpoint, saver = program(), cp.CheckpointableSaver(program())
     variable = cp.Variable(np.ones(5), name="v")
     by_name = cp.Saver([variable])
-    manager = cp.CheckpointManager(program(), tmp_path / "m", 2, manifest=private)
+    manager = cp.CheckpointManager(program(), tmp_path / "m", 2, sign_with=private)
     paths = [
-        checkpoint.save(tmp_path / "a", manifest=private),
-        checkpoint.write(tmp_path / "b", manifest=private),
-        checkpoint.save(tmp_path / "c", manifest=private, blocking=False).result(),
-        checkpoint.write(tmp_path / "d", manifest=private, blocking=False).result(),
-        saver.save(tmp_path / "e", 5, manifest=private),
-        saver.save(tmp_path / "f", manifest=private, blocking=False, max_staging_bytes=1).result(),
-        by_name.save(tmp_path / "g", manifest=private),
+        checkpoint.save(tmp_path / "a", sign_with=private),
+        checkpoint.write(tmp_path / "b", sign_with=private),
+        checkpoint.save_async(tmp_path / "c", sign_with=private).result(),
+        checkpoint.write_async(tmp_path / "d", sign_with=private).result(),
+        saver.save(tmp_path / "e", 5, sign_with=private),
+        saver.save_async(tmp_path / "f", sign_with=private, max_staging_bytes=1).result(),
+        by_name.save(tmp_path / "g", sign_with=private),
         manager.save(),
-        manager.save(blocking=False).result(),
+        manager.save_async().result(),
     ]
     for path in paths:
         cp.verify_manifest(path, public)
@@ -68,18 +68,18 @@ def test_every_way_to_save(tmp_path, algorithm):  # S41
             contents = read(os.path.join(os.path.dirname(path), file.name))
             assert (file.size, file.leaves) == (len(contents), leaf_hashes(contents, 2**20))
         assert [os.path.basename(data_of(path))] == [file.name for file in manifest.files[1:]]
-    by_name.restore(paths[6], key=public)
+    by_name.restore(paths[6], trusted_key=public)
     assert manager.checkpoints == paths[-2:]
 
 
 def test_no_manifest_unless_asked_for(tmp_path):
     program().save(tmp_path / "ck")
-    program().save(tmp_path / "ck", manifest=False)
+    program().save(tmp_path / "ck", sign_with=False)
     assert manifests(tmp_path) == []
 
 
 def test_a_manifest_without_a_key(tmp_path):
-    path = program().save(tmp_path / "ck", manifest=True)
+    path = program().save(tmp_path / "ck", sign_with=True)
     assert document(path)["statement"]["algorithm"] == "none"
     cp.verify_manifest(path)
     with pytest.raises(cp.CheckpointSignatureError, match="the manifest is not signed"):
@@ -88,14 +88,14 @@ def test_a_manifest_without_a_key(tmp_path):
 
 def test_the_same_values_give_the_same_bytes(tmp_path):  # S13
     for private, _ in KEYS.values():
-        paths = [program().write(tmp_path / d / "ck", manifest=private) for d in ("a", "b")]
+        paths = [program().write(tmp_path / d / "ck", sign_with=private) for d in ("a", "b")]
         assert read(manifest_of(paths[0])) == read(manifest_of(paths[1]))
         assert os.path.basename(manifest_of(paths[0])) == os.path.basename(manifest_of(paths[1]))
 
 
 def test_a_checkpoint_is_the_same_with_and_without(tmp_path):
     with_, without = (
-        program().write(tmp_path / d / "ck", manifest=m) for d, m in (("a", SECRET), ("b", False))
+        program().write(tmp_path / d / "ck", sign_with=m) for d, m in (("a", SECRET), ("b", False))
     )
     for name in ("ck.index", "ck.data-00000-of-00001"):
         assert read(tmp_path / "a" / name) == read(tmp_path / "b" / name)
@@ -104,7 +104,7 @@ def test_a_checkpoint_is_the_same_with_and_without(tmp_path):
 
 def test_the_roots_are_those_of_the_files(tmp_path):
     """As somebody else would compute them, from docs/format.md."""
-    path = program(size=700_000).write(tmp_path / "ck", manifest=SECRET)
+    path = program(size=700_000).write(tmp_path / "ck", sign_with=SECRET)
     written = document(path)
     for file, chunks in zip(written["statement"]["files"], written["chunks"], strict=True):
         contents = read(tmp_path / file["name"])
@@ -116,7 +116,7 @@ def test_the_roots_are_those_of_the_files(tmp_path):
 
 def test_a_checkpoint_without_values(tmp_path):
     path = cp.Saver([cp.Variable(np.zeros((0, 3)), name="v")]).save(
-        tmp_path / "ck", manifest=SECRET
+        tmp_path / "ck", sign_with=SECRET
     )
     assert [file.name for file in decoded(path).files] == ["ck.index"]
     cp.verify_manifest(path, SECRET)
@@ -125,7 +125,7 @@ def test_a_checkpoint_without_values(tmp_path):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_equal_to_one_thread(tmp_path, threads, monkeypatch):
     monkeypatch.setattr("checkpointable.bundle.parallel._THREADS_MAX", threads)
-    path = program(size=3_000_000).write(tmp_path / "ck", manifest=SECRET)
+    path = program(size=3_000_000).write(tmp_path / "ck", sign_with=SECRET)
     contents = read(data_of(path))
     assert decoded(path).files[1].leaves == leaf_hashes(contents, 2**20)
     cp.verify_manifest(path, SECRET)
@@ -135,7 +135,7 @@ def test_threads_equal_to_one_thread(tmp_path, threads, monkeypatch):
 
 
 def test_it_is_taken_for_no_checkpoint(tmp_path, caplog):
-    paths = [program().save(tmp_path / "ckpt", manifest=SECRET)]
+    paths = [program().save(tmp_path / "ckpt", sign_with=SECRET)]
     os.unlink(tmp_path / "checkpoint")
     assert cp.latest_checkpoint(tmp_path) == paths[0]
     assert "no state file" in caplog.text
@@ -155,7 +155,7 @@ def test_tensorflow_reads_it(tmp_path):
     import tensorflow as tf
 
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    cp.Checkpoint(v=cp.Variable(array)).save(tmp_path / "ckpt", manifest=PRIVATE)
+    cp.Checkpoint(v=cp.Variable(array)).save(tmp_path / "ckpt", sign_with=PRIVATE)
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "ckpt-1")
     variable = tf.Variable(tf.zeros((2, 3)))
     checkpoint = tf.train.Checkpoint(v=variable)
@@ -174,9 +174,9 @@ def test_tensorflow_reads_it(tmp_path):
 
 @pytest.mark.parametrize("now", [SECRET, OTHER_SECRET, False], ids=["same", "other", "none"])
 def test_a_save_over_it_takes_the_old_one_away(tmp_path, now):
-    path = program(1).write(tmp_path / "ck", manifest=SECRET)
+    path = program(1).write(tmp_path / "ck", sign_with=SECRET)
     old = manifests(tmp_path)
-    program(2).write(path, manifest=now)
+    program(2).write(path, sign_with=now)
     assert not set(manifests(tmp_path)) & set(old)
     assert len(manifests(tmp_path)) == bool(now)
     if now:
@@ -186,10 +186,10 @@ def test_a_save_over_it_takes_the_old_one_away(tmp_path, now):
 
 def test_a_save_leaves_manifests_of_other_names_alone(tmp_path):
     for name in ("ck", "ck-1", "ck.manifest-0123456789abcdef"):
-        program().write(tmp_path / name, manifest=SECRET)
+        program().write(tmp_path / name, sign_with=SECRET)
     before = names(tmp_path)
     assert len(before) == 9
-    program().write(tmp_path / "ck", manifest=SECRET)
+    program().write(tmp_path / "ck", sign_with=SECRET)
     assert len(names(tmp_path)) == 10  # an empty second shard
     for name in ("ck", "ck-1", "ck.manifest-0123456789abcdef"):
         cp.verify_manifest(tmp_path / name, SECRET)
@@ -205,7 +205,7 @@ def test_what_a_killed_save_left_goes_with_the_next(tmp_path):
 
 
 def test_a_manager_deletes_it_too(tmp_path):
-    manager = cp.CheckpointManager(program(), tmp_path, 2, manifest=SECRET, key=SECRET)
+    manager = cp.CheckpointManager(program(), tmp_path, 2, sign_with=SECRET, trusted_key=SECRET)
     for _ in range(4):
         manager.save()
     assert len(manifests(tmp_path)) == 2
@@ -216,29 +216,29 @@ def test_a_manager_deletes_it_too(tmp_path):
 def test_a_saver_deletes_it_too(tmp_path):
     saver = cp.Saver([cp.Variable(1.0, name="v")], max_to_keep=1)
     for number in range(3):
-        saver.save(tmp_path / "ck", number, manifest=SECRET)
+        saver.save(tmp_path / "ck", number, sign_with=SECRET)
     assert len(manifests(tmp_path)) == 1
 
 
 def test_renamed_and_reencoded_checkpoints_are_others(tmp_path):
-    path = program().write(tmp_path / "ck", manifest=SECRET)
-    program().write(tmp_path / "to", manifest=SECRET)
+    path = program().write(tmp_path / "ck", sign_with=SECRET)
+    program().write(tmp_path / "to", sign_with=SECRET)
     cp.rename_checkpoint(path, tmp_path / "to", {"kernel": "k"}, overwrite=True)
     assert len(manifests(tmp_path)) == 1  # that of the source; the old target's is gone
     cp.verify_manifest(path, SECRET)
     with pytest.raises(cp.CheckpointSignatureError, match="no manifest belongs"):
-        cp.load_checkpoint(tmp_path / "to", key=SECRET)
+        cp.load_checkpoint(tmp_path / "to", trusted_key=SECRET)
     cp.write_manifest(tmp_path / "to", SECRET)
     cp.verify_manifest(tmp_path / "to", SECRET)
-    by_name = cp.Saver([cp.Variable(1.0, name="v")]).save(tmp_path / "n", manifest=SECRET)
+    by_name = cp.Saver([cp.Variable(1.0, name="v")]).save(tmp_path / "n", sign_with=SECRET)
     cp.reencode_checkpoint(by_name, tmp_path / "to", overwrite=True)
     with pytest.raises(cp.CheckpointSignatureError, match="no manifest belongs"):
-        cp.load_checkpoint(tmp_path / "to", key=SECRET)
+        cp.load_checkpoint(tmp_path / "to", trusted_key=SECRET)
 
 
 def test_repair_deletes_what_belongs_to_none_and_nothing_for_a_manifest(tmp_path):
-    good = program().write(tmp_path / "good", manifest=SECRET)
-    bad = program().write(tmp_path / "bad", manifest=SECRET)
+    good = program().write(tmp_path / "good", sign_with=SECRET)
+    bad = program().write(tmp_path / "bad", sign_with=SECRET)
     left = tmp_path / "gone.manifest-0123456789abcdef"
     stale = tmp_path / "good.manifest-0123456789abcdef"
     for path in (left, stale):
@@ -268,7 +268,7 @@ def _restored(path):
 def test_names(tmp_path, name):
     if name.endswith("\udc80") and sys.platform != "linux":
         name = "x"
-    path = program().write(tmp_path / name, manifest=SECRET)
+    path = program().write(tmp_path / name, sign_with=SECRET)
     cp.verify_manifest(path, SECRET)
     (manifest,) = [
         n for n in os.listdir(tmp_path) if n.startswith(name) and is_manifest_name(n, name)
@@ -302,7 +302,7 @@ def test_write_manifest(tmp_path):
 
 
 def test_it_is_the_one_that_a_save_writes(tmp_path):
-    path = program(size=900_000).write(tmp_path / "ck", manifest=SECRET)
+    path = program(size=900_000).write(tmp_path / "ck", sign_with=SECRET)
     before = read(manifest_of(path))
     os.unlink(manifest_of(path))
     cp.write_manifest(path, SECRET)
@@ -344,21 +344,21 @@ def test_what_can_have_none(tmp_path):
     for function in (
         cp.write_manifest,
         cp.verify_manifest,
-        lambda p, k: cp.load_checkpoint(p, key=k),
+        lambda p, k: cp.load_checkpoint(p, trusted_key=k),
     ):
         with pytest.raises(cp.CheckpointUnsupportedError, match="a single file"):
             function(tensors, SECRET)
     with pytest.raises(cp.CheckpointUnsupportedError, match="a single file"):
-        program().read(tensors, key=SECRET)
+        program().read(tensors, trusted_key=SECRET)
 
 
 def test_everything_goes_through_the_storage():
     storage = MemoryStorage()
     with use_storage(storage):
-        path = program().write("/runs/ck", manifest=SECRET)
+        path = program().write("/runs/ck", sign_with=SECRET)
         cp.verify_manifest(path, SECRET)
         cp.write_manifest(path, SECRET)
-        program().read(path, key=SECRET).assert_consumed()
+        program().read(path, trusted_key=SECRET).assert_consumed()
     assert [".manifest-" in name for name in sorted(storage.contents())] == [False, False, True]
 
 
@@ -370,7 +370,7 @@ import checkpointable as cp
 values = {f"v{n:03}": cp.Variable(np.full(250_001 + n, n, np.float32)) for n in range(200)}
 checkpoint = cp.Checkpoint(**values)
 for signed in (False, bytes(32)):
-    checkpoint.write(sys.argv[1], manifest=signed, durability="flush")
+    checkpoint.write(sys.argv[1], sign_with=signed, durability="flush")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

@@ -72,12 +72,12 @@ def test_data_alone_is_changed(prefix):
 
 
 def test_where_a_large_file_was_changed(tmp_path):
-    path = program(1, size=1_000_000).write(tmp_path / "ck", manifest=SECRET)
+    path = program(1, size=1_000_000).write(tmp_path / "ck", sign_with=SECRET)
     contents = bytearray(read(data_of(path)))
     contents[3 * 2**20 + 7] ^= 1
     write(data_of(path), bytes(contents))
     with pytest.raises(cp.CheckpointCorruptError) as caught:
-        program(0, size=1_000_000).read(path, key=SECRET)
+        program(0, size=1_000_000).read(path, trusted_key=SECRET)
     assert (caught.value.path, caught.value.offset) == (data_of(path), 3 * 2**20)
 
 
@@ -95,7 +95,7 @@ def test_a_file_is_gone(prefix, gone):
 
 
 def test_data_of_another_signed_checkpoint(prefix, tmp_path):
-    other = program(2).write(tmp_path / "other", manifest=SECRET)
+    other = program(2).write(tmp_path / "other", sign_with=SECRET)
     first, second = read(data_of(prefix)), read(data_of(other))
     assert len(first) == len(second)
     write(data_of(prefix), second)
@@ -107,7 +107,7 @@ def test_data_of_another_signed_checkpoint(prefix, tmp_path):
 def test_a_gap_between_values_is_changed(tmp_path):
     path = cp.Checkpoint(
         a=cp.Variable(np.ones(5, np.int8)), b=cp.Variable(np.ones(5000, np.int8))
-    ).write(tmp_path / "ck", manifest=SECRET)
+    ).write(tmp_path / "ck", sign_with=SECRET)
     with cp.load_checkpoint(path) as reader:
         ends = sorted((e.offset, e.offset + e.size) for e in map(reader.entry, reader.keys()))
     gap = next(end for (_, end), (start, _) in pairwise(ends) if start > end)
@@ -115,12 +115,12 @@ def test_a_gap_between_values_is_changed(tmp_path):
     contents[gap] = 1
     write(data_of(path), bytes(contents))
     with pytest.raises(cp.CheckpointCorruptError, match="another SHA-256"):
-        cp.load_checkpoint(path, key=SECRET).get_tensor("a/.ATTRIBUTES/VARIABLE_VALUE")
+        cp.load_checkpoint(path, trusted_key=SECRET).get_tensor("a/.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def test_something_in_a_shard_without_values(tmp_path):
     for value in (1, 2):
-        path = program(value).write(tmp_path / "ck", manifest=SECRET)
+        path = program(value).write(tmp_path / "ck", sign_with=SECRET)
     (tmp_path / "ck.data-00001-of-00002").write_bytes(b"x")
     names = sorted(os.listdir(tmp_path))
     empty = [n for n in names if ".data-" in n and n not in {f.name for f in decoded(path).files}]
@@ -140,7 +140,7 @@ def test_another_directory_is_fine(prefix, tmp_path):
     (tmp_path / "b").mkdir()
     target = copy(prefix, tmp_path / "b" / "ck")
     checkpoint = program(0)
-    checkpoint.read(target, key=SECRET)
+    checkpoint.read(target, trusted_key=SECRET)
     assert held(checkpoint) == 1
 
 
@@ -149,7 +149,7 @@ def test_no_manifest(tmp_path, prefix):
     refused(prefix, cp.CheckpointSignatureError, "no manifest belongs to this checkpoint")
     # Not as if there were nothing to restore.
     with pytest.raises(cp.CheckpointSignatureError) as caught:
-        program(0).read(prefix, key=SECRET)
+        program(0).read(prefix, trusted_key=SECRET)
     assert not isinstance(caught.value, FileNotFoundError)
 
 
@@ -174,13 +174,13 @@ def test_the_signature_is_taken_away(prefix):
     ids=range(6),
 )
 def test_another_key(tmp_path, private, key, match):
-    path = program(1).write(tmp_path / "ck", manifest=private)
+    path = program(1).write(tmp_path / "ck", sign_with=private)
     refused(path, cp.CheckpointSignatureError, match, key)
 
 
 def test_a_public_key_is_no_secret_for_whoever_knows_it(tmp_path):
     """The classic confusion: HMAC with the public key's bytes, where Ed25519 is expected."""
-    path = program(1).write(tmp_path / "ck", manifest=PRIVATE)
+    path = program(1).write(tmp_path / "ck", sign_with=PRIVATE)
     forge(path)
     for secret in (public_pem(), PUBLIC.public_bytes_raw()):
         raw = signer_of(PUBLIC.public_bytes_raw())
@@ -237,7 +237,7 @@ def test_any_damage_to_the_manifest(prefix):
     for at in range(0, len(contents), 7):
         write(path, contents[:at] + bytes((contents[at] ^ 1,)) + contents[at + 1 :])
         with pytest.raises(cp.CheckpointError):
-            program(0).read(prefix, key=SECRET)
+            program(0).read(prefix, trusted_key=SECRET)
         with pytest.raises(cp.CheckpointError):
             cp.verify_manifest(prefix)
     for size in (0, 1, len(contents) // 2, len(contents) - 1):
@@ -246,7 +246,7 @@ def test_any_damage_to_the_manifest(prefix):
     os.truncate(path, 2**27)
     refused(prefix, cp.CheckpointCorruptError, "bytes, and 67108864 are allowed")
     write(path, contents)
-    program(0).read(prefix, key=SECRET)
+    program(0).read(prefix, trusted_key=SECRET)
 
 
 def test_without_a_key_a_manifest_takes_nothing_away(prefix):
@@ -260,7 +260,7 @@ def test_without_a_key_a_manifest_takes_nothing_away(prefix):
 def test_every_bit_of_every_file(tmp_path):
     """A small one: each flip is refused by the key's owner, and has changed nothing."""
     path = cp.Checkpoint(v=cp.Variable(np.arange(3, dtype=np.int16))).write(
-        tmp_path / "ck", manifest=SECRET
+        tmp_path / "ck", sign_with=SECRET
     )
     disk = MemoryStorage()
     for name in os.listdir(tmp_path):
@@ -272,11 +272,11 @@ def test_every_bit_of_every_file(tmp_path):
             bit = (offset * 5) % 8
             disk.flip(name, offset, bit)
             with use_storage(disk), pytest.raises(cp.CheckpointError):
-                checkpoint.read("/a/ck", key=SECRET)
+                checkpoint.read("/a/ck", trusted_key=SECRET)
             assert not checkpoint.v.numpy().any()
             disk.flip(name, offset, bit)
             flipped += 1
     assert flipped > 1000
     with use_storage(disk):
-        checkpoint.read("/a/ck", key=SECRET).assert_consumed()
+        checkpoint.read("/a/ck", trusted_key=SECRET).assert_consumed()
     assert path.endswith("ck")

@@ -135,7 +135,7 @@ def test_what_is_to_be_left_out_is_left_out_beside_a_root_too(tmp_path):
 def test_an_attached_object_may_be_a_dependency_of_the_root_of_that_name():
     model = Module(step=variable(2))
     cp.Checkpoint(root=model, step=model.step)
-    with pytest.raises(ValueError, match="'step' is taken"):
+    with pytest.raises(ValueError, match="the root already has another dependency named 'step'"):
         cp.Checkpoint(root=model, step=variable())
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_saved_is_refused_at_once():
     with pytest.raises(ValueError, match="'root' is a ndarray"):
         cp.Checkpoint(np.zeros(3))
     for name in ("save", "restore", "save_counter"):
-        with pytest.raises(ValueError, match=f"{name!r} is a name of Checkpoint's own"):
+        with pytest.raises(ValueError, match=f"{name!r} is an attribute of this class; choose"):
             cp.Checkpoint(**{name: variable()})
 
 

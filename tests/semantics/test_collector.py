@@ -49,10 +49,10 @@ def storage():
     assert gc.isenabled()
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-def test_the_collector_runs_while_a_save_writes(tmp_path, storage, blocking):
-    saved = cp.CheckpointableSaver(_program()).save(tmp_path / "c", blocking=blocking)
-    if not blocking:
+@pytest.mark.parametrize("method", ["save", "save_async"])
+def test_the_collector_runs_while_a_save_writes(tmp_path, storage, method):
+    saved = getattr(cp.CheckpointableSaver(_program()), method)(tmp_path / "c")
+    if method == "save_async":
         saved.result()
     assert {"create", "write", "sync", "rename"} <= storage.kinds_with_collector_on()
 

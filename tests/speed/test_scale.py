@@ -62,8 +62,8 @@ def slotted(size):
 
 STEPS = {
     "save": lambda checkpoint, path: checkpoint.write(path, durability="flush"),
-    "asynchronous save": lambda checkpoint, path: checkpoint.write(
-        path, durability="flush", blocking=False
+    "asynchronous save": lambda checkpoint, path: checkpoint.write_async(
+        path, durability="flush"
     ).result(),
     "restore": lambda checkpoint, path: checkpoint.read(path),
     "assert_consumed": lambda checkpoint, path: checkpoint.read(path).assert_consumed(),

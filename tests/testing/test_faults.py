@@ -106,7 +106,7 @@ def test_every_fault_at_every_operation_of_a_save(fault, lasting, manifest):
         disk = MemoryStorage()
         disk.make_directories("/runs")
         with use_storage(disk):
-            program(1).save("/runs/ck", manifest=manifest)
+            program(1).save("/runs/ck", sign_with=manifest)
         names = disk.list("/runs")
         storage = FaultyStorage(number, fault, disk, lasting=lasting)
         checkpoint = program(2)
@@ -115,7 +115,7 @@ def test_every_fault_at_every_operation_of_a_save(fault, lasting, manifest):
             try:
                 checkpoint.restore(cp.latest_checkpoint("/runs"))
                 checkpoint.v.assign(np.full(700, 2, np.int32))
-                checkpoint.save("/runs/ck", manifest=manifest)
+                checkpoint.save("/runs/ck", sign_with=manifest)
             except CheckpointIOError as error:
                 failed = error
         if failed is None:

@@ -83,17 +83,17 @@ def test_variables_have_memory_of_their_own_afterwards(tmp_path, monkeypatch):  
         assert variable.numpy().tolist() == [number + (number == 2)] * 3
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-def test_what_changes_after_a_save_is_not_in_it(tmp_path, blocking):
+@pytest.mark.parametrize("method", ["save", "save_async"])
+def test_what_changes_after_a_save_is_not_in_it(tmp_path, method):
     variables = [tf.Variable([float(n)] * 3) for n in range(50)]
     # Once changed in place, it is copied whenever it is read.
     variables[1].scatter_update(tf.IndexedSlices([9.0], [1]))
     checkpoint = cp.Checkpoint(v=variables)
-    handle = checkpoint.save(f"{tmp_path}/ckpt", blocking=blocking)
+    handle = getattr(checkpoint, method)(f"{tmp_path}/ckpt")
     for variable in variables:
         variable.assign_add([1.0] * 3)
         variable.scatter_add(tf.IndexedSlices([1.0], [0]))
-    path = handle if blocking else handle.result()
+    path = handle if method == "save" else handle.result()
     reader = cp.load_checkpoint(path)
     for number in range(50):
         found = reader.get_tensor(f"v/{number}/.ATTRIBUTES/VARIABLE_VALUE").tolist()

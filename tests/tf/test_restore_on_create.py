@@ -350,9 +350,9 @@ def test_an_uninitialized_variable_cannot_be_saved(tmp_path, value, known, other
     net = [variable, *(tf.Variable(1.0) for _ in range(others))]
     path = saved(tmp_path, net=[tf.Variable(value), *net[1:]])
     checkpoint = cp.Checkpoint(net=net)
-    for blocking in (True, False):
+    for write in (checkpoint.write, checkpoint.write_async):
         with pytest.raises(ValueError, match=r"^net/0: the variable 'bare:0' is not initialized"):
-            checkpoint.write(f"{tmp_path}/other", blocking=blocking)
+            write(f"{tmp_path}/other")
     checkpoint.read(path).assert_consumed()
     np.testing.assert_array_equal(variable.numpy(), full.numpy())
 

@@ -39,22 +39,22 @@ def test_a_module_as_the_root_and_on_the_meta_device(tmp_path):
     assert equal(model, whole)
 
 
-def test_several_modules_need_a_prefix(tmp_path):
+def test_several_modules_need_the_name_of_one(tmp_path):
     whole, one, other = net(), net(), net()
     path = as_safetensors(tmp_path / "model", whole)
     checkpoint = cp.Checkpoint(one=one, other=other)
-    with pytest.raises(ValueError, match=r"several modules \(one, other\): prefix="):
+    with pytest.raises(ValueError, match=r"several modules \(one, other\): module="):
         checkpoint.restore(path).run_restore_ops()
-    checkpoint.restore(path, prefix="other").run_restore_ops()
+    checkpoint.restore(path, module="other").run_restore_ops()
     assert equal(other, whole)
     assert not equal(one, whole)
     outer = cp.Checkpoint(model=nn.Sequential(nn.ReLU(), net()))
-    outer.restore(path, prefix="model/1").run_restore_ops()
+    outer.restore(path, module="model/1").run_restore_ops()
     assert equal(outer.model[1], whole)
     with pytest.raises(ValueError, match="no object there"):
-        checkpoint.restore(path, prefix="nothing").run_restore_ops()
-    with pytest.raises(ValueError, match="prefix="):
-        checkpoint.restore(checkpoint.write(tmp_path / "ckpt"), prefix="one")
+        checkpoint.restore(path, module="nothing").run_restore_ops()
+    with pytest.raises(ValueError, match="module="):
+        checkpoint.restore(checkpoint.write(tmp_path / "ckpt"), module="one")
 
 
 def test_what_has_no_name_in_the_file_is_missing(tmp_path):
@@ -192,7 +192,7 @@ def test_names_for_what_is_beside_the_module(tmp_path):
 
 
 # S38, S39
-def test_a_function_that_names_everything_needs_no_prefix(tmp_path):
+def test_a_function_that_names_everything_needs_no_module(tmp_path):
     one, other = net(), net()
     path = tmp_path / "m.safetensors"
     tensors = {f"one.{k}": v for k, v in one.state_dict().items()}

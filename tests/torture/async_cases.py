@@ -28,7 +28,7 @@ def go_on(value, number=None):
     checkpoint = program()
     checkpoint.restore(cp.latest_checkpoint(DIRECTORY))
     set_to(checkpoint, value)
-    return wait(checkpoint, checkpoint.save(f"{DIRECTORY}/ckpt", blocking=False))
+    return wait(checkpoint, checkpoint.save_async(f"{DIRECTORY}/ckpt"))
 
 
 def next_save():
@@ -40,8 +40,8 @@ def overwrite(staging=None):
 
     def write(value):
         checkpoint = program(value)
-        options = {"blocking": False, "max_staging_bytes": staging}
-        return wait(checkpoint, checkpoint.write(f"{DIRECTORY}/ck", **options))
+        handle = checkpoint.write_async(f"{DIRECTORY}/ck", max_staging_bytes=staging)
+        return wait(checkpoint, handle)
 
     return overwriting(write, lambda: write(1))
 
@@ -56,7 +56,7 @@ def manager_saves():
 
     def save(own, value, loss):
         set_to(own.checkpoint, value)
-        return own.save(metrics={"loss": loss}, blocking=False)
+        return own.save_async(metrics={"loss": loss})
 
     def prepare():
         own = manager()
@@ -87,7 +87,7 @@ def manager_saves():
 def several_chunks():
     def write(value):
         checkpoint = cp.Checkpoint(v=cp.Variable(np.full(600_000, value, np.int32)))
-        handle = checkpoint.write(f"{DIRECTORY}/ck", blocking=False)
+        handle = checkpoint.write_async(f"{DIRECTORY}/ck")
         checkpoint.v.assign(np.zeros(600_000, np.int32))
         return handle.result()
 

@@ -172,7 +172,7 @@ def manager_save(key=None):
       key: signs manifests; None: there are none.
     """
     losses = [3, 1, 2, 5]
-    options = {"best": ("loss", "min", 1), "manifest": key or False, "key": key}
+    options = {"best": ("loss", "min", 1), "sign_with": key or False, "trusted_key": key}
 
     def manager():
         return cp.CheckpointManager(program(), DIRECTORY, 2, **options)

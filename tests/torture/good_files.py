@@ -38,7 +38,7 @@ class GoodFiles:
         self.good = MemoryStorage()
         with use_storage(self.good):
             manager = cp.CheckpointManager(
-                self.program(1), DIRECTORY, 3, best=("loss", "min", 1), manifest=KEY
+                self.program(1), DIRECTORY, 3, best=("loss", "min", 1), sign_with=KEY
             )
             manager.save(metrics={"loss": 1.5})
             with BundleReader(PREFIX) as reader:

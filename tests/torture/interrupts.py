@@ -126,7 +126,7 @@ def save(checkpoint, directory):
 
 
 def save_and_go_on(checkpoint, directory):
-    checkpoint.save(f"{directory}/ck", durability="flush", blocking=False)
+    checkpoint.save_async(f"{directory}/ck", durability="flush")
 
 
 def save_by_manager(checkpoint, directory):
@@ -170,7 +170,7 @@ def interrupted_save(action, directory, at):
         assert cp.latest_checkpoint(directory) is not None
         # A save after it goes through, and takes away what it has left.
         assert stored(checkpoint.save(f"{directory}/ck", durability="flush")) == 2
-        path = checkpoint.save(f"{directory}/ck", durability="flush", blocking=False).result(100)
+        path = checkpoint.save_async(f"{directory}/ck", durability="flush").result(100)
         assert stored(path) == 2
         action(checkpoint, directory)  # a manager has files of its own
         checkpoint._saves.settle()

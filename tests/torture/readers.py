@@ -52,7 +52,7 @@ class Readers(GoodFiles):
 
     def read_manifest(self):
         program = self.program()
-        assert _refused(lambda: program.read(PREFIX, key=KEY)), "nobody signed this"
+        assert _refused(lambda: program.read(PREFIX, trusted_key=KEY)), "nobody signed this"
         assert float(program.optimizer.rate) == 0.0
         assert _refused(lambda: cp.verify_manifest(PREFIX, KEY))
         assert not _refused(lambda: program.read(PREFIX)), "the checkpoint is whole"

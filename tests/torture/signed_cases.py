@@ -10,16 +10,16 @@ from tests.torture.cases import AGAIN, DIRECTORY, KEY, NEW, Case, manager_save, 
 def first_save():
     return Case(
         prepare=lambda: None,
-        act=lambda: program(NEW).save(f"{DIRECTORY}/ckpt", manifest=KEY),
+        act=lambda: program(NEW).save(f"{DIRECTORY}/ckpt", sign_with=KEY),
         allowed={"ckpt-1": {NEW}},
         latest={None, NEW},
         at_end={"ckpt-1": NEW},
-        next=lambda: program(AGAIN).save(f"{DIRECTORY}/ckpt", manifest=KEY),
+        next=lambda: program(AGAIN).save(f"{DIRECTORY}/ckpt", sign_with=KEY),
         manifests="always",
     )
 
 
-def overwrite(rounds, before, after, **options):
+def overwrite(rounds, before, after, method="save"):
     """Over one or two shards.
 
     Args:
@@ -27,8 +27,8 @@ def overwrite(rounds, before, after, **options):
     """
 
     def write(value, signed):
-        saver = cp.CheckpointableSaver(program(value))
-        saved = saver.save(f"{DIRECTORY}/ck", manifest=KEY if signed else False, **options)
+        save = getattr(cp.CheckpointableSaver(program(value)), method)
+        saved = save(f"{DIRECTORY}/ck", sign_with=KEY if signed else False)
         return saved if isinstance(saved, str) else saved.result()
 
     def prepare():
@@ -63,8 +63,8 @@ def rename():
     """Over a signed checkpoint; the new one has no manifest."""
 
     def prepare():
-        program(NEW).write(f"{DIRECTORY}/ck", manifest=KEY)
-        program(1).write(f"{DIRECTORY}/to", manifest=KEY)
+        program(NEW).write(f"{DIRECTORY}/ck", sign_with=KEY)
+        program(1).write(f"{DIRECTORY}/to", sign_with=KEY)
 
     def act():
         return rename_checkpoint(f"{DIRECTORY}/ck", f"{DIRECTORY}/to", {"v": "w"}, overwrite=True)
@@ -102,7 +102,7 @@ OF_SIGNED = {
     "signed, overwrite, two shards": lambda: overwrite(2, before=True, after=True),
     "not signed over signed": lambda: overwrite(1, before=True, after=False),
     "signed over not signed": lambda: overwrite(2, before=False, after=True),
-    "signed, asynchronous": lambda: overwrite(1, before=True, after=True, blocking=False),
+    "signed, asynchronous": lambda: overwrite(1, before=True, after=True, method="save_async"),
     "signed, manager, with deletion": lambda: manager_save(KEY),
     "write_manifest": write_manifest,
     "rename_checkpoint over a signed one": rename,

@@ -56,17 +56,17 @@ manager.save()
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 manager.checkpoint.v = cp.Variable(np.full(100_000, 2, np.int32))
 for seen in (True, False):
-    handle = manager.save(blocking=False)
+    handle = manager.save_async()
     try:
         if seen:
             handle.result()
         else:
-            manager.save(blocking=False)      # which nobody has asked for its result
+            manager.save_async()      # which nobody has asked for its result
     except cp.CheckpointIOError as error:
         print(errno.errorcode[error.errno])
     print(value_of(cp.latest_checkpoint(directory)), len(manager.checkpoints))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-print(value_of(manager.save(blocking=False).result()))
+print(value_of(manager.save_async().result()))
 print(*sorted(name for name in os.listdir(directory) if name.startswith(".")))
 """
 
@@ -80,10 +80,8 @@ def test_an_asynchronous_save_of_a_file_that_may_not_grow(tmp_path, limit):
 FULL = """
 directory = sys.argv[1]
 manager = cp.CheckpointManager(program(1, 40_000), directory, 2)
-blocking = sys.argv[2] == "True"
 def save():
-    saved = manager.save(blocking=blocking)
-    return saved if blocking else saved.result()
+    return manager.save() if sys.argv[2] == "save" else manager.save_async().result()
 outcomes = []
 for turn in range(12):
     try:
@@ -103,8 +101,8 @@ print(value_of(save()) > 1)
 """
 
 
-@pytest.mark.parametrize("blocking", [True, False])
-def test_a_small_file_system_that_fills_up(tmp_path, blocking):
+@pytest.mark.parametrize("method", ["save", "save_async"])
+def test_a_small_file_system_that_fills_up(tmp_path, method):
     """400 KB of 1 MB are taken: the third checkpoint has no room beside the other two."""
     mounted = tmp_path / "small"
     mounted.mkdir()
@@ -112,7 +110,7 @@ def test_a_small_file_system_that_fills_up(tmp_path, blocking):
     if not may_mount(mount):  # the limit on the size of files has shown the same
         return
     mount += f" && head -c 650000 /dev/zero > '{mounted}/ballast'"
-    assert child(FULL, mounted, blocking, mount=mount) == ["True"]
+    assert child(FULL, mounted, method, mount=mount) == ["True"]
 
 
 def test_room_for_the_data_and_none_for_the_index(tmp_path):
@@ -147,14 +145,13 @@ if os.geteuid() == 0:
 checkpoint = program()
 checkpoint.restore(cp.latest_checkpoint(directory)).assert_consumed()
 print(int(checkpoint.v.numpy()[0]))
-for options in ({}, {"blocking": False}):
-    for save in (checkpoint.save, checkpoint.write):
-        try:
-            saved = save(directory + "/ckpt", **options)
-            if options:
-                saved.result()
-        except cp.CheckpointPermissionError as error:
-            print(errno.errorcode[error.errno], int(checkpoint.save_counter))
+for method in ("save", "write", "save_async", "write_async"):
+    try:
+        saved = getattr(checkpoint, method)(directory + "/ckpt")
+        if method.endswith("_async"):
+            saved.result()
+    except cp.CheckpointPermissionError as error:
+        print(errno.errorcode[error.errno], int(checkpoint.save_counter))
 print(int(checkpoint.v.numpy()[0]))
 """
 
@@ -256,12 +253,12 @@ def test_the_directory_is_deleted_during_an_asynchronous_save(tmp_path):
         path, problem = None, ""
         with use_storage(_Vanishing(number, directory)):
             try:
-                path = checkpoint.save(directory / "ckpt", blocking=False).result()
+                path = checkpoint.save_async(directory / "ckpt").result()
             except (cp.CheckpointIOError, cp.CheckpointNotFoundError) as error:
                 problem = str(error)
         assert path is not None or str(directory) in problem
         assert path is None or value_of(path) == 2
-        assert value_of(checkpoint.save(directory / "ckpt", blocking=False).result()) == 2
+        assert value_of(checkpoint.save_async(directory / "ckpt").result()) == 2
 
 
 def test_a_data_file_vanishes_during_a_deferred_restore(tmp_path):

@@ -81,16 +81,16 @@ AT_EXIT = """
 import atexit
 checkpoint = program(1)
 if sys.argv[2] != "first":
-    checkpoint.save(sys.argv[1] + "/ckpt", blocking=False)
-atexit.register(lambda: checkpoint.save(sys.argv[1] + "/ckpt", blocking=sys.argv[3] == "True"))
+    checkpoint.save_async(sys.argv[1] + "/ckpt")
+atexit.register(lambda: getattr(checkpoint, sys.argv[3])(sys.argv[1] + "/ckpt"))
 """
 
 
-@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("method", ["save", "save_async"])
 @pytest.mark.parametrize("before", ["first", "after another"])
-def test_a_save_when_the_interpreter_exits(tmp_path, before, blocking):
+def test_a_save_when_the_interpreter_exits(tmp_path, before, method):
     """Where no thread can be started any more, and none is waited for."""
-    run(AT_EXIT, tmp_path, before, blocking)
+    run(AT_EXIT, tmp_path, before, method)
     expected = 1 if before == "first" else 2
     assert cp.latest_checkpoint(tmp_path) == str(tmp_path / f"ckpt-{expected}")
     assert [value_of(path) for path in list_checkpoints(tmp_path)] == [1] * expected
@@ -113,7 +113,7 @@ manager.save()
 manager.checkpoint.v.assign(np.full(SIZE, 2, np.int32))
 storage = Held("rename", ".index")
 with use_storage(storage):
-    manager.save(blocking=False)
+    manager.save_async()
     assert storage.reached.wait(60)
     threading.Timer(0.2, storage.go.set).start()
     ENDING
@@ -146,7 +146,7 @@ with use_storage(storage):
     manager = cp.CheckpointManager(program(1), sys.argv[1], 5)
     manager.save()
     storage.armed = True
-    handle = manager.save(blocking=False)
+    handle = manager.save_async()
     assert storage.reached.wait(60)
     child = os.fork()
     if not child:
@@ -159,7 +159,7 @@ with use_storage(storage):
             assert gc.isenabled()
             manager.checkpoint.v.assign(np.full(SIZE, 3, np.int32))
             assert value_of(manager.save(checkpoint_number=7)) == 3
-            assert value_of(manager.save(checkpoint_number=8, blocking=False).result()) == 3
+            assert value_of(manager.save_async(checkpoint_number=8).result()) == 3
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -187,7 +187,7 @@ ORPHAN = """
 import time
 storage = Held("rename", ".index")
 with use_storage(storage):
-    handle = program(2).write(sys.argv[1] + "/ck", blocking=False)
+    handle = program(2).write_async(sys.argv[1] + "/ck")
     assert storage.reached.wait(60)
     child = os.fork()
     if not child:
@@ -234,7 +234,7 @@ for epoch in range(2):
     for batch in loader:
         total += int(batch.sum())
         manager.checkpoint.v.assign(np.full(100_000, total, np.int32))
-        manager.save(blocking=False, durability="flush")
+        manager.save_async(durability="flush")
 print(total)
 """
 
@@ -253,7 +253,7 @@ def test_data_loaders_that_fork_beside_asynchronous_saves(tmp_path):
 def preempted(manager, storage):
     """Two signals come while an asynchronous save goes on."""
     with use_storage(storage), manager.save_on_preemption() as preemption:
-        manager.save(blocking=False)
+        manager.save_async()
         assert storage.reached.wait(60)
         manager.checkpoint.v.assign(np.full(1000, 2, np.int32))
         os.kill(os.getpid(), signal.SIGTERM)
@@ -288,7 +288,7 @@ def test_an_asynchronous_save_that_fails_is_told_at_the_safe_point(tmp_path):
         storage = Full("rename", ".index")
         storage.go.set()
         with use_storage(storage):
-            handle = manager.save(blocking=False)
+            handle = manager.save_async()
             handle._finished.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(cp.CheckpointIOError, match="no space left"):

@@ -110,7 +110,8 @@ def test_threads_save_by_one_checkpoint(tmp_path):
 
     def save():
         for turn in range(6):
-            handle = checkpoint.save(tmp_path / "ck", durability="flush", blocking=turn % 2 == 0)
+            save = checkpoint.save if turn % 2 == 0 else checkpoint.save_async
+            handle = save(tmp_path / "ck", durability="flush")
             paths.append(handle if isinstance(handle, str) else handle.result())
 
     switch = sys.getswitchinterval()

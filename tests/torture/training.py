@@ -76,11 +76,8 @@ def main(directory, steps, seed, durability, how):
     while int(program.step) < int(steps):
         train_step(program)
         if int(program.step) % EVERY == 0:
-            manager.save(
-                metrics={"loss": program.log["losses"][-1]},
-                durability=durability,
-                blocking=how == "blocking",
-            )
+            save = manager.save if how == "blocking" else manager.save_async
+            save(metrics={"loss": program.log["losses"][-1]}, durability=durability)
             print("saved", int(program.step), flush=True)
     print("digest", digest(program), flush=True)
 

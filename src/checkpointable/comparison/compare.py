@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from checkpointable.bundle import BundleReader
+from checkpointable.common.deprecation import renamed_options
 from checkpointable.comparison.candidates import add_candidates
 from checkpointable.comparison.elements import difference
 from checkpointable.comparison.pairs import ValuePair, pairs_of
@@ -29,13 +30,14 @@ __all__ = ["compare_checkpoints"]
 _BATCH_SIZE = 1 << 26  # bytes that are verified together
 
 
+@renamed_options(key="trusted_key")
 def compare_checkpoints(
     first: Path,
     second: Path,
     *,
     tolerance: float = 0.0,
     progress: Progress | None = None,
-    key: Key | None = None,
+    trusted_key: Key | None = None,
 ) -> Comparison:
     """Compares the values of two checkpoints, by object path or, without graphs, by name.
 
@@ -50,7 +52,7 @@ def compare_checkpoints(
       first, second: a prefix, an `.index` file, or a directory (its latest checkpoint).
       tolerance: elements that differ by no more than this are equal.
       progress: called with (bytes done, bytes in all, key), bytes of the first.
-      key: which must have signed both, as in `load_checkpoint`.
+      trusted_key: the key that must have signed both, as in `load_checkpoint`.
 
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: as
@@ -58,7 +60,10 @@ def compare_checkpoints(
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
-    with load_checkpoint(first, key=key) as one, load_checkpoint(second, key=key) as other:
+    with (
+        load_checkpoint(first, trusted_key=trusted_key) as one,
+        load_checkpoint(second, trusted_key=trusted_key) as other,
+    ):
         result = Comparison(one.prefix, other.prefix)
         pairs = pairs_of(one, other)
         sizes = [_size(one, pair) for pair in pairs]

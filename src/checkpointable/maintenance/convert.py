@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import BundleReader, ValueToWrite, datatype_of, write_bundle
-from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.writing.commit import exists_already
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
-from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.named_tree import NamedTree
 from checkpointable.graph.object_graph import Attribute, NodePaths
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_key
-from checkpointable.graph.value import as_string_array
 from checkpointable.readers.foreign import ArrayReader, write_safetensors
 from checkpointable.readers.object_graph import stored_graph
 from checkpointable.restore.by_name.file_paths import file_paths
+from checkpointable.saving.graph_value import graph_to_write
 from checkpointable.storage import default_storage
 
 if TYPE_CHECKING:
@@ -210,10 +208,7 @@ def from_tensors(
             path=reader.prefix,
         )
     graph.mark_nodes_with_values()
-    encoded = encode_graph(graph)
-    values_to_write.append(
-        ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY))
-    )
+    values_to_write.append(graph_to_write(graph))
     write_bundle(os.fspath(prefix), values_to_write, progress=progress, overwrite=overwrite)
     return Converted(len(values_to_write) - 1, size, left_out)
 

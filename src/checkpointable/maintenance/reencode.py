@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.bundle import (
     BundleReader,
-    DataType,
     ValueToWrite,
     check_target,
     write_bundle,
 )
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.named_tree import NamedTree, path_of
 from checkpointable.graph.object_graph import Attribute, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, value_key
 from checkpointable.graph.value import as_string_array
 from checkpointable.readers.foreign import ArrayReader
 from checkpointable.readers.reading import load_checkpoint
+from checkpointable.saving.graph_value import graph_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +75,7 @@ def reencode_checkpoint(
             ValueToWrite(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
             for name, key in keys.items()
         ]
-        encoded = as_string_array(encode_graph(graph))
-        values_to_write.append(ValueToWrite(GRAPH_KEY, DataType.DT_STRING, (), lambda: encoded))
+        values_to_write.append(graph_to_write(graph))
         write_bundle(
             prefix, values_to_write, durability=durability, progress=progress, overwrite=overwrite
         )

@@ -13,6 +13,7 @@ from checkpointable.bundle.reading.signed import manifests_of
 from checkpointable.bundle.v1.reader import V1Reader
 from checkpointable.bundle.writing.hashing import hash_file
 from checkpointable.bundle.writing.writer import make_manifest
+from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.directory.latest import checkpoint_prefix, open_named
 from checkpointable.errors import (
@@ -29,41 +30,42 @@ from checkpointable.storage import check_durability, default_storage, replace_fi
 __all__ = ["verify_manifest", "write_manifest"]
 
 
+@renamed_options(key="sign_with")
 def write_manifest(
     path: Path,
-    key: Key | None = None,
+    sign_with: Key | None = None,
     *,
     durability: Durability = "fsync",
     progress: Progress | None = None,
 ) -> str:
-    """Writes a manifest for a checkpoint that is there: SHA-256 over its files, signed.
+    """Writes a manifest for an existing checkpoint: SHA-256 hashes over its files, signed.
 
         cp.write_manifest("runs/a/ckpt-7", key)
 
-    Every checksum is verified first, so that no damage is sealed. (`save(…, manifest=key)` does
-    without reading anything back, and has the manifest there from the first instant.) One that
-    the checkpoint has already is replaced, in one step; ones of earlier checkpoints of the same
-    name are removed.
+    Every checksum is verified first, so that damage is not signed. (`save(…, sign_with=key)`
+    reads nothing back, and publishes the manifest together with the checkpoint.) An existing
+    manifest is replaced in one step. Manifests of earlier checkpoints of the same name are deleted.
 
     Args:
-      path: a prefix, an `.index` file, or a directory (its latest checkpoint).
-      key: a secret of 32 bytes or more (HMAC-SHA256), or an Ed25519 private key: of
-        `cryptography`, in PEM, or the path of a PEM file. None: no signature.
+      path: a checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      sign_with: the key that signs: a secret of at least 32 bytes (HMAC-SHA256), or an Ed25519
+        private key as an object of `cryptography`, as PEM, or as the path of a PEM file. None: no
+        signature.
       durability: "fsync" or "flush", as for `save`.
-      progress: called with (bytes done, bytes in all, key or file), checksums first.
+      progress: called with (bytes done, total bytes, key or file); checksums come first.
 
     Returns:
       The path of the manifest.
 
     Raises:
-      ValueError, TypeError: `key` is no key to sign with.
+      ValueError, TypeError: `sign_with` is not a key that signs.
       CheckpointCorruptError: the checkpoint is damaged; nothing was written.
-      CheckpointUnsupportedError: a file of tensors, or one of TensorFlow before 0.12 (V1); an
-        Ed25519 key, and `cryptography` is not installed.
+      CheckpointUnsupportedError: a file of tensors, or a checkpoint of TensorFlow before 0.12
+        (V1); or an Ed25519 key, and `cryptography` is not installed.
       CheckpointIOError: the system refused, or a save replaced the checkpoint meanwhile.
       CheckpointNotFoundError: there is no checkpoint.
     """
-    signer = signer_of(True if key is None else key)
+    signer = signer_of(True if sign_with is None else sign_with)
     assert signer is not None
     check_durability(durability)
     refuse_foreign(path)
@@ -95,30 +97,33 @@ def write_manifest(
     return target
 
 
-def verify_manifest(path: Path, key: Key | None = None, *, progress: Progress | None = None) -> str:
-    """Compares a checkpoint's files, every byte, with its manifest.
+@renamed_options(key="trusted_key")
+def verify_manifest(
+    path: Path, trusted_key: Key | None = None, *, progress: Progress | None = None
+) -> str:
+    """Compares every byte of a checkpoint's files with its manifest.
 
         cp.verify_manifest("runs/a/ckpt-7", key)
 
     Args:
-      path: a prefix, an `.index` file, or a directory (its latest checkpoint).
-      key: which must have signed it; an Ed25519 public key will do. None: hashes alone are
-        compared, which says nothing of who wrote the files.
-      progress: called with (bytes done, bytes in all, file).
+      path: a checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      trusted_key: the key that must have signed the manifest; an Ed25519 public key will do. None:
+        only hashes are compared, which does not show who wrote the files.
+      progress: called with (bytes done, total bytes, file).
 
     Returns:
-      The manifest's fingerprint: a SHA-256 that stands for the whole checkpoint, its name and
-      its signer, in hexadecimal. Kept elsewhere, it tells this checkpoint from an older one that
-      the key signed too.
+      The manifest's fingerprint in hexadecimal: a SHA-256 hash of the whole checkpoint, its name
+      and its signer. Stored elsewhere, it distinguishes this checkpoint from an older one that the
+      same key signed.
 
     Raises:
-      CheckpointSignatureError: there is no manifest, or none that `key` signed.
-      CheckpointCorruptError: the first place where a file is not as the manifest says.
-      ValueError, TypeError: `key` is no key.
+      CheckpointSignatureError: there is no manifest, or none that `trusted_key` signed.
+      CheckpointCorruptError: the first place where a file differs from the manifest.
+      ValueError, TypeError: `trusted_key` is not a key.
       CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
     """
     refuse_foreign(path)
-    judged = open_named(path, lambda prefix: judge_manifest(prefix, key, progress))
+    judged = open_named(path, lambda prefix: judge_manifest(prefix, trusted_key, progress))
     if judged.problem is not None:
         raise judged.problem
     for damage in judged.damages:
@@ -138,7 +143,7 @@ def _index_of(reader: BundleReader) -> bytes:
 def _overtaken(prefix: str) -> CheckpointIOError:
     return CheckpointIOError(
         "a save replaced the checkpoint while its manifest was made: make it again, or save with "
-        "manifest=",
+        "sign_with=",
         path=prefix,
         errno=errno.EBUSY,
     )

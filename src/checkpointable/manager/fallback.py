@@ -40,14 +40,14 @@ def restore_newest_whole(
     checkpoint: Checkpoint | CheckpointableSaver,
     paths: Iterable[str],
     directory: str,
-    key: Verifier | None,
+    trusted_key: Verifier | None,
 ) -> tuple[str | None, LoadStatus]:
     """Restores the first of `paths` that is whole, and logs what it skips and why.
 
     Args:
       paths: the newest one first.
       directory: where they are, for the error.
-      key: what each must have been signed with.
+      trusted_key: the key that must have signed each of them.
 
     Returns:
       Its path and its status; None and the status of `restore(None)` where there are no paths.
@@ -61,7 +61,7 @@ def restore_newest_whole(
     """
     skipped: list[str] = []
     for path in paths:
-        status, problem = _restored(checkpoint, path, key)
+        status, problem = _restored(checkpoint, path, trusted_key)
         if status is not None:
             return path, status
         logger.warning("%s: skipped, since it is not whole: %s", path, problem)
@@ -76,7 +76,7 @@ def restore_newest_whole(
 
 
 def _restored(
-    checkpoint: Checkpoint | CheckpointableSaver, path: str, key: Verifier | None
+    checkpoint: Checkpoint | CheckpointableSaver, path: str, trusted_key: Verifier | None
 ) -> tuple[LoadStatus | None, str]:
     """Restores a checkpoint if it is whole: the status, or None and what is wrong with it.
 
@@ -85,7 +85,7 @@ def _restored(
     problem = ""
     for _ in range(2):  # a disk, or a network, that fails once may not fail twice
         try:
-            return _attempt(checkpoint, path, key)
+            return _attempt(checkpoint, path, trusted_key)
         except CheckpointIOError as error:
             if error.errno not in _OF_MEDIUM:
                 raise
@@ -94,22 +94,22 @@ def _restored(
 
 
 def _attempt(
-    checkpoint: Checkpoint | CheckpointableSaver, path: str, key: Verifier | None
+    checkpoint: Checkpoint | CheckpointableSaver, path: str, trusted_key: Verifier | None
 ) -> tuple[LoadStatus | None, str]:
     try:
         with open_checkpoint(path, damaged=True) as reader:
-            found = reader.verify()  # also what this program does not restore
-        if not found:
-            return checkpoint.restore(path, key=key), ""
+            damages = reader.verify()  # also of values that this program does not restore
+        if not damages:
+            return checkpoint.restore(path, trusted_key=trusted_key), ""
     except (CheckpointIOError, CheckpointMismatchError):
         raise
     except CheckpointUnsupportedError as error:
-        if key is None:
+        if trusted_key is None:
             raise  # it may be whole, and newer than all that can be read
         return None, str(error)  # anybody may have laid it there
     except CheckpointError as error:
         return None, str(error)
-    first = found[0]
+    first = damages[0]
     name = "" if first.key is None else f", key {first.key!r}"
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {len(damages) - 1} more)" if len(damages) > 1 else ""
     return None, f"{first.path}{name}, offset {first.offset}: {first.what}{more}"

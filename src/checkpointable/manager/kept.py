@@ -19,7 +19,8 @@ from checkpointable.directory.latest import (
 from checkpointable.directory.state_file import relative_path
 from checkpointable.errors import CheckpointError
 from checkpointable.manager.history import EXPIRED, KEPT, PRESERVED, History, Written
-from checkpointable.manager.retention import Best, ranking, sweep
+from checkpointable.manager.retention import ranking, sweep
+from checkpointable.savers.options import Best
 from checkpointable.storage import default_storage
 
 __all__ = ["KeptCheckpoints"]

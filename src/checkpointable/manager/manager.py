@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import GivenPath, absolute_path
+from checkpointable.common.deprecation import renamed_options
+from checkpointable.common.types import Durability, Path
+from checkpointable.common.working_directory import GivenPath
 from checkpointable.manager.fallback import restore_newest_whole
 from checkpointable.manager.kept import KeptCheckpoints
 from checkpointable.manager.preemption import Preemption, check_signals
 from checkpointable.manager.retention import (
-    Best,
     check_best,
     check_hours,
     check_max_to_keep,
     check_metrics,
     check_name,
 )
-from checkpointable.manager.steps import StepInterval
-from checkpointable.manifest import Key, signer_of, verifier_of
+from checkpointable.manager.steps import DueSave, StepInterval
+from checkpointable.manifest import signer_of, verifier_of
 from checkpointable.savers.checkpoint import Checkpoint
+from checkpointable.savers.options import (
+    AsyncSaveOptions,
+    ManagerOptions,
+    SaveOptions,
+    check_options,
+    takes_blocking,
+    write_settings,
+)
 from checkpointable.savers.saver import CheckpointableSaver
-from checkpointable.saving.async_saving import check_blocking
 from checkpointable.saving.numbering import numbered_prefix
 from checkpointable.storage import check_durability
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from checkpointable.saving.background import SaveHandle
     from checkpointable.status import LoadStatus
-    from checkpointable.tracking.variable import Variable
 
 __all__ = ["CheckpointManager"]
 
@@ -39,43 +48,40 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class CheckpointManager:
-    """Saves checkpoints into a directory and deletes those that are too many.
+    """Saves checkpoints into a directory and deletes old ones.
 
+    It keeps the newest `max_to_keep`, the best, and one every so many hours. It deletes only
+    checkpoints that managers with this `checkpoint_name` wrote, and never the only complete one.
+
+    Example:
         manager = cp.CheckpointManager(checkpoint, "runs/a", max_to_keep=3, best=("loss", "min", 2))
         manager.restore_or_initialize()
         for _ in range(epochs):
             …
             manager.save(metrics={"loss": loss})      # runs/a/ckpt-1, ckpt-2, …
 
-    Kept are the newest `max_to_keep`, the best, and one every so many hours. Only what managers
-    of this name wrote into the directory is ever deleted, and never the only whole checkpoint.
-
     Args:
-      checkpoint: a `Checkpoint`, or a `CheckpointableSaver`.
-      directory: where the checkpoints go; made by the first save.
-      max_to_keep: how many of the newest are kept; None: all.
-      keep_checkpoint_every_n_hours: of those that are too many, one is kept for good if it
-        was written this long after the last that was; None: none is.
-      checkpoint_name: the beginning of the files' names; not a path out of the directory.
-      step_counter: an int, or a variable that counts steps; needed with `checkpoint_interval`.
-      checkpoint_interval: the least number of steps between two saves.
-      init_fn: called by `restore_or_initialize` where there is no checkpoint.
-      best: `(metric, "min" or "max", k)`: beside the newest, keep the k best by this metric,
-        which is given to `save`. Of equal ones the older is better.
-      last_checkpoint_step: the step of the last save, if the first one is to be compared too.
-      manifest: of every save: True, or the key that signs it, as in `Checkpoint.save`.
-      key: of every restore: the checkpoint must have been signed with it, as in
-        `Checkpoint.restore`; `restore_latest_valid` passes over those that were not.
+      checkpoint: a `Checkpoint` or a `CheckpointableSaver`.
+      directory: the directory of the checkpoints; the first save creates it.
+      max_to_keep: the number of newest checkpoints to keep. None: all.
+      keep_checkpoint_every_n_hours: a checkpoint that would be deleted is kept for good if it was
+        written at least this many hours after the last one that was. None: none is.
+      checkpoint_name: the beginning of the file names, within the directory.
+      step_counter: an int, or a variable that counts steps; required by `checkpoint_interval`.
+      checkpoint_interval: the minimum number of steps between two saves.
+      options: `init_fn`, `best`, `last_checkpoint_step`, `sign_with` and `trusted_key`, see
+        `ManagerOptions`.
 
     Raises:
-      ValueError: `max_to_keep` is no positive integer, `keep_checkpoint_every_n_hours` is
+      ValueError: `max_to_keep` is not a positive integer, `keep_checkpoint_every_n_hours` is
         negative, `checkpoint_name` leads out of the directory, `checkpoint_interval` is given
-        without `step_counter`, `best` is not of this form, or a key is none.
-      TypeError: `checkpoint` is neither of the two; the name or the hours are of another type.
+        without `step_counter`, `best` has another form, or a key is not valid.
+      TypeError: `checkpoint`, the name or the hours are of another type; an option is not known.
       CheckpointIOError, CheckpointPermissionError: the directory, or the history in it, cannot be
         read.
     """
 
+    @renamed_options(manifest="sign_with", key="trusted_key")
     def __init__(
         self,
         checkpoint: Checkpoint | CheckpointableSaver,
@@ -85,13 +91,9 @@ class CheckpointManager:
         checkpoint_name: str = "ckpt",
         step_counter: Any = None,
         checkpoint_interval: int | None = None,
-        init_fn: Callable[[], object] | None = None,
-        best: Best | None = None,
-        *,
-        last_checkpoint_step: int | None = None,
-        manifest: bool | Key = False,
-        key: Key | None = None,
+        **options: Unpack[ManagerOptions],
     ) -> None:
+        check_options("CheckpointManager", options, ManagerOptions)
         if not isinstance(checkpoint, Checkpoint | CheckpointableSaver):
             raise TypeError(
                 "checkpoint is a cp.Checkpoint or a cp.CheckpointableSaver, not "
@@ -102,13 +104,16 @@ class CheckpointManager:
         check_name(checkpoint_name)
         if checkpoint_interval is not None and step_counter is None:
             raise ValueError("checkpoint_interval needs a step_counter")
-        self._signer = signer_of(manifest)
-        self._key = None if key is None else verifier_of(key)
+        key, best = options.get("trusted_key"), options.get("best")
+        self._signer = signer_of(options.get("sign_with", False))
+        self._trusted_key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
         self._given_directory = GivenPath.of(os.fspath(directory))
         self._name = checkpoint_name
-        self._steps = StepInterval(step_counter, checkpoint_interval, last_checkpoint_step)
-        self._init_fn = init_fn
+        self._steps = StepInterval(
+            step_counter, checkpoint_interval, options.get("last_checkpoint_step")
+        )
+        self._init_fn = options.get("init_fn")
         self._best = None if best is None else check_best(best)
         keep_every = hours * _SECONDS_PER_HOUR
         self._kept = KeptCheckpoints(
@@ -155,149 +160,118 @@ class CheckpointManager:
 
     # -- save ------------------------------------------------------------------------------
 
-    @overload
+    @takes_blocking
     def save(
         self,
         checkpoint_number: Any = None,
         check_interval: bool = True,
         metrics: Mapping[str, Any] | None = None,
-        durability: Durability = "fsync",
         *,
         session: Any = None,
-        progress: Progress | None = None,
-        blocking: Literal[True] = True,
-        max_staging_bytes: int | None = None,
-    ) -> str | None: ...
-
-    @overload
-    def save(
-        self,
-        checkpoint_number: Any = None,
-        check_interval: bool = True,
-        metrics: Mapping[str, Any] | None = None,
-        durability: Durability = "fsync",
-        *,
-        session: Any = None,
-        progress: Progress | None = None,
-        blocking: bool,
-        max_staging_bytes: int | None = None,
-    ) -> str | SaveHandle | None: ...
-
-    def save(
-        self,
-        checkpoint_number: Any = None,
-        check_interval: bool = True,
-        metrics: Mapping[str, Any] | None = None,
-        durability: Durability = "fsync",
-        *,
-        session: Any = None,
-        progress: Progress | None = None,
-        blocking: bool = True,
-        max_staging_bytes: int | None = None,
-    ) -> str | SaveHandle | None:
-        """Saves a checkpoint, makes it the latest, and deletes what is too many.
+        **options: Unpack[SaveOptions],
+    ) -> str | None:
+        """Saves a checkpoint, makes it the latest, and deletes old ones.
 
         The state file is updated before anything is deleted. A checkpoint that cannot be
-        deleted is logged, and tried again at the next save. Of several threads one saves after
-        the other.
+        deleted is logged, and the next save tries again. Concurrent saves are serialized.
 
         Args:
-          checkpoint_number: an int, or a scalar variable or tensor; None: `save_counter` of
-            the `Checkpoint`, which counts in any case (of a `CheckpointableSaver`: one more
-            than the highest there is).
-          check_interval: save only if `checkpoint_interval` steps have passed since the last
-            save. False: unless this very step has been saved.
-          metrics: name -> number, kept with the checkpoint for `best`.
-          durability, session, progress, blocking, max_staging_bytes: as in `Checkpoint.save`.
-            If not `blocking`, the checkpoint becomes the latest, and others are deleted, when
-            it is there; until then it is in none of the lists.
+          checkpoint_number: an int, or a scalar variable or tensor. None: the `save_counter` of
+            the `Checkpoint`, which counts in any case; with a `CheckpointableSaver`, one more than
+            the highest number in the directory.
+          check_interval: True: save only if `checkpoint_interval` steps have passed since the last
+            save. False: save unless this very step is saved already.
+          metrics: name -> number, stored with the checkpoint for `best`.
+          session, options: as in `Checkpoint.save`; `sign_with` overrides that of the manager.
 
         Returns:
-          The checkpoint's path, or a `SaveHandle` if not `blocking`; None if it was not time
-          for one.
+          The checkpoint prefix; None if no save was due.
 
         Raises:
-          ValueError: `metrics` has no number under the name that `best` goes by; an object
-            cannot be saved as it stands; an option has none of its values.
-          CheckpointIOError: the system refused.
+          ValueError: `metrics` has no number under the name that `best` ranks by, an object cannot
+            be saved, or an option has a wrong value.
+          CheckpointIOError: the system refused. Existing checkpoints are intact.
         """
+        settings = write_settings("CheckpointManager.save", options, SaveOptions, self._signer)
         with self._checkpoint._saves.lock:
-            return self._save(
-                checkpoint_number,
-                check_interval,
-                metrics,
-                durability,
-                session,
-                progress,
-                blocking,
-                max_staging_bytes,
-            )
+            due = self._due(check_interval, metrics, session)
+            if due is None:
+                return None
+            with self._counted(due, checkpoint_number) as prefix:
+                path = self._checkpoint._objects.write(prefix, session, settings)
+            self._kept.take_up(path, due.metrics, settings.durability)
+            return prefix
 
-    def _save(
+    def save_async(
         self,
-        checkpoint_number: Any,
-        check_interval: bool,
-        metrics: Mapping[str, Any] | None,
-        durability: Durability,
-        session: Any,
-        progress: Progress | None,
-        blocking: bool,
-        max_staging_bytes: int | None,
-    ) -> str | SaveHandle | None:
-        check_blocking(blocking, max_staging_bytes)
+        checkpoint_number: Any = None,
+        check_interval: bool = True,
+        metrics: Mapping[str, Any] | None = None,
+        *,
+        session: Any = None,
+        **options: Unpack[AsyncSaveOptions],
+    ) -> SaveHandle | None:
+        """Saves in the background, see `CheckpointableSaver.save_async`.
+
+        The checkpoint becomes the latest one, and old ones are deleted, when it is complete. Until
+        then it is in none of the lists.
+
+        Args:
+          checkpoint_number, check_interval, metrics, session: as in `save`.
+          options: as in `Checkpoint.save_async`.
+
+        Returns:
+          A handle to wait for the checkpoint; None if no save was due.
+
+        Raises: as `save`. The handle raises errors that occur later.
+        """
+        function = "CheckpointManager.save_async"
+        settings = write_settings(function, options, AsyncSaveOptions, self._signer)
+        with self._checkpoint._saves.lock:
+            due = self._due(check_interval, metrics, session)
+            if due is None:
+                return None
+            saved = due.metrics
+
+            def finish(path: str) -> None:
+                self._kept.take_up(path, saved, settings.durability)
+
+            with self._counted(due, checkpoint_number) as prefix:
+                return self._checkpoint._objects.write_async(
+                    prefix, session, settings, finish, due.take_back
+                )
+
+    def _due(
+        self, check_interval: bool, metrics: Mapping[str, Any] | None, session: Any
+    ) -> DueSave | None:
+        """Returns the save that is due; None if there is none."""
         numbers = check_metrics(metrics or {}, self._best)
+        saves = self._checkpoint._saves
         if not check_interval:
-            self._checkpoint._saves.settle()  # this very step may be under way, and fail
-        steps = self._steps
-        step = steps.current(session)
-        if not steps.is_due(step, check_interval):
-            return None
-        before = steps.last
-        self._checkpoint._saves.settle()
-        prefix, counter = self._next_prefix(checkpoint_number)
-        whole = absolute_path(prefix)
+            saves.settle()  # this very step may be under way, and fail
+        due = self._steps.due(check_interval, numbers, session)
+        if due is not None:
+            saves.settle()
+        return due
 
-        def finish(path: str) -> None:
-            self._kept.take_up(path, numbers, durability)
-
-        def failed() -> None:
-            if steps.last == step:
-                steps.last = before
-
+    @contextmanager
+    def _counted(self, due: DueSave, number: Any) -> Iterator[str]:
+        """Counts a save, and yields its prefix. A save that fails in the block is not counted."""
+        start = os.path.join(self._given_directory.display, self._name)
+        checkpoint, counter = self._checkpoint, None
+        if isinstance(checkpoint, Checkpoint):
+            counter = checkpoint.save_counter
+            counter.assign_add(1)
         try:
-            saved = self._checkpoint._write(
-                prefix,
-                session,
-                durability=durability,
-                progress=progress,
-                blocking=blocking,
-                max_staging_bytes=max_staging_bytes,
-                signer=self._signer,
-                finish=finish,
-                failed=failed,
-            )
+            if number is None:
+                number = self._kept.next_number() if counter is None else counter
+            prefix = numbered_prefix(start, number)
+            due.note()
+            yield prefix
         except BaseException:
             if counter is not None:
-                counter.assign_add(-1)  # what was not saved does not count
-            raise
-        steps.last = step
-        if isinstance(saved, str):
-            finish(whole)
-        return saved
-
-    def _next_prefix(self, number: Any) -> tuple[str, Variable | None]:
-        """Of the checkpoint that is to be written, and what has counted it."""
-        start = os.path.join(self._given_directory.display, self._name)
-        checkpoint = self._checkpoint
-        if isinstance(checkpoint, CheckpointableSaver):
-            number = self._kept.next_number() if number is None else number
-            return numbered_prefix(start, number), None
-        counter = checkpoint.save_counter
-        counter.assign_add(1)
-        try:
-            return numbered_prefix(start, counter if number is None else number), counter
-        except BaseException:
-            counter.assign_add(-1)
+                counter.assign_add(-1)
+            due.take_back()
             raise
 
     # -- preemption ------------------------------------------------------------------------
@@ -362,7 +336,7 @@ class CheckpointManager:
         """
         latest = self._kept.latest
         if latest is not None:
-            self._checkpoint.restore(latest, key=self._key)
+            self._checkpoint.restore(latest, trusted_key=self._trusted_key)
             self._steps.note_restored()
             return latest
         if self._init_fn is not None:
@@ -388,7 +362,10 @@ class CheckpointManager:
             passed over, since the next saves would take its place. Nothing was changed.
         """
         path, status = restore_newest_whole(
-            self._checkpoint, self._kept.newest_first(), self._given_directory.display, self._key
+            self._checkpoint,
+            self._kept.newest_first(),
+            self._given_directory.display,
+            self._trusted_key,
         )
         if path is not None:
             self._kept.note_restored(path)

@@ -12,9 +12,9 @@ from checkpointable.common.logs import logger
 from checkpointable.directory.latest import is_whole
 from checkpointable.manager.history import EXPIRED, KEPT, PRESERVED, History, Written
 from checkpointable.manager.steps import one_number
+from checkpointable.savers.options import Best
 
 __all__ = [
-    "Best",
     "check_best",
     "check_hours",
     "check_max_to_keep",
@@ -23,9 +23,6 @@ __all__ = [
     "ranking",
     "sweep",
 ]
-
-# (metric, "min" or "max", how many)
-Best = tuple[str, str, int]
 
 
 def check_max_to_keep(max_to_keep: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from checkpointable.saving.numbering import array_of, in_graph, number_in_graph
 
-__all__ = ["StepInterval", "one_number"]
+__all__ = ["DueSave", "StepInterval", "one_number"]
 
 
 class StepInterval:
@@ -36,16 +36,23 @@ class StepInterval:
         evaluated = number_in_graph(self._counter, session)
         return one_number(self._counter if evaluated is None else evaluated)
 
-    def is_due(self, step: Any, check_interval: bool) -> bool:
-        """Whether it is time for a save at this step.
+    def due(
+        self, check_interval: bool, metrics: dict[str, float], session: Any = None
+    ) -> DueSave | None:
+        """Returns the save that is due at this step; None if there is none.
 
         Args:
-          check_interval: if enough steps have passed. False: unless this very step is saved.
+          check_interval: True: a save is due if enough steps have passed since the last one.
+            False: unless this very step is saved already.
+          metrics: kept with the checkpoint.
+          session: evaluates a counter of graph mode (S36).
         """
-        if self.interval is None or self.last is None:
-            return True
-        least = self.last + self.interval if check_interval else 0
-        return not (step == self.last or step < least)
+        step = self.current(session)
+        if self.interval is not None and self.last is not None:
+            least = self.last + self.interval if check_interval else 0
+            if step == self.last or step < least:
+                return None
+        return DueSave(self, step, self.last, metrics)
 
     def note_restored(self) -> None:
         """Takes the step that was restored for that of the last save."""
@@ -54,6 +61,31 @@ class StepInterval:
         # A counter of graph mode has not been restored yet, only its restoring recorded: nothing
         # says which step that was, so the next save is due.
         self.last = None if in_graph(self._counter) else one_number(self._counter)
+
+
+class DueSave(NamedTuple):
+    """A save of a manager that is due.
+
+    Attributes:
+      steps: the steps of the manager.
+      step: the step that is saved.
+      before: the step of the save before.
+      metrics: kept with the checkpoint.
+    """
+
+    steps: StepInterval
+    step: Any
+    before: Any
+    metrics: dict[str, float]
+
+    def note(self) -> None:
+        """Notes that the step is saved."""
+        self.steps.last = self.step
+
+    def take_back(self) -> None:
+        """Takes the note back, since the save has failed."""
+        if self.steps.last == self.step:
+            self.steps.last = self.before
 
 
 def one_number(value: Any) -> Any:

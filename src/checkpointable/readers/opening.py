@@ -66,17 +66,17 @@ def refuse_foreign(path: str | os.PathLike[str]) -> None:
         )
 
 
-def verifier_of_option(key: Key | None, verify: Verify = True) -> Verifier | None:
-    """Who judges manifests where the option `key=` says so; None where nobody is to.
+def verifier_of_option(trusted_key: Key | None, verify: Verify = True) -> Verifier | None:
+    """Returns what judges manifests by the option `trusted_key=`; None where it is not given.
 
     Raises:
-      ValueError, TypeError: `key` is none; or not everything is to be verified.
+      ValueError, TypeError: `trusted_key` is not a key, or not everything is to be verified.
     """
-    if key is None:
+    if trusted_key is None:
         return None
     if verify is not True:
         raise ValueError(
-            f"verify={verify!r} leaves out checks, and key= asks for all of them: leave out one of "
-            "the two"
+            f"verify={verify!r} leaves out checks that trusted_key= needs: leave out verify= or "
+            "trusted_key="
         )
-    return verifier_of(key)
+    return verifier_of(trusted_key)

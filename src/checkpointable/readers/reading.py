@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from checkpointable.bundle import BundleReader
+from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Path
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.paths import GRAPH_KEY
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 
 
+@renamed_options(key="trusted_key")
 def load_checkpoint(
-    ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, key: Key | None = None
+    ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, trusted_key: Key | None = None
 ) -> BundleReader:
     """Opens a checkpoint for reading by key.
 
@@ -36,40 +38,42 @@ def load_checkpoint(
         before it is used, nothing is copied, and nothing is verified unless `check` is called.
         "c": arrays that may be changed, which does not change the files. What cannot be used
         where it lies (strings, partitioned values, another byte order) is read as ever.
-      key: the checkpoint must have a manifest that this key signed, and whatever is read is
-        compared with it first, as in `restore`. (With `mmap` the arrays are on memory of our own
-        then.)
+      trusted_key: the checkpoint must have a manifest signed with this key. Everything that is
+        read is compared with the manifest first, as in `restore`. (With `mmap` the arrays are then
+        on private memory.)
 
     Raises:
-      ValueError: `mmap` is none of these; `key` is no key.
-      CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint.
+      ValueError: `mmap` has a wrong value; `trusted_key` is not a key.
+      CheckpointSignatureError: the checkpoint has no manifest signed with `trusted_key`.
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
     """
-    return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(key))
+    return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(trusted_key))
 
 
+@renamed_options(key="trusted_key")
 def list_variables(
-    ckpt_dir_or_file: Path, *, key: Key | None = None
+    ckpt_dir_or_file: Path, *, trusted_key: Key | None = None
 ) -> list[tuple[str, tuple[int, ...]]]:
     """Key and shape of every value, sorted by key; the object graph is one of them.
 
     Args, errors: as `load_checkpoint`.
     """
-    with load_checkpoint(ckpt_dir_or_file, key=key) as reader:
+    with load_checkpoint(ckpt_dir_or_file, trusted_key=trusted_key) as reader:
         return [(name, reader.shape(name)) for name in reader.keys()]
 
 
-def object_metadata(save_path: Path, *, key: Key | None = None) -> ObjectGraph:
+@renamed_options(key="trusted_key")
+def object_metadata(save_path: Path, *, trusted_key: Key | None = None) -> ObjectGraph:
     """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
 
     Args:
-      key: as in `load_checkpoint`.
+      trusted_key: as in `load_checkpoint`.
 
     Raises:
       CheckpointUnsupportedError: a name-based checkpoint, which has none.
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError.
     """
-    with load_checkpoint(save_path, key=key) as reader:
+    with load_checkpoint(save_path, trusted_key=trusted_key) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(
                 "this is a name-based checkpoint: it has no object graph", path=reader.prefix

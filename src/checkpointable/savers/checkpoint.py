@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import absolute_path
-from checkpointable.directory.latest import update_checkpoint_state
+from checkpointable.common.deprecation import renamed_options
+from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
-from checkpointable.manifest import Key, signer_of
-from checkpointable.savers.restoring import plan_objects, restore_objects
+from checkpointable.manifest import Key
+from checkpointable.savers.object_saver import ObjectSaver, make_latest
+from checkpointable.savers.options import (
+    AsyncSaveOptions,
+    RestoreOptions,
+    SaveOptions,
+    takes_blocking,
+    write_settings,
+)
 from checkpointable.savers.save_counter import COUNTER, counter_beside, counter_of, usable_counter
-from checkpointable.saving.async_saving import AsyncSaves, check_blocking
+from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.numbering import numbered_prefix
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from typing_extensions import Unpack
 
     from checkpointable.report import Report
-    from checkpointable.restore import Names, Verify
-    from checkpointable.saving.async_saving import WriteOptions
     from checkpointable.saving.background import SaveHandle
     from checkpointable.status import LoadStatus
 
@@ -34,50 +37,53 @@ __all__ = ["Checkpoint"]
 
 
 class Checkpoint(Checkpointable):
-    """Groups objects under names, saves and restores them.
+    """Saves and restores named objects together.
 
+    Example:
         ckpt = cp.Checkpoint(model=model, optimizer=optimizer)
         ckpt.restore(cp.latest_checkpoint("runs/a"))
         …
         ckpt.save("runs/a/ckpt")                  # runs/a/ckpt-1, then -2, …
 
     Args:
-      root: this object becomes the root itself, and `objects` are attached to it for saving
-        without being assigned to it.
-      objects: what to save; tracked in sorted order of their names, as TensorFlow does.
+      root: the root of the object graph. `objects` are saved as its dependencies, but not assigned
+        to it. None: this checkpoint itself is the root.
+      objects: the objects to save, by name; tracked in the sorted order of their names, as in
+        TensorFlow.
 
     Raises:
-      ValueError: an object takes no part in checkpointing; a name is taken by a method of
-        this class or, with `root`, by another dependency of the root.
+      ValueError: an object cannot be saved, or a name is that of a method of this class or, with
+        `root`, of another dependency of the root.
     """
 
     def __init__(self, root: Any = None, **objects: Any) -> None:
         for name in objects:
             if hasattr(Checkpoint, name):
-                raise ValueError(f"{name!r} is a name of Checkpoint's own: choose another")
+                raise ValueError(
+                    f"Checkpoint: {name!r} is an attribute of this class; choose another name"
+                )
         self._counter: Any = None
         self._attached: list[tuple[str, Any]] | None = None
         if root is not None:
             root = wrap(root)
             _check_trackable(root, "root")
-            objects["root"] = root  # an edge of its own, as TensorFlow writes it
-            # Past tracking, as below: what is attached must stay the list that it is.
+            objects["root"] = root  # an edge named "root", as TensorFlow writes it
+            # Without tracking, which would replace the list by a tracked one.
             self.__dict__["_attached"] = attached = []
         for name, value in sorted(objects.items()):
             setattr(self, name, value)
             if isinstance(value, NoDependency):
                 continue
-            own = getattr(self, name)
-            _check_trackable(own, name)
+            tracked = getattr(self, name)
+            _check_trackable(tracked, name)
             if root is None:
                 continue
             existing = _dependency(root, name)
             if existing is None:
-                attached.append((name, own))
-            elif existing is not own:
+                attached.append((name, tracked))
+            elif existing is not tracked:
                 raise ValueError(
-                    f"Checkpoint: the name {name!r} is taken, since the root has another "
-                    "dependency of that name"
+                    f"Checkpoint: the root already has another dependency named {name!r}"
                 )
         counter = None if root is None else usable_counter(root)
         if counter is not None:
@@ -85,9 +91,9 @@ class Checkpoint(Checkpointable):
 
     @property
     def save_counter(self) -> Variable:
-        """How many times `save` has saved: an int64 variable, saved and restored too.
+        """The number of saves so far: an int64 variable, which is saved and restored too.
 
-        Made by the first `save`, `restore` or access.
+        Created by the first `save`, `restore` or access.
         """
         if self._counter is None:
             if self._attached is None:
@@ -101,229 +107,155 @@ class Checkpoint(Checkpointable):
     @property
     def _saves(self) -> AsyncSaves:
         saves: AsyncSaves | None = self.__dict__.get("_async_saves")
-        if saves is None:  # of two threads that come here both get the same
+        if saves is None:  # concurrent callers get the same one
             saves = self.__dict__.setdefault("_async_saves", AsyncSaves())
         return saves
 
     @property
     def _target(self) -> Any:
-        """The root of what is saved."""
+        """The root of the saved objects."""
         return self if self._attached is None else self.__dict__["root"]
 
     def _extra(self) -> Sequence[tuple[str, Any]]:
         """The attached dependencies; the list itself, since the counter may come later."""
         return () if self._attached is None else self._attached
 
-    @overload
-    def save(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: Literal[True] = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str: ...
+    @property
+    def _objects(self) -> ObjectSaver:
+        # A file without an object graph, which another program wrote, counts no saves.
+        return ObjectSaver(self._target, self._saves, self._extra(), optional=(COUNTER,))
 
-    @overload
-    def save(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle: ...
+    @renamed_options(manifest="sign_with")
+    @takes_blocking
+    def save(self, file_prefix: Path, session: Any = None, **options: Unpack[SaveOptions]) -> str:
+        """Writes `<file_prefix>-<number>` and makes it the latest checkpoint (S14, S15).
 
-    def save(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle:
-        """Writes `<file_prefix>-<number>`, the directory's latest checkpoint (S14, S15).
+        Concurrent saves are serialized, so that each has its number.
 
-        Of several threads one saves after the other.
-
-        Args: as in `CheckpointableSaver.save`.
+        Args:
+          file_prefix, session, options: as in `CheckpointableSaver.save`.
 
         Returns:
-          The checkpoint's full path, to be given to `restore`; a `SaveHandle` if not `blocking`.
-          (The number of an asynchronous save that fails later is not used again.)
+          The checkpoint prefix, to pass to `restore`.
+
+        Raises: as `CheckpointableSaver.save`.
         """
-        if isinstance(session, int | np.integer):
-            raise TypeError(
-                f"Checkpoint.save numbers checkpoints itself, by its save_counter; got {session!r} "
-                "as the session. CheckpointableSaver.save takes a number"
-            )
-        check_blocking(blocking, max_staging_bytes)
-        signer = signer_of(manifest)
+        _refuse_number(session)
+        settings = write_settings("Checkpoint.save", options, SaveOptions)
+        with self._saves.lock:
+            with self._counted(file_prefix) as prefix:
+                path = self._objects.write(prefix, session, settings)
+            make_latest(path, settings.durability)
+            return prefix
 
-        def make_latest(path: str) -> None:
-            update_checkpoint_state(os.path.dirname(path), path, durability=durability)
+    @renamed_options(manifest="sign_with")
+    def save_async(
+        self, file_prefix: Path, session: Any = None, **options: Unpack[AsyncSaveOptions]
+    ) -> SaveHandle:
+        """Saves `<file_prefix>-<number>` in the background, see `CheckpointableSaver.save_async`.
 
-        with self._saves.lock:  # of several threads each has a number of its own
-            self._saves.settle()
-            counter = self.save_counter
-            counter.assign_add(1)
-            try:
-                prefix = numbered_prefix(file_prefix, counter)
-                path = absolute_path(prefix)
-                saved = self._write(
-                    prefix,
-                    session,
-                    durability=durability,
-                    progress=progress,
-                    blocking=blocking,
-                    max_staging_bytes=max_staging_bytes,
-                    signer=signer,
-                    finish=make_latest,
-                )
-            except BaseException:
-                counter.assign_add(-1)  # what was not saved does not count
-                raise
-            if isinstance(saved, str):
-                make_latest(path)
-            return saved
+        The number of a save that fails in the background is not used again.
 
-    @overload
-    def write(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: Literal[True] = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str: ...
-
-    @overload
-    def write(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle: ...
-
-    def write(
-        self,
-        file_prefix: Path,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle:
-        """Writes the checkpoint `file_prefix`: no number, no state file (S15).
-
-        Args: as in `CheckpointableSaver.save`.
+        Args:
+          file_prefix, session, options: as in `CheckpointableSaver.save_async`.
 
         Returns:
-          `file_prefix`, to be given to `read`; a `SaveHandle` if not `blocking`.
+          A handle to wait for the checkpoint.
         """
-        check_blocking(blocking, max_staging_bytes)
+        _refuse_number(session)
+        settings = write_settings("Checkpoint.save_async", options, AsyncSaveOptions)
+
+        def finish(path: str) -> None:
+            make_latest(path, settings.durability)
+
+        with self._saves.lock, self._counted(file_prefix) as prefix:
+            return self._objects.write_async(prefix, session, settings, finish)
+
+    @contextmanager
+    def _counted(self, file_prefix: Path) -> Iterator[str]:
+        """Counts a save, and yields its prefix. A save that fails in the block is not counted."""
         self._saves.settle()
-        return self._write(
-            numbered_prefix(file_prefix, None),
-            session,
-            durability=durability,
-            progress=progress,
-            blocking=blocking,
-            max_staging_bytes=max_staging_bytes,
-            signer=signer_of(manifest),
-        )
+        counter = self.save_counter
+        counter.assign_add(1)
+        try:
+            yield numbered_prefix(file_prefix, counter)
+        except BaseException:
+            counter.assign_add(-1)
+            raise
 
-    def _write(
-        self, prefix: str, session: Any, **options: Unpack[WriteOptions]
-    ) -> str | SaveHandle:
-        return self._saves.write(self._target, self._extra(), prefix, session, **options)
+    @renamed_options(manifest="sign_with")
+    @takes_blocking
+    def write(self, file_prefix: Path, session: Any = None, **options: Unpack[SaveOptions]) -> str:
+        """Writes the checkpoint `file_prefix`, without a number and without a state file (S15).
 
-    def restore(
-        self,
-        save_path: Path | None,
-        *,
-        renames: Mapping[str, str] | None = None,
-        names: Names | None = None,
-        prefix: str | None = None,
-        verify: Verify = True,
-        progress: Progress | None = None,
-        key: Key | None = None,
-    ) -> LoadStatus:
-        """Restores what `save` wrote, the counter included; see `CheckpointableSaver.restore`."""
-        # Made before, so that its value is checked with all others before any is assigned (S25).
-        _ = self.save_counter
-        return self.read(
-            save_path,
-            renames=renames,
-            names=names,
-            prefix=prefix,
-            verify=verify,
-            progress=progress,
-            key=key,
-        )
+        Args:
+          file_prefix: the checkpoint prefix.
+          session, options: as in `CheckpointableSaver.save`.
 
-    def read(
-        self,
-        save_path: Path | None,
-        *,
-        renames: Mapping[str, str] | None = None,
-        names: Names | None = None,
-        prefix: str | None = None,
-        verify: Verify = True,
-        progress: Progress | None = None,
-        key: Key | None = None,
-    ) -> LoadStatus:
-        """Restores what `write` wrote: neither makes nor demands a counter (S15).
-
-        Args, errors: as `CheckpointableSaver.restore`.
+        Returns:
+          `file_prefix`, to pass to `read`.
         """
-        return restore_objects(
-            self._target,
-            save_path,
-            attached=self._extra(),
-            renames=renames,
-            names=names,
-            prefix=prefix,
-            optional=(COUNTER,),  # files that are not ours do not count our saves
-            verify=verify,
-            progress=progress,
-            key=key,
-        )
+        settings = write_settings("Checkpoint.write", options, SaveOptions)
+        prefix = numbered_prefix(file_prefix, None)
+        self._saves.settle()
+        self._objects.write(prefix, session, settings)
+        return prefix
 
+    @renamed_options(manifest="sign_with")
+    def write_async(
+        self, file_prefix: Path, session: Any = None, **options: Unpack[AsyncSaveOptions]
+    ) -> SaveHandle:
+        """Writes the checkpoint `file_prefix` in the background; see `write` and `save_async`."""
+        settings = write_settings("Checkpoint.write_async", options, AsyncSaveOptions)
+        prefix = numbered_prefix(file_prefix, None)
+        self._saves.settle()
+        return self._objects.write_async(prefix, session, settings)
+
+    @renamed_options(key="trusted_key", prefix="module")
+    def restore(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:
+        """Restores what `save` wrote, the save counter included.
+
+        Args, Returns, Raises: as `CheckpointableSaver.restore`.
+        """
+        # Created before, so that its value is checked with all others before any is assigned (S25).
+        _ = self.save_counter
+        return self._objects.restore("Checkpoint.restore", save_path, options)
+
+    @renamed_options(key="trusted_key", prefix="module")
+    def read(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:
+        """Restores what `write` wrote: neither creates nor requires a save counter (S15).
+
+        Args, Returns, Raises: as `CheckpointableSaver.restore`.
+        """
+        return self._objects.restore("Checkpoint.read", save_path, options)
+
+    @renamed_options(key="trusted_key")
     def plan(
         self,
         save_path: Path,
         *,
         renames: Mapping[str, str] | None = None,
-        key: Key | None = None,
+        trusted_key: Key | None = None,
     ) -> Report:
-        """What `restore` would do: matches, but reads and assigns no value (S31).
+        """Reports what `restore` would do, without reading or assigning a value (S31).
 
-        The counter counts as it would in a `restore`, but is not made.
+        The report includes the save counter as `restore` would create it.
+
+        Args, Returns, Raises: as `CheckpointableSaver.plan`.
         """
-        attached = list(self._extra())
-        if self._counter is None:  # a restore makes it: here one stands in for it
-            attached.append((COUNTER, Variable(0, dtype=np.int64)))
-        return plan_objects(self._target, save_path, attached=attached, renames=renames, key=key)
+        objects = self._objects
+        if self._counter is None:  # `restore` would create it: this one stands in for it
+            stand_in = (COUNTER, Variable(0, dtype=np.int64))
+            objects = objects._replace(attached=[*objects.attached, stand_in])
+        return objects.plan(save_path, renames, trusted_key)
+
+
+def _refuse_number(session: Any) -> None:
+    if isinstance(session, int | np.integer):
+        raise TypeError(
+            f"Checkpoint.save takes no checkpoint number, since its save_counter counts; got "
+            f"{session!r} as the session. CheckpointableSaver.save takes a number"
+        )
 
 
 def _dependency(obj: Any, name: str) -> Any | None:
@@ -335,8 +267,7 @@ def _dependency(obj: Any, name: str) -> Any | None:
 def _check_trackable(value: Any, name: str) -> None:
     if adapter_of(value) is None:
         is_array = isinstance(value, np.ndarray)
-        advice = "; cp.Variable says that an array is state" if is_array else ""
+        advice = "; wrap the array in cp.Variable" if is_array else ""
         raise ValueError(
-            f"Checkpoint: {name!r} is a {type(value).__name__}, which takes no part in "
-            f"checkpointing{advice}"
+            f"Checkpoint: {name!r} is a {type(value).__name__}, which cannot be saved{advice}"
         )

@@ -49,11 +49,11 @@ def restore_objects(
     attached: Attached = (),
     renames: Mapping[str, str] | None = None,
     names: Names | None = None,
-    prefix: str | None = None,
+    module: str | None = None,
     optional: tuple[str, ...] = (),
     verify: Verify = True,
     progress: Progress | None = None,
-    key: Key | None = None,
+    trusted_key: Key | None = None,
 ) -> LoadStatus:
     """What every `restore` and `read` does.
 
@@ -62,7 +62,7 @@ def restore_objects(
       optional: paths that a name-based checkpoint may lack.
     """
     look_again()
-    verifier = verifier_of_option(key, verify)
+    verifier = verifier_of_option(trusted_key, verify)
     if save_path is None:
         return InitializationOnlyStatus(root, attached)
     if verifier is not None:
@@ -73,15 +73,15 @@ def restore_objects(
         present = FileNames(foreign.keys(), foreign.sections)
 
         def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
-            return module_values(root, attached, names, prefix, present)
+            return module_values(root, attached, names, module, present)
 
         return NameBasedSaverStatus(
             NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
         )
-    if prefix is not None:
+    if module is not None:
         raise ValueError(
-            "prefix= says what the names of a file of tensors are relative to, and this is a "
-            f"checkpoint: {os.fspath(save_path)}"
+            f"{os.fspath(save_path)}: module= is for a file of tensors, whose names are "
+            "relative to a module, and this is a checkpoint: leave module= out"
         )
     reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
     try:
@@ -127,11 +127,11 @@ def plan_objects(
     *,
     attached: Attached = (),
     renames: Mapping[str, str] | None = None,
-    key: Key | None = None,
+    trusted_key: Key | None = None,
 ) -> Report:
     """What every `plan` does."""
     look_again()
-    verifier = verifier_of_option(key)
+    verifier = verifier_of_option(trusted_key)
     with open_stored(save_path, verifier=verifier) as reader:
         if GRAPH_KEY not in reader:
             raise CheckpointUnsupportedError(

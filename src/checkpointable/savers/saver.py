@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
-from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.common.working_directory import absolute_path
-from checkpointable.directory.latest import update_checkpoint_state
+from checkpointable.common.deprecation import renamed_options
+from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
-from checkpointable.manifest import Key, signer_of
-from checkpointable.savers.restoring import plan_objects, restore_objects
-from checkpointable.saving.async_saving import AsyncSaves, check_blocking
+from checkpointable.manifest import Key
+from checkpointable.savers.object_saver import ObjectSaver, make_latest
+from checkpointable.savers.options import (
+    AsyncSaveOptions,
+    RestoreOptions,
+    SaveOptions,
+    takes_blocking,
+    write_settings,
+)
+from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.numbering import numbered_prefix
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from checkpointable.report import Report
-    from checkpointable.restore import Names, Verify
-    from checkpointable.saving.async_saving import WriteOptions
     from checkpointable.saving.background import SaveHandle
     from checkpointable.status import LoadStatus
 
@@ -28,17 +31,18 @@ __all__ = ["CheckpointableSaver"]
 
 
 class CheckpointableSaver:
-    """Saves and restores an object and all that it is built of.
+    """Saves and restores an object and everything that it refers to.
 
+    Example:
         saver = cp.CheckpointableSaver(model)
         path = saver.save("runs/a/ckpt", 1)       # runs/a/ckpt-1
         saver.restore(path).assert_consumed()
 
     Args:
-      root_checkpointable: the object to start from; names are paths from it.
+      root_checkpointable: the object to start from. Names in the checkpoint are paths from it.
 
     Raises:
-      TypeError: the root takes no part in checkpointing.
+      TypeError: the root cannot be saved.
     """
 
     def __init__(self, root_checkpointable: Any) -> None:
@@ -47,174 +51,123 @@ class CheckpointableSaver:
                 f"cannot save a {type(root_checkpointable).__name__}: it is neither a "
                 "Checkpointable nor an object of a framework that an adapter knows"
             )
-        self._root = root_checkpointable
         self._saves = AsyncSaves()
+        self._objects = ObjectSaver(root_checkpointable, self._saves)
 
-    @overload
+    @renamed_options(manifest="sign_with")
+    @takes_blocking
     def save(
         self,
         file_prefix: Path,
         checkpoint_number: Any = None,
         session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: Literal[True] = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str: ...
+        **options: Unpack[SaveOptions],
+    ) -> str:
+        """Writes a checkpoint and makes it the latest one of its directory (S14).
 
-    @overload
-    def save(
-        self,
-        file_prefix: Path,
-        checkpoint_number: Any = None,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle: ...
-
-    def save(
-        self,
-        file_prefix: Path,
-        checkpoint_number: Any = None,
-        session: Any = None,
-        *,
-        durability: Durability = "fsync",
-        progress: Progress | None = None,
-        blocking: bool = True,
-        max_staging_bytes: int | None = None,
-        manifest: bool | Key = False,
-    ) -> str | SaveHandle:
-        """Writes a checkpoint and makes it the directory's latest (S14).
+        Waits for the last asynchronous save first, and raises its error if `SaveHandle.result`
+        did not.
 
         Args:
-          file_prefix: directory and beginning of the files' names; directories are made.
+          file_prefix: the directory and the beginning of the file names. Missing directories are
+            created.
           checkpoint_number: appended as `-<number>`: an int, or a scalar variable or tensor.
-          session: the session that evaluates variables in graph mode; ignored eagerly.
-          durability: "fsync": files and directory are synced before it returns; "flush": they
-            survive the process, not a crash of the machine.
-          progress: called with (bytes done, bytes in all, key) as it goes, by the thread that
-            writes.
-          blocking: False returns as soon as the values may change, and writes in the background:
-            a `SaveHandle`. What is written is as it was at this call. Values are copied for
-            that into memory that is kept for the next time, but for those that nobody can
-            change. Waits for an asynchronous save before it, whose error it raises if nobody
-            has seen it; the interpreter waits when it exits.
-          max_staging_bytes: what these copies may take; what does not fit is written before
-            this returns. None: no limit. A blocking save makes none, so any limit is kept.
-          manifest: a key: the checkpoint appears with a manifest (docs/format.md), SHA-256 over
-            its files, signed with it: a secret of 32 bytes or more (HMAC-SHA256), or an Ed25519
-            private key: of `cryptography`, in PEM, or the path of a PEM file. True: a manifest
-            without a signature. False: none.
+          session: the session that evaluates variables in graph mode; ignored in eager mode.
+          options: `durability`, `progress` and `sign_with`, see `SaveOptions`.
 
         Returns:
-          The checkpoint's full path, to be given to `restore`; a `SaveHandle` if not `blocking`.
+          The checkpoint prefix, to pass to `restore`.
 
         Raises:
-          ValueError, NotImplementedError: an object cannot be saved as it stands; the message
-            names its path. An option has none of its values.
-          CheckpointIOError: the system refused; the checkpoints that were there still are.
+          ValueError, NotImplementedError: an object cannot be saved (the message names its path),
+            or an option has a wrong value.
+          TypeError: an option is not known.
+          CheckpointIOError: the system refused. Existing checkpoints are intact.
         """
-        check_blocking(blocking, max_staging_bytes)
-        signer = signer_of(manifest)
+        settings = write_settings("CheckpointableSaver.save", options, SaveOptions)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
-        path = absolute_path(prefix)
         self._saves.settle()
+        make_latest(self._objects.write(prefix, session, settings), settings.durability)
+        return prefix
 
-        def make_latest(path: str) -> None:
-            update_checkpoint_state(os.path.dirname(path), path, durability=durability)
-
-        saved = self._write(
-            prefix,
-            session,
-            durability=durability,
-            progress=progress,
-            blocking=blocking,
-            max_staging_bytes=max_staging_bytes,
-            signer=signer,
-            finish=make_latest,
-        )
-        if isinstance(saved, str):
-            make_latest(path)
-        return saved
-
-    def _write(
-        self, prefix: str, session: Any, **options: Unpack[WriteOptions]
-    ) -> str | SaveHandle:
-        return self._saves.write(self._root, (), prefix, session, **options)
-
-    def restore(
+    @renamed_options(manifest="sign_with")
+    def save_async(
         self,
-        save_path: Path | None,
-        *,
-        renames: Mapping[str, str] | None = None,
-        names: Names | None = None,
-        prefix: str | None = None,
-        verify: Verify = True,
-        progress: Progress | None = None,
-        key: Key | None = None,
-    ) -> LoadStatus:
-        """Restores the objects below the root, those that exist now and those still to come.
+        file_prefix: Path,
+        checkpoint_number: Any = None,
+        session: Any = None,
+        **options: Unpack[AsyncSaveOptions],
+    ) -> SaveHandle:
+        """Saves in the background: returns as soon as the values may change.
+
+        The checkpoint holds the values at the time of this call. Values are copied into memory
+        that later saves use again, except immutable ones. The interpreter waits for the save
+        before it exits.
 
         Args:
-          save_path: what `save` returned; also an `.index` file, or a directory (its latest
-            checkpoint); or a file of tensors that others wrote: `.safetensors`, or what
-            `torch.load(weights_only=True)` takes (S38). None: nothing is restored, see
-            `InitializationOnlyStatus` (S32).
-          renames: checkpoint's path -> program's path, where code was renamed since:
-            `{"encoder/blocks": "encoder/layers"}`, `*` for any run within a segment.
-          names: for a checkpoint without an object graph, where objects have no global names
-            of their own: a mapping, or a function, from an object's path to the checkpoint's
-            name (S39).
-          prefix: for a file of tensors: path of the module that its names are relative to.
-            None: the only module there is.
-          verify: True: every checksum of what is about to be assigned is verified before the
-            first variable changes. "stream": each is verified while it is assigned, in one pass
-            over the files; when damage is found, some variables have changed. False: none is.
-          progress: called with (bytes done, bytes in all, key) as it goes, for what exists now
-            (and not for a checkpoint without an object graph, which is restored later).
-          key: the checkpoint must have a manifest that this key signed (an Ed25519 public key
-            will do). What is assigned, now and later, is compared with it, in memory that nobody
-            else can change; what exists now, before the first variable changes (S41).
+          file_prefix, checkpoint_number, session: as in `save`.
+          options: `durability`, `progress`, `sign_with` and `max_staging_bytes`, see
+            `AsyncSaveOptions`.
 
         Returns:
-          A status, which says exactly what was and was not restored: a `CheckpointLoadStatus`,
-          or, of a checkpoint without an object graph, a `NameBasedSaverStatus`, which waits
-          for its `run_restore_ops` (S38).
+          A handle to wait for the checkpoint.
+
+        Raises: as `save`. The handle raises errors that occur later.
+        """
+        settings = write_settings("CheckpointableSaver.save_async", options, AsyncSaveOptions)
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        self._saves.settle()
+
+        def finish(path: str) -> None:
+            make_latest(path, settings.durability)
+
+        return self._objects.write_async(prefix, session, settings, finish)
+
+    @renamed_options(key="trusted_key", prefix="module")
+    def restore(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:
+        """Restores the objects below the root: existing ones now, others when they are created.
+
+        Args:
+          save_path: the checkpoint prefix that `save` returned; an `.index` file; a directory
+            (its latest checkpoint); or a file of tensors: `.safetensors`, or a file that
+            `torch.load(weights_only=True)` reads (S38). None: nothing is restored, see
+            `InitializationOnlyStatus` (S32).
+          options: `renames`, `names`, `module`, `verify`, `progress` and `trusted_key`, see
+            `RestoreOptions`.
+
+        Returns:
+          A status that knows exactly what was restored: a `CheckpointLoadStatus`, or a
+          `NameBasedSaverStatus` for a checkpoint without an object graph, which restores when its
+          `run_restore_ops` is called (S38).
 
         Raises:
           CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError,
-          CheckpointMismatchError: no variable was changed (of damage: if `verify` is True).
-          CheckpointSignatureError: nothing says that the owner of `key` wrote this checkpoint; no
+          CheckpointMismatchError: no variable was changed (if the file is damaged: provided that
+            `verify` is True).
+          CheckpointSignatureError: the checkpoint has no manifest signed with `trusted_key`. No
             variable was changed.
-          ValueError: a rename that matches nothing, or that makes two things collide; a `key`
-            that is none, or together with another `verify` than True.
+          ValueError: a rename matches nothing or makes two paths collide; `trusted_key` is not a
+            key, or is given together with `verify="stream"` or `verify=False`.
+          TypeError: an option is not known.
         """
-        return restore_objects(
-            self._root,
-            save_path,
-            renames=renames,
-            names=names,
-            prefix=prefix,
-            verify=verify,
-            progress=progress,
-            key=key,
-        )
+        return self._objects.restore("CheckpointableSaver.restore", save_path, options)
 
+    @renamed_options(key="trusted_key")
     def plan(
         self,
         save_path: Path,
         *,
         renames: Mapping[str, str] | None = None,
-        key: Key | None = None,
+        trusted_key: Key | None = None,
     ) -> Report:
-        """What `restore` would do: matches, but reads and assigns no value (S31).
+        """Reports what `restore` would do, without reading or assigning a value (S31).
 
-        Args, errors: as `restore`; what does not fit is in the report, not an error.
+        Args:
+          save_path, renames, trusted_key: as in `restore`.
+
+        Returns:
+          A report. Values that do not fit are in it, and not an error.
+
+        Raises: as `restore`.
         """
-        return plan_objects(self._root, save_path, renames=renames, key=key)
+        return self._objects.plan(save_path, renames, trusted_key)

@@ -1,35 +1,26 @@
-"""The saves of one saver; what an asynchronous one writes is as it was when `save` was called."""
+"""Asynchronous saves: the values are copied first, and written in the background."""
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypedDict
-
-import numpy as np
+from typing import Any
 
 from checkpointable.bundle import BundleWriter, Layout, Staging, StagingMemory
 from checkpointable.common.locks import ForkSafeLock
-from checkpointable.common.types import Attached, Durability, Progress
-from checkpointable.common.working_directory import absolute_path
-from checkpointable.manifest import Signer
 from checkpointable.saving.background import LastSave, SaveHandle, start
-from checkpointable.saving.saving import layout_of_objects, naming_objects, write_objects
+from checkpointable.saving.saving import WriteSettings, naming_objects
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-__all__ = ["AsyncSaves", "WriteOptions", "check_blocking"]
+__all__ = ["AsyncSaves"]
 
 _memory: weakref.ref[StagingMemory] | None = None
 
 
 def _shared_memory() -> StagingMemory:
-    """The memory for copies: one of the process, kept as long as a saver that has used it."""
+    """Returns the memory for copies: one per process, kept while a saver that used it exists."""
     global _memory  # noqa: PLW0603 - one a process
     memory = None if _memory is None else _memory()
     if memory is None:
@@ -39,7 +30,7 @@ def _shared_memory() -> StagingMemory:
 
 
 def _after_fork() -> None:
-    """A save of the parent may hold the memory, and will never let go of it here."""
+    """Forgets the memory, which a save of the parent process may hold for ever."""
     global _memory  # noqa: PLW0603
     _memory = None
 
@@ -48,57 +39,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _SaveOptions(TypedDict):
-    durability: Durability
-    progress: Progress | None
-    blocking: bool
-    max_staging_bytes: int | None
-
-
-class WriteOptions(_SaveOptions, total=False):
-    """Options of `CheckpointableSaver.save`, and what goes with them.
-
-    Attributes:
-      signer: of the manifest; None: there is none.
-      finish: of a save that is not blocking: called with its absolute path when it is there.
-      failed: called when such a save has failed.
-    """
-
-    signer: Signer | None
-    finish: Callable[[str], object]
-    failed: Callable[[], object]
-
-
-def check_blocking(blocking: Any, max_staging_bytes: Any) -> None:
-    """Checks two options of `save`: what is misspelt must not mean the other way of saving.
-
-    Raises:
-      ValueError: `blocking` is neither True nor False; `max_staging_bytes` is negative.
-      TypeError: `max_staging_bytes` is no integer.
-    """
-    if not isinstance(blocking, bool | np.bool_):
-        raise ValueError(  # noqa: TRY004 - as `verify=` does: a wrong value, whatever its type
-            f"blocking is {blocking!r}; it must be True (the checkpoint is there when save "
-            "returns) or False (a SaveHandle)"
-        )
-    if max_staging_bytes is None:
-        return
-    try:
-        size = operator.index(max_staging_bytes)
-    except TypeError:
-        raise TypeError(
-            f"max_staging_bytes is {max_staging_bytes!r}; it is a whole number of bytes, or None "
-            "for no limit"
-        ) from None
-    if size < 0:
-        raise ValueError(f"max_staging_bytes is {max_staging_bytes}; it cannot be negative")
-
-
 class AsyncSaves:
-    """The saves of one saver.
+    """The asynchronous saves of one saver.
 
     Attributes:
-      lock: who holds it is the only one that saves, where that matters.
+      lock: serializes the saves that number their checkpoints.
     """
 
     def __init__(self) -> None:
@@ -107,10 +52,10 @@ class AsyncSaves:
         self._memory: StagingMemory | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AsyncSaves, ()  # a copied saver has started none
+        return AsyncSaves, ()  # a copy of a saver has started no save
 
     def settle(self) -> None:
-        """Waits for the last one, and raises its error if nobody has seen it.
+        """Waits for the last asynchronous save; raises its error if that was not raised yet.
 
         Every save of the saver begins with this, asynchronous or not.
         """
@@ -118,64 +63,27 @@ class AsyncSaves:
 
     def write(
         self,
-        root: Any,
-        attached: Attached,
         prefix: str,
-        session: Any,
-        **options: Unpack[WriteOptions],
-    ) -> str | SaveHandle:
-        """Writes the objects below `root` as the checkpoint `prefix`, now or in the background.
-
-        Args:
-          attached: further dependencies of the root that it does not track itself.
-        """
-        if not options["blocking"]:
-            return self.save(
-                prefix,
-                layout_of_objects(root, attached, session),
-                durability=options["durability"],
-                progress=options["progress"],
-                max_staging_bytes=options["max_staging_bytes"],
-                signer=options.get("signer"),
-                finish=options.get("finish"),
-                failed=options.get("failed"),
-            )
-        write_objects(
-            root,
-            prefix,
-            attached=attached,
-            session=session,
-            durability=options["durability"],
-            progress=options["progress"],
-            signer=options.get("signer"),
-        )
-        return prefix
-
-    def save(
-        self,
-        prefix: str,
+        path: str,
         layout: Layout,
+        settings: WriteSettings,
         *,
-        durability: Durability,
-        progress: Progress | None,
-        max_staging_bytes: int | None,
-        signer: Signer | None = None,
         finish: Callable[[str], object] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> SaveHandle:
-        """Writes a layout as the checkpoint `prefix`, in the background where that can be.
+        """Starts to write the values of `layout` as a checkpoint in the background.
 
         Returns once the values may change.
 
         Args:
-          signer: of the manifest; None: there is none.
-          finish: called, with the checkpoint's absolute path, when it is there.
+          prefix: the checkpoint prefix, as the user gave it.
+          path: its absolute path, since the program may change its working directory meanwhile.
+          finish: called with `path` when the checkpoint is complete.
           failed: called when the save has failed in the background.
         """
-        # The program may go to another directory meanwhile.
-        path = absolute_path(prefix)
         self._memory = memory = _shared_memory()
         handle = SaveHandle(prefix)
+        progress = settings.progress
 
         def advance(done: int, total: int, key: str) -> None:
             handle._advance(done, total, key)
@@ -183,7 +91,7 @@ class AsyncSaves:
                 progress(done, total, key)
 
         undo = ExitStack()
-        # Whoever gets it has `undo`: the job, or what interrupts us on the way to it.
+        # Whoever acquires it closes `undo`: the job, or the handler of an interrupt before it.
         ownership = threading.Lock()
 
         def job() -> None:
@@ -206,8 +114,10 @@ class AsyncSaves:
         try:
             undo.enter_context(memory.taken())
             with naming_objects(layout):
-                staging = Staging(layout, max_staging_bytes)
-            writer = undo.enter_context(BundleWriter(path, layout, durability, signer=signer))
+                staging = Staging(layout, settings.max_staging_bytes)
+            writer = undo.enter_context(
+                BundleWriter(path, layout, settings.durability, signer=settings.signer)
+            )
             with naming_objects(layout):
                 if staging.direct:
                     writer.write(staging.direct, progress=advance)

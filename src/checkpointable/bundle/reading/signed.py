@@ -130,4 +130,4 @@ def _missing(prefix: str, storage: Storage) -> str:
             f"; {', '.join(map(repr, others[:3]))} is that of another index: the checkpoint was "
             "written again without one, or its index was changed"
         )
-    return f"{what}. cp.write_manifest makes one, or save(manifest=…)"
+    return f"{what}. cp.write_manifest makes one, or save(sign_with=…)"

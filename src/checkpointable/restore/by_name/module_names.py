@@ -26,7 +26,7 @@ def module_values(
     root: Any,
     attached: Sequence[tuple[str, Any]],
     names: Names | None,
-    prefix: str | None,
+    module: str | None,
     present: FileNames,
 ) -> list[NamedValue]:
     """Every value of one module, by the names that its `state_dict` has for it.
@@ -39,14 +39,14 @@ def module_values(
       names: as in `restore`, from the paths of the whole program: what is outside the module,
         and has a name by this, is restored too. Where there is no module, all else goes by its
         own global name.
-      prefix: path of the module; None: the only outermost one there is.
+      module: its path; None: the only outermost one there is.
 
     Raises:
-      ValueError: there is no such module, or several and no prefix; `names` has a path that
+      ValueError: there is no such module, or several and `module` is None; `names` has a path that
         the program has not.
     """
     found = walk(root, adapter_of, attached)
-    if prefix is None:
+    if module is None:
         modules = _outermost_modules(found)
         if not modules:
             return _values_without_module(root, attached, names)
@@ -54,18 +54,18 @@ def module_values(
         if len(modules) > 1 and not callable(names):
             raise ValueError(
                 "the program has several modules "
-                f"({', '.join(shown_path(path) for path in modules)}): prefix= says which one "
-                "the names are relative to"
+                f"({', '.join(shown_path(path) for path in modules)}): module= selects "
+                "the one that the names are relative to"
             )
-        prefix = modules[0] if len(modules) == 1 else None
-    values = [] if prefix is None else _inside(root, attached, names, prefix, present)
+        module = modules[0] if len(modules) == 1 else None
+    values = [] if module is None else _inside(root, attached, names, module, present)
     if names is not None:
         everything = values_of(root, attached, names, own_names=False)
         check_paths(names, [*values, *everything])
         # By notes: an object may be reached by another path first than that through its module.
         inside = {(id(value.notes), value.attribute) for value in values}
         # A function may well say something of every path: beside a module that is no demand.
-        is_demand = prefix is None or not callable(names)
+        is_demand = module is None or not callable(names)
         values += [
             value
             for value in everything
@@ -79,21 +79,21 @@ def _inside(
     root: Any,
     attached: Sequence[tuple[str, Any]],
     names: Names | None,
-    prefix: str,
+    module: str,
     present: FileNames,
 ) -> list[NamedValue]:
-    """The values of the module at `prefix`."""
-    below = walk(_at(root, attached, prefix), adapter_of)
+    """The values of the module at `module`."""
+    below = walk(_at(root, attached, module), adapter_of)
     aliases = _aliases(below)
     section = ""
     if not callable(names):  # a function names everything itself
-        section = present.section([own for own in aliases if own], ".".join(split(prefix)))
+        section = present.section([own for own in aliases if own], ".".join(split(module)))
     values: list[NamedValue] = []
     for node_id, obj in enumerate(below.objects):
         adapter = below.adapters[node_id]
         own = adapter.values(obj)
         inner = below.path(node_id)
-        path = "/".join(part for part in (prefix, inner) if part)
+        path = "/".join(part for part in (module, inner) if part)
         own_names = aliases[node_id] if len(own) == 1 else []
         name = present.find(own_names, section) or (own_names or [""])[0]
         if names is not None:
@@ -142,7 +142,7 @@ def _at(root: Any, attached: Sequence[tuple[str, Any]], path: str) -> Any:
         if inner is None:
             inner = extra.get(local_name)
         if inner is None:
-            raise ValueError(f"prefix {path!r}: the program has no object there")
+            raise ValueError(f"module={path!r}: the program has no object there")
         obj, extra = inner, {}
     return obj
 

@@ -1,0 +1,93 @@
+"""Saving and restoring the objects below a root: the code behind the public savers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpointable.common.types import Attached, Path
+from checkpointable.common.working_directory import absolute_path
+from checkpointable.directory.latest import update_checkpoint_state
+from checkpointable.savers.options import RestoreOptions, check_options
+from checkpointable.savers.restoring import plan_objects, restore_objects
+from checkpointable.saving.async_saving import AsyncSaves
+from checkpointable.saving.saving import WriteSettings, layout_of_objects, write_layout
+
+if TYPE_CHECKING:
+    from checkpointable.common.types import Durability
+    from checkpointable.manifest import Key
+    from checkpointable.report import Report
+    from checkpointable.saving.background import SaveHandle
+    from checkpointable.status import LoadStatus
+
+__all__ = ["ObjectSaver", "make_latest"]
+
+
+def make_latest(path: str, durability: Durability) -> None:
+    """Makes the checkpoint of this absolute path the latest one of its directory."""
+    update_checkpoint_state(os.path.dirname(path), path, durability=durability)
+
+
+class ObjectSaver(NamedTuple):
+    """Saves and restores the objects below a root.
+
+    Attributes:
+      root: the object to start from.
+      saves: the asynchronous saves of the public saver.
+      attached: dependencies of the root beside those that it tracks itself.
+      optional: paths that a name-based checkpoint may lack.
+    """
+
+    root: Any
+    saves: AsyncSaves
+    attached: Attached = ()
+    optional: tuple[str, ...] = ()
+
+    def write(self, prefix: str, session: Any, settings: WriteSettings) -> str:
+        """Writes the checkpoint `prefix`, and returns its absolute path; no state file."""
+        path = absolute_path(prefix)  # before the walk: the working directory may change meanwhile
+        layout = layout_of_objects(self.root, self.attached, session)
+        write_layout(path, layout, settings)
+        return path
+
+    def write_async(
+        self,
+        prefix: str,
+        session: Any,
+        settings: WriteSettings,
+        finish: Callable[[str], object] | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> SaveHandle:
+        """Starts to write the checkpoint `prefix` in the background.
+
+        Args:
+          finish, failed: as in `AsyncSaves.write`.
+        """
+        path = absolute_path(prefix)
+        layout = layout_of_objects(self.root, self.attached, session)
+        return self.saves.write(prefix, path, layout, settings, finish=finish, failed=failed)
+
+    def restore(self, function: str, save_path: Path | None, options: RestoreOptions) -> LoadStatus:
+        """Restores a checkpoint.
+
+        Args:
+          function: the name of the public function that was called, for messages.
+          options: as they were given to it.
+        """
+        check_options(function, options, RestoreOptions)
+        return restore_objects(
+            self.root, save_path, attached=self.attached, optional=self.optional, **options
+        )
+
+    def plan(
+        self, save_path: Path, renames: Mapping[str, str] | None, trusted_key: Key | None
+    ) -> Report:
+        """Reports what `restore` would do, without reading or assigning a value (S31)."""
+        return plan_objects(
+            self.root,
+            save_path,
+            attached=self.attached,
+            renames=renames,
+            trusted_key=trusted_key,
+        )
