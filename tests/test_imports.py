@@ -40,8 +40,8 @@ ROOMS = {
     "report": "errors common graph restore",
     "status": "errors common graph adapters.watch restore report",
     "comparison": "errors common manifest graph bundle readers restore report",
-    "maintenance": "errors common storage manifest graph bundle directory readers.foreign readers "
-    "restore",
+    "maintenance": "errors common storage manifest graph bundle directory saving readers.foreign "
+    "readers restore",
     "savers": "errors common manifest graph tracking adapters.watch adapters bundle directory "
     "saving readers.foreign readers restore report status",
     "manager": "errors common storage manifest graph tracking bundle directory saving status "
