@@ -1,13 +1,12 @@
-"""Storages that record, fail, stop, lose and dawdle; a suite for storages of others.
+"""Test tools: storages that record, fail, stop, lose data or are slow, and conformance suites.
 
-For tests: of programs that save, and of storages. `use_storage` puts one in the place of the
-local files. Nothing here is imported by the library itself.
+Use them to test programs that save, and storages. `use_storage` makes a storage the default in
+place of the local files. The library itself imports nothing from here.
 """
 
 from __future__ import annotations
 
 from checkpointable.storage import use_storage as use_storage
-from checkpointable.testing.conformance import StorageConformance as StorageConformance
 from checkpointable.testing.crash import Crash as Crash
 from checkpointable.testing.crash import crashes as crashes
 from checkpointable.testing.crash import losses as losses
@@ -21,6 +20,7 @@ from checkpointable.testing.recording import RecordingStorage as RecordingStorag
 from checkpointable.testing.slow import SlowStorage as SlowStorage
 from checkpointable.testing.stopping import Stopped as Stopped
 from checkpointable.testing.stopping import StoppingStorage as StoppingStorage
+from checkpointable.testing.storage_suite import StorageConformance as StorageConformance
 from checkpointable.testing.watched import CHANGES as CHANGES
 from checkpointable.testing.watched import READS as READS
 from checkpointable.testing.watched import Operation as Operation

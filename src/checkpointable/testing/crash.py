@@ -1,4 +1,4 @@
-"""What a crash at any operation leaves: a program, stopped at each, and the disks found then."""
+"""Runs a program once per operation, stops it there, and yields the disks that may remain."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TORN_ONE_IN = 4
 
 
 class Crash(NamedTuple):
-    """A disk as it is found after a crash.
+    """A disk after a crash.
 
     Attributes:
-      operation: the number of the one at which the program stopped, from 0; if it went
-        through, how many there were.
-      finished: whether it went through, and the crash came right after.
-      disk: what is found; equal ones of the same operation are given once.
-      lost: what had not reached the disk, as `MemoryStorage.after_power_cut` takes it.
-      tried: how many combinations were tried so far, equal ones included.
+      operation: index of the operation at which the program stopped, counted from 0; the
+        number of operations if the program finished.
+      finished: whether the program finished and the crash came right afterwards.
+      disk: the disk that remains. Equal disks of one operation are yielded once.
+      lost: the changes that did not reach the disk, as for `MemoryStorage.after_power_cut`.
+      tried: number of combinations tried so far, including those that led to equal disks.
     """
 
     operation: int
@@ -40,14 +40,15 @@ class Crash(NamedTuple):
 def losses(
     changes: Sequence[Change], *, random: int = 1000, seed: int = 0
 ) -> Iterator[dict[int, str]]:
-    """What may be lost of changes that are not durable: combinations of them.
+    """Yields combinations of changes that a crash may lose.
 
-    Of up to ten changes all combinations; beyond that none, all, every single one, every
-    pair, all that end the list, and random ones. Every write is also torn once.
+    For up to ten changes these are all combinations. For more they are: none, each change,
+    each pair, each suffix of the list, and random combinations. Each write is also torn once.
 
     Args:
-      random: how many random combinations, of more than ten changes.
-      seed: of the random ones.
+      changes: the changes that are not durable, oldest first.
+      random: number of random combinations for more than ten changes.
+      seed: seed of the random combinations.
     """
     everything = range(len(changes))
     writes = [number for number in everything if changes[number].kind == "write"]
@@ -79,19 +80,20 @@ def crashes(
     seed: int = 0,
     operations: Callable[[int], bool] = lambda _number: True,
 ) -> Iterator[Crash]:
-    """Runs a program again and again, stopped at each operation, and gives what is found.
+    """Runs a program repeatedly, stops it at each operation, and yields the disks that remain.
 
+    Example:
         for crash in crashes(disk, lambda storage: checkpoint.save("/runs/a/ckpt")):
             with use_storage(crash.disk):
                 assert cp.latest_checkpoint("/runs/a") is not None
 
     Args:
-      disk: what is there before; stays as it is.
-      program: called with the storage, which is also the default one while it runs.
-      power: the machine goes down, and what was not synced may be lost; False: only the
-        process ends, and nothing is.
-      random, seed: as in `losses`.
-      operations: which of them are tried.
+      disk: the disk before the program runs; not changed.
+      program: called with the storage, which is also the default storage while it runs.
+      power: True: the machine loses power, and unsynced changes may be lost. False: only the
+        process dies, and nothing is lost.
+      random, seed: as for `losses`.
+      operations: tells whether to crash at the operation of an index; by default at each.
     """
     tried = 0
     for number in itertools.count():
@@ -112,10 +114,10 @@ def crashes(
             combinations = losses(before.unsynced, random=random, seed=seed + number)
         for lost in combinations:
             tried += 1
-            found = before.after_power_cut(lost)
-            key = hash(tuple(found.contents().items()))
+            remaining = before.after_power_cut(lost)
+            key = hash(tuple(remaining.contents().items()))
             if key not in seen:
                 seen.add(key)
-                yield Crash(number, finished, found, lost, tried)
+                yield Crash(number, finished, remaining, lost, tried)
         if finished:
             return

@@ -1,4 +1,4 @@
-"""What a file system in memory consists of, and what changes make of it, lost ones too."""
+"""The data model of `MemoryStorage`: files, changes, and the effect of losing some of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = [
 LOST = "lost"
 TORN = "torn"
 
-_SECTOR = 512  # what a disk writes whole or not at all
+_SECTOR = 512  # bytes that a disk writes atomically
 _numbers = itertools.count(1)
 
 
 def next_number() -> int:
-    """A number higher than all before: an inode's, a time."""
+    """Returns a number higher than all before, for inodes and times."""
     return next(_numbers)
 
 
@@ -35,10 +35,11 @@ class File:
     """An inode.
 
     Attributes:
-      number: which one.
-      contents, durable: the bytes as programs see them, and as the disk has them for sure.
-      modified: when, as a number that grows.
-      writer: who has it open for writing; None if nobody has.
+      number: the inode number.
+      contents: the bytes that programs see.
+      durable: the bytes that are certain to be on the disk.
+      modified: time of the last change, as an increasing number.
+      writer: the open writable file; None if there is none.
     """
 
     def __init__(self) -> None:
@@ -50,13 +51,14 @@ class File:
 
 
 class Change(NamedTuple):
-    """Something that is not durable yet.
+    """A change that is not durable yet.
 
     Attributes:
-      kind: "write", "size", "name", "remove", "rename", "directory".
-      path: the name concerned; of a rename the new one; of a write the name at creation.
-      source: of a rename, the old name.
-      offset, data: of a write.
+      kind: "write", "size", "name", "remove", "rename" or "directory".
+      path: the name that changes; for a rename the new name, for a write the name at creation.
+      file: the file that changes; None for directories and removals.
+      source: for a rename, the old name.
+      offset, data: for a write, the position in bytes and the contents.
     """
 
     kind: str
@@ -67,23 +69,23 @@ class Change(NamedTuple):
     data: bytes = b""
 
     def directories(self) -> set[str]:
-        """Those whose sync makes it durable."""
+        """Returns the directories whose sync makes the change durable."""
         if self.kind in {"write", "size"}:
             return set()
         return {os.path.dirname(path) for path in (self.path, self.source) if path}
 
 
 def parents(path: str) -> list[str]:
-    """The directories above an absolute path, the nearest first."""
-    found = []
+    """Returns the directories above an absolute path, nearest first."""
+    above_path = []
     while (above := os.path.dirname(path)) != path:
-        found.append(above)
+        above_path.append(above)
         path = above
-    return found
+    return above_path
 
 
 def apply_contents(change: Change, contents: bytearray, *, torn: bool = False) -> None:
-    """Applies a "write" or a "size" to a file's bytes; torn, only every other sector of it."""
+    """Applies a "write" or "size" change to a file's bytes; if torn, only every other sector."""
     if change.kind == "size":
         contents.extend(bytes(max(0, change.offset - len(contents))))
         return
@@ -98,7 +100,7 @@ def apply_contents(change: Change, contents: bytearray, *, torn: bool = False) -
 def apply_name(
     change: Change, file: File | None, names: dict[str, File], directories: set[str]
 ) -> None:
-    """Applies a change of names; `file` is the one concerned, or its copy."""
+    """Applies a change of names to `names` and `directories`. `file` is the file or its copy."""
     if change.kind == "directory":
         directories.add(change.path)
     elif change.kind == "remove":
@@ -106,7 +108,7 @@ def apply_name(
     else:
         assert file is not None
         names[change.path] = file
-        # The old name may be another file's by now: what came between may be lost.
+        # The old name may belong to another file if a change in between was lost.
         if change.kind == "rename" and names.get(change.source) is file:
             del names[change.source]
 
@@ -117,12 +119,12 @@ def after_cut(
     unsynced: Iterable[Change],
     fates: Mapping[int, str],
 ) -> tuple[dict[str, File], set[str]]:
-    """The files, as copies, and the directories that a cut of the power leaves.
+    """Returns the files (as copies) and directories that remain after a power cut.
 
     Args:
-      files, directories: what is durable.
-      unsynced: what happened since.
-      fates: by its number there, whether a change is `LOST` or `TORN`.
+      files, directories: the durable state.
+      unsynced: the changes since then, oldest first.
+      fates: index into `unsynced` -> `LOST` or `TORN`.
     """
     copies: dict[int, File] = {}
 
@@ -146,6 +148,6 @@ def after_cut(
             apply_contents(change, copy(change.file).contents, torn=fate == TORN)
         else:
             apply_name(change, copy(change.file), names, known)
-    # What lies in a directory whose own name is lost is lost with it.
+    # Files in a directory whose name was lost are lost, too.
     left = {path for path in known if set(parents(path)) <= known}
     return {p: file for p, file in names.items() if os.path.dirname(p) in left}, left

@@ -1,4 +1,4 @@
-"""A storage that fails at an operation, in the ways in which disks do."""
+"""A storage whose operations fail in the ways in which disks fail."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _SECTOR = 512  # what a disk writes whole or not at all
 
 
 class Fault(Enum):
-    """What goes wrong."""
+    """A kind of failure."""
 
     EIO = "input/output error"
     ENOSPC = "no space left"
     EACCES = "permission denied"
-    # Of a write, a beginning has been written; of anything else as ENOSPC.
+    # Half of a write is written; any other operation fails as with ENOSPC.
     SHORT_WRITE = "no space left after a part"
-    # Of a write, every other sector has been written; of anything else as EIO.
+    # Every other sector of a write is written; any other operation fails as with EIO.
     TORN_WRITE = "input/output error after some sectors"
 
     @property
     def errno(self) -> int:
-        """The number that the system gives with it."""
+        """The `errno` that the operating system reports."""
         name = {"SHORT_WRITE": "ENOSPC", "TORN_WRITE": "EIO"}.get(self.name, self.name)
         return int(getattr(errno, name))
 
 
 class FaultyStorage(RecordingStorage):
-    """Fails one operation, or all from one on.
+    """Fails at a given operation, or at every operation from there on.
 
     Args:
-      at: the number of the operation that fails, from 0; None: none does.
-      fault: how.
-      after: fail once the operation is done, as a disk does whose answer is lost.
-      lasting: everything after it fails as well (a full disk, a read-only one).
-      error: raise this instead of what `fault` says.
-      inner, kinds: as `WatchedStorage`.
+      at: index of the operation that fails, counted from 0; None: nothing fails.
+      fault: the kind of failure.
+      inner, kinds: as for `WatchedStorage`.
+      after: perform the operation, then fail, as when a disk's acknowledgement is lost.
+      lasting: every later operation fails too, as on a full or read-only disk.
+      error: raise this exception in place of the error of `fault`.
     """
 
     def __init__(

@@ -1,15 +1,15 @@
-"""A file system in memory that knows what a cut of the power would leave of it.
+"""An in-memory file system that simulates power loss.
 
-The model, which is the least that POSIX promises:
+The model is the minimum that POSIX guarantees:
 
-- what was written to a file is safe once the file is synced, its name once the directory is
-  synced that it is in; a directory's own name is in its parent;
-- anything else may be lost or not, each change by itself and whatever came after it: a write
-  (of which some sectors may be there and others not), the size of a new file, and each
-  change of names. A rename is one change: both names or neither.
+- File contents are durable after the file is synced. A file's name is durable after its
+  directory is synced; the name of a directory is durable after its parent is synced.
+- Any other change may or may not survive, independently of later changes: a write (possibly
+  only some of its sectors), the size of a new file, and each change of a name. A rename is a
+  single change: it moves the name completely or not at all.
 
-File systems of today keep more of the order than that; a program that is right here is right
-there.
+Real file systems preserve more of the order than this, so a program that is correct here is
+correct on them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from checkpointable.errors import (
-    CheckpointCorruptError,
     CheckpointError,
     CheckpointIOError,
     CheckpointNotFoundError,
@@ -38,28 +36,32 @@ from checkpointable.testing.disk import (
     next_number,
     parents,
 )
-
-if TYPE_CHECKING:
-    from checkpointable.storage.interface import Buffer
+from checkpointable.testing.memory_files import (
+    MemoryReadable,
+    MemoryWritable,
+    identity_of,
+    refused,
+)
 
 __all__ = ["MemoryStorage"]
 
-_NAME_BYTES_MAX = 255  # as the common file systems have it
+_NAME_BYTES_MAX = 255  # the limit of common file systems
 
 
 class MemoryStorage(Storage):
-    """Files in memory; `after_power_cut` is the disk that the next start of the machine finds.
+    """Keeps files in memory and shows what a power cut would leave of them.
 
+    Example:
         storage = MemoryStorage()
         with use_storage(storage):
             checkpoint.save("/runs/a/ckpt", durability="flush")
-        storage.unsynced                        # what may be lost
-        found = storage.after_power_cut({0: LOST, 3: TORN})
+        storage.unsynced                        # changes that may be lost
+        disk = storage.after_power_cut({0: LOST, 3: TORN})
 
-    Paths are made absolute; "/" and the working directory exist from the start.
+    Paths are made absolute. "/" and the working directory exist from the start.
 
     Attributes:
-      unsynced: every change that is not durable, oldest first.
+      unsynced: changes that are not durable yet, oldest first.
     """
 
     def __init__(self) -> None:
@@ -75,23 +77,23 @@ class MemoryStorage(Storage):
             self._durable_directories.add(path)
 
     def after_power_cut(self, lost: Mapping[int, str] | Iterable[int] = ()) -> MemoryStorage:
-        """The disk as the machine finds it; this one stays as it is.
+        """Returns the disk as the machine finds it after a power cut. Leaves this one unchanged.
 
         Args:
-          lost: numbers in `unsynced` of what has not reached the disk; as a mapping to `LOST`
-            or, of a write, `TORN`: every other sector of it has.
+          lost: indices into `unsynced` of the changes that did not reach the disk. A mapping
+            gives each its fate: `LOST`, or for a write `TORN` (every other sector was written).
         """
         fates = lost if isinstance(lost, Mapping) else dict.fromkeys(lost, LOST)
         with self._lock:
-            found = MemoryStorage()
-            found._files, found._directories = after_cut(
+            disk = MemoryStorage()
+            disk._files, disk._directories = after_cut(
                 self._durable_files, self._durable_directories, self.unsynced, fates
             )
-            found.make_durable()
-            return found
+            disk.make_durable()
+            return disk
 
     def make_durable(self) -> None:
-        """Syncs everything, as a clean unmount does."""
+        """Makes every change durable, as a clean unmount does."""
         with self._lock:
             self.unsynced.clear()
             self._durable_files = dict(self._files)
@@ -100,16 +102,16 @@ class MemoryStorage(Storage):
                 file.durable = bytearray(file.contents)
 
     def copy(self) -> MemoryStorage:
-        """Another disk of the same contents, all of it durable."""
+        """Returns a new disk with the same contents, all of them durable."""
         return self.after_power_cut()
 
     def contents(self) -> dict[str, bytes]:
-        """path -> contents of every file."""
+        """Returns the contents of every file by its path."""
         with self._lock:
             return {path: bytes(file.contents) for path, file in sorted(self._files.items())}
 
     def put(self, path: str, contents: bytes) -> None:
-        """Makes or replaces a file, durably; its directory too if need be."""
+        """Creates or replaces a file durably, with its directory where that is missing."""
         with self._lock:
             path = os.path.abspath(path)
             self.make_directories(os.path.dirname(path))
@@ -119,7 +121,7 @@ class MemoryStorage(Storage):
             self.make_durable()
 
     def flip(self, path: str, offset: int, bit: int) -> None:
-        """Changes one bit of a file, as a disk may: name, size and time stay what they are."""
+        """Flips one bit of a file, as a failing disk may. Name, size and time do not change."""
         with self._lock:
             file = self._files[os.path.abspath(path)]
             file.contents[offset] ^= 1 << bit
@@ -129,22 +131,22 @@ class MemoryStorage(Storage):
 
     def create(self, path: str, size: int) -> WritableFile:
         with self._lock:
-            where = self._place(path, "create the file")
+            where = self._checked(path, "create the file")
             if where in self._files or where in self._directories:
-                raise _refused(errno.EEXIST, "create the file", path)
+                raise refused(errno.EEXIST, "create the file", path)
             file = self._files[where] = File()
             self.unsynced.append(Change("name", where, file))
             if size:
                 file.contents.extend(bytes(size))
                 self.unsynced.append(Change("size", where, file, offset=size))
-            return _MemoryWritable(self, path, file)
+            return MemoryWritable(self, path, file)
 
     def open(self, path: str) -> ReadableFile:
         with self._lock:
-            where = self._place(path, "open the file")
+            where = self._checked(path, "open the file")
             if where in self._directories:
                 raise CheckpointIOError("not a regular file", path=path, errno=errno.EINVAL)
-            return _MemoryReadable(path, self._file(where, path, "open the file"))
+            return MemoryReadable(path, self._file(where, path, "open the file"))
 
     def identity(self, path: str) -> FileIdentity | None:
         with self._lock:
@@ -152,15 +154,15 @@ class MemoryStorage(Storage):
             if where in self._directories:
                 return FileIdentity(0, 0, 0, 0)
             file = self._files.get(where)
-            return None if file is None else _identity(file)
+            return None if file is None else identity_of(file)
 
     def rename(self, source: str, destination: str) -> None:
         with self._lock:
             old = os.path.abspath(source)
-            new = self._place(destination, "rename")
+            new = self._checked(destination, "rename")
             file = self._file(old, source, "rename")
             if new in self._directories:
-                raise _refused(errno.EISDIR, "rename", destination)
+                raise refused(errno.EISDIR, "rename", destination)
             if new != old:
                 del self._files[old]
                 self._files[new] = file
@@ -168,12 +170,12 @@ class MemoryStorage(Storage):
 
     def link(self, source: str, destination: str, *, sync: bool) -> bool:
         with self._lock:
-            new = self._place(destination, "link")
+            new = self._checked(destination, "link")
             file = self._files.get(os.path.abspath(source))
             if file is None:
                 return False
             if new in self._files or new in self._directories:
-                raise _refused(errno.EEXIST, "link", destination)
+                raise refused(errno.EEXIST, "link", destination)
             self._files[new] = file
             self.unsynced.append(Change("name", new, file))
             if sync:
@@ -211,7 +213,7 @@ class MemoryStorage(Storage):
         with self._lock:
             where = os.path.abspath(path)
             if where in self._directories:
-                raise _refused(errno.EISDIR, "delete the file", path)
+                raise refused(errno.EISDIR, "delete the file", path)
             self._file(where, path, "delete the file")
             del self._files[where]
             self.unsynced.append(Change("remove", where))
@@ -234,7 +236,7 @@ class MemoryStorage(Storage):
             made = os.path.abspath(directory)
             for path in (*reversed(parents(made)), made):
                 if path in self._files:
-                    raise _refused(errno.EEXIST, "make the directory", directory)
+                    raise refused(errno.EEXIST, "make the directory", directory)
                 if path not in self._directories:
                     self._directories.add(path)
                     self.unsynced.append(Change("directory", path))
@@ -251,11 +253,11 @@ class MemoryStorage(Storage):
         with lock:
             yield
 
-    # -- parts of the above ----------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------
 
-    def _place(self, path: str, doing: str) -> str:
+    def _checked(self, path: str, doing: str) -> str:
         if "\0" in path or len(os.fsencode(os.path.basename(path))) > _NAME_BYTES_MAX:
-            raise _refused(errno.EINVAL if "\0" in path else errno.ENAMETOOLONG, doing, path)
+            raise refused(errno.EINVAL if "\0" in path else errno.ENAMETOOLONG, doing, path)
         where = os.path.abspath(path)
         if os.path.dirname(where) not in self._directories:
             raise CheckpointNotFoundError(f"cannot {doing}: no such directory", path=path)
@@ -279,59 +281,3 @@ class MemoryStorage(Storage):
             apply_contents(change, file.contents)
             file.modified = next_number()
             self.unsynced.append(change)
-
-
-class _MemoryWritable(WritableFile):
-    def __init__(self, storage: MemoryStorage, path: str, file: File) -> None:
-        self.path = path
-        self._storage = storage
-        self._file = file
-        file.writer = self
-
-    def write_at(self, data: Buffer, offset: int) -> None:
-        self._storage._write(self._file, self.path, bytes(data), offset)
-
-    def sync(self) -> None:
-        with self._storage._lock:
-            self._storage._sync(self._file)
-
-    def close(self) -> None:
-        self._file.writer = None
-
-    def abort(self) -> None:
-        if self._file.writer is None:
-            return
-        self.close()
-        with self._storage._lock:
-            if self._storage._files.get(os.path.abspath(self.path)) is self._file:
-                self._storage.delete(self.path)
-
-
-class _MemoryReadable(ReadableFile):
-    def __init__(self, path: str, file: File) -> None:
-        self.path = path
-        self._contents = bytes(file.contents)
-        self.size = len(self._contents)
-        self.identity = _identity(file)
-
-    def read(self, offset: int, size: int) -> bytes:
-        data = self._contents[offset : offset + size]
-        if len(data) != size:
-            raise CheckpointCorruptError(
-                f"the file ends after {len(data)} of {size} bytes", path=self.path, offset=offset
-            )
-        return data
-
-    def map(self) -> memoryview:
-        return memoryview(self._contents)
-
-    def close(self) -> None:
-        pass
-
-
-def _identity(file: File) -> FileIdentity:
-    return FileIdentity(0, file.number, len(file.contents), file.modified)
-
-
-def _refused(number: int, doing: str, path: str) -> CheckpointIOError:
-    return CheckpointIOError.from_os_error(OSError(number, os.strerror(number)), doing, path=path)

@@ -1,4 +1,4 @@
-"""A storage that records what it was asked for."""
+"""A storage that records the operations it performs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ __all__ = ["RecordingStorage"]
 
 
 class RecordingStorage(WatchedStorage):
-    """Records what it was asked for.
+    """Records every operation.
 
+    Example:
         storage = RecordingStorage()
         with use_storage(storage):
             checkpoint.save("runs/a/ckpt")
         storage.steps                       # [("create", ".ckpt-1.data.tmp"), …]
 
     Attributes:
-      operations: all of them, in order; a failed one too.
+      operations: every operation in order, failed ones included.
     """
 
     def __init__(self, inner: Storage | None = None, *, kinds: frozenset[str] = CHANGES) -> None:
@@ -37,7 +38,7 @@ class RecordingStorage(WatchedStorage):
 
     @property
     def steps(self) -> list[tuple[str, str]]:
-        """(kind, name) of each, the random part of temporary names left out."""
+        """Returns (kind, file name) of each operation; temporary names lose their random part."""
         return [
             (o.kind, re.sub(r"\.tmp-\d+-[0-9a-f]+$", ".tmp", os.path.basename(o.path)))
             for o in self.operations

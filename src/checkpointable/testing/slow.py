@@ -1,4 +1,4 @@
-"""A storage that takes its time."""
+"""A storage that is slow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["SlowStorage"]
 
 
 class SlowStorage(WatchedStorage):
-    """Takes its time before each operation.
+    """Waits before each operation.
 
     Args:
-      seconds: how long.
-      sleep: what waits; a test may give something that only counts, or lets others go first.
-      inner, kinds: as `WatchedStorage`.
+      seconds: how long to wait.
+      inner, kinds: as for `WatchedStorage`.
+      sleep: called with `seconds`; a test may pass a function that only counts the calls.
     """
 
     def __init__(

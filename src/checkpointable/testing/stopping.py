@@ -1,4 +1,4 @@
-"""A storage that stops for good at an operation."""
+"""A storage that stops working at a given operation, as when the process is killed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["Stopped", "StoppingStorage"]
 
 
 class Stopped(BaseException):
-    """The machine, or the process, is gone; nothing handles it, and nothing works after it."""
+    """Stands for a dead process or machine: no handler catches it, and nothing runs after it."""
 
 
 class StoppingStorage(RecordingStorage):
-    """Stops for good before an operation, as a process that is killed or a power cut does.
+    """Stops before a given operation, as a killed process or a power cut does.
 
     Args:
-      at: the number of the operation that does not happen any more, nor any after it, from 0;
-        None: none.
-      inner, kinds: as `WatchedStorage`.
+      at: index of the first operation that does not happen, counted from 0; no later one
+        happens either. None: never stop.
+      inner, kinds: as for `WatchedStorage`.
 
     Attributes:
-      stopped: whether it has.
+      stopped: whether the storage has stopped.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class StoppingStorage(RecordingStorage):
 
 
 class _Mortal(WritableFile):
-    """A file that a dead process cannot clean up."""
+    """A file that the process can no longer clean up once it is dead."""
 
     def __init__(self, storage: StoppingStorage, file: WritableFile) -> None:
         self.path = file.path

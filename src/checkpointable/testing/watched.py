@@ -1,6 +1,6 @@
-"""A storage around another one that sees every operation before and after it happens.
+"""A storage that wraps another one and intercepts its operations.
 
-The base of the storages that record, fail, stop or are slow; they override one method.
+Base class of the storages that record, fail, stop or are slow: each overrides one method.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = ["CHANGES", "READS", "Operation", "WatchedStorage"]
 
-# What changes the disk, or makes a change durable …
+# Operations that change the disk or make a change durable …
 CHANGES = frozenset(
     {
         *("create", "write", "sync", "rename", "link", "delete", "delete_if_unused"),
         *("sync_directory", "make_directories"),
     }
 )
-# … and what looks at it.
+# … and operations that only read.
 READS = frozenset({"open", "read", "map", "identity", "list", "is_directory"})
 
 
 class Operation(NamedTuple):
-    """Something that a storage was asked to do.
+    """One operation of a storage.
 
     Attributes:
       kind: one of `CHANGES` or `READS`.
-      path: of the file or directory; of a rename or a link the new name.
-      source: of a rename or a link, the old name; else "".
-      offset, size: of a read or a write, in bytes.
+      path: the file or directory; for a rename or a link, the new name.
+      source: for a rename or a link, the old name; else "".
+      offset, size: for a read or a write, in bytes.
     """
 
     kind: str
@@ -53,11 +53,11 @@ class Operation(NamedTuple):
 
 
 class WatchedStorage(Storage):
-    """Does what another storage does, and shows each operation to `around`.
+    """Forwards operations to another storage and passes each to `around`.
 
     Args:
-      inner: where the operations happen; the local file system if None.
-      kinds: which kinds are shown; the rest goes through unseen.
+      inner: the storage that performs the operations; None: the local file system.
+      kinds: kinds of operations to pass to `around`; all others are forwarded directly.
     """
 
     def __init__(self, inner: Storage | None = None, *, kinds: frozenset[str] = CHANGES) -> None:
@@ -66,23 +66,23 @@ class WatchedStorage(Storage):
         self.lock = threading.RLock()
 
     def around(self, operation: Operation) -> AbstractContextManager[object]:
-        """What surrounds an operation: entered before it, left after it, both may raise."""
+        """Returns a context manager that surrounds the operation; both ends may raise."""
         raise NotImplementedError
 
     def write(self, file: WritableFile, data: Buffer, offset: int) -> None:
-        """Does a write; for those that do only a part of it."""
+        """Performs a write. Override it to write only a part."""
         file.write_at(data, offset)
 
     @contextmanager
     def watch(self, kind: str, path: str, **more: str | int) -> Iterator[None]:
-        """`around`, for the kinds that are asked for."""
+        """Runs the block inside `around` if `kind` is one of `kinds`."""
         if kind not in self.kinds:
             yield
             return
         with self.around(Operation(kind, path, **more)):  # type: ignore[arg-type]
             yield
 
-    # -- what changes the disk -------------------------------------------------------------
+    # -- changes ---------------------------------------------------------------------------
 
     def create(self, path: str, size: int) -> WritableFile:
         file = None
@@ -91,7 +91,7 @@ class WatchedStorage(Storage):
                 file = self.inner.create(path, size)
         except BaseException:
             if file is not None:
-                file.close()  # nobody else will, and it would look as if someone wrote it
+                file.close()  # or its lock would make it look as if a writer were alive
             raise
         return _WatchedWritable(self, file)
 
@@ -119,7 +119,7 @@ class WatchedStorage(Storage):
         with self.watch("make_directories", directory):
             self.inner.make_directories(directory, sync=sync)
 
-    # -- what looks at it ------------------------------------------------------------------
+    # -- reads -----------------------------------------------------------------------------
 
     def open(self, path: str) -> ReadableFile:
         with self.watch("open", path):
