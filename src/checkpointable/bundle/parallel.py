@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -103,9 +104,12 @@ def run_in_order(
 
 
 def _submit(pool: ThreadPoolExecutor, run: Callable[[], _Result]) -> Future[_Result]:
-    """`run` on another thread; at once, where there can be no more of them."""
+    """Runs a task in another thread, or here if no more threads can be started.
+
+    The task runs in a copy of the caller's context, so that it uses the same default storage.
+    """
     try:
-        return pool.submit(run)
+        return pool.submit(copy_context().run, run)
     except RuntimeError:  # the interpreter is about to end: a save at exit is one all the same
         future: Future[_Result] = Future()
         try:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 
 from checkpointable.common.logs import logger
 from checkpointable.common.working_directory import GivenPath
@@ -198,12 +199,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def start(handle: SaveHandle, job: Callable[[], None]) -> None:
-    """Does `job` in the background; `handle` then tells how it ended."""
+    """Runs `job` in the background; `handle` then reports how it ended.
+
+    The job runs in a copy of the caller's context, so that it uses the same default storage.
+    """
+    context = copy_context()
 
     def run() -> None:
         error: BaseException | None = None
         try:
-            job()
+            context.run(job)
         except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
             error = raised
             logger.error("%s: the asynchronous save failed: %s", handle.path, raised)
