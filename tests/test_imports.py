@@ -24,7 +24,7 @@ ROOMS = {
     "graph": "errors common wire",
     "tracking": "errors common graph",
     "adapters.watch": "graph",
-    "adapters.notes": "graph",
+    "adapters.notes": "common graph",
     "adapters.own": "graph tracking",
     "adapters.state": "errors common graph adapters.notes",
     "adapters.torch": "errors common graph tracking adapters.watch adapters.notes adapters.own "

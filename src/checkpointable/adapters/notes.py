@@ -1,4 +1,4 @@
-"""What is kept beside objects that have no place for it, by identity."""
+"""Keeps restore notes, or other data, beside objects that have no place for them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from checkpointable.common.locks import ForkSafeLock
 from checkpointable.graph.adapter import RestoreNotes
 
 __all__ = ["Beside", "NotesByObject"]
@@ -14,44 +15,60 @@ T = TypeVar("T")
 
 
 class Beside(Generic[T]):
-    """Something for each of some objects; it goes when its object does.
+    """Keeps one item beside each of some objects, by identity, for as long as the object lives.
 
-    The objects must allow weak references. They need not be hashable.
+    The objects must allow weak references. They need not be hashable. Threads that ask for the
+    item of one object at the same time get the same item.
 
     Args:
-      make: makes it, of a weak reference to the object.
+      make: Makes an item from a weak reference to its object. Threads that ask at the same
+        time may each call it; one item is kept.
+
+    Example:
+        calls = Beside(lambda _: [])
+        calls.of(module).append("forward")
     """
 
     def __init__(self, make: Callable[[weakref.ref[Any]], T]) -> None:
         self._make = make
         self._kept: dict[int, tuple[weakref.ref[Any], T]] = {}
+        self._changing = ForkSafeLock()
 
     def get(self, obj: Any) -> T | None:
-        """What is kept for `obj`, None if nothing is yet."""
+        """Returns the item of `obj`, None if it has none yet."""
         kept = self._kept.get(id(obj))
         return kept[1] if kept is not None and kept[0]() is obj else None
 
     def of(self, obj: Any) -> T:
-        """What is kept for `obj`, made when first asked for."""
-        number, everything = id(obj), self._kept
-        known = everything.get(number)
-        if known is not None and known[0]() is obj:
-            return known[1]
+        """Returns the item of `obj`; makes it on the first call."""
+        kept = self._kept.get(id(obj))
+        if kept is not None and kept[0]() is obj:
+            return kept[1]
+        return self._make_for(obj)
+
+    def _make_for(self, obj: Any) -> T:
+        number, everything, changing = id(obj), self._kept, self._changing
 
         def forget(reference: weakref.ref[Any]) -> None:
-            kept = everything.get(number)
-            # Unless the next object at this address has something by now.
-            if kept is not None and kept[0] is reference:
-                del everything[number]
+            with changing:
+                kept = everything.get(number)
+                # The next object at this address may have an item by now.
+                if kept is not None and kept[0] is reference:
+                    del everything[number]
 
         reference = weakref.ref(obj, forget)
-        made = self._make(reference)
-        everything[number] = reference, made
-        return made
+        # Not under the lock, since it is the caller's code.
+        made = reference, self._make(reference)
+        with changing:
+            kept = everything.get(number)
+            if kept is not None and kept[0]() is obj:  # another thread was faster
+                return kept[1]
+            everything[number] = made
+        return made[1]
 
 
 class NotesByObject(Beside[RestoreNotes]):
-    """The notes of objects."""
+    """Keeps the restore notes of objects."""
 
     def __init__(self) -> None:
         super().__init__(_notes)

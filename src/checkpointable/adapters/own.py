@@ -8,9 +8,9 @@ from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, notes_of
+from checkpointable.tracking.dependencies import DEPENDENCIES_NAME, dependencies_of
 from checkpointable.tracking.optimizer import Optimizer
 from checkpointable.tracking.overlooked import overlooked
-from checkpointable.tracking.state import STATE_NAME, state_of
 from checkpointable.tracking.variable import Variable, VariableValue
 
 if TYPE_CHECKING:
@@ -58,16 +58,16 @@ class _CheckpointableAdapter(Adapter):
         if self._own_dependencies:
             dependencies: Iterable[tuple[str, Any]] = obj._checkpoint_dependencies
             return dependencies
-        if STATE_NAME not in obj.__dict__:  # nothing was ever tracked: none need be made
+        if DEPENDENCIES_NAME not in obj.__dict__:  # nothing was ever tracked: none need be made
             return ()
-        return state_of(obj).dependencies.items()
+        return dependencies_of(obj).by_name.items()
 
     def child(self, obj: Any, local_name: str) -> Any | None:
         return obj._lookup_dependency(local_name)
 
     def lookup(self, obj: Any) -> Callable[[str], Any | None]:
         if type(obj)._lookup_dependency is _PLAIN_LOOKUP and not self._own_dependencies:
-            return state_of(obj).dependencies.get
+            return dependencies_of(obj).by_name.get
         found: Callable[[str], Any | None] = obj._lookup_dependency
         return found
 
@@ -82,7 +82,7 @@ class _CheckpointableAdapter(Adapter):
     ) -> Iterable[tuple[str, str]]:
         return overlooked(obj, node_id)
 
-    notes = staticmethod(state_of)
+    notes = staticmethod(dependencies_of)
 
     def slots(self, obj: Any) -> Slots | None:
         return _OptimizerSlots(obj) if self._has_slots else None

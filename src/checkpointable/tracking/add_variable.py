@@ -9,7 +9,7 @@ import numpy as np
 
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import STRING, as_dtype
-from checkpointable.tracking.state import state_of
+from checkpointable.tracking.dependencies import dependencies_of
 from checkpointable.tracking.variable import Array, Variable, as_array, is_fraction
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def create_tracked_variable(
             f"variable {name!r}: the initializer is a constant, so do not specify shape "
             f"(got {fixed})"
         )
-    pending = state_of(owner).pending.get(name, ())
+    pending = dependencies_of(owner).pending.get(name, ())
     restored = None
     if pending:
         latest = max(pending, key=lambda p: p.uid)
@@ -85,7 +85,7 @@ def create_tracked_variable(
     if restored is not None:
         array, source = restored
         variable = Variable._from_buffer(array, name)
-        state_of(variable).sources[VARIABLE_VALUE] = source
+        dependencies_of(variable).sources[VARIABLE_VALUE] = source
     else:
         array = _initial_array(name, fixed, wanted, initializer)
         variable = Variable._from_buffer(array, name)

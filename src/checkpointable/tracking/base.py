@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
-from checkpointable.tracking.state import state_of
+from checkpointable.tracking.dependencies import dependencies_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class Checkpointable:
         current = _stored(self, name)
         if isinstance(value, NoDependency):
             self._untrack_attribute(name, current)
-            state_of(self).left_out |= {name}
+            dependencies_of(self).left_out |= {name}
             super().__setattr__(name, value.value)
             return
         value = wrap(value)
@@ -85,20 +85,20 @@ class Checkpointable:
             return
         # Tracked before it is assigned, so that a property that assigns in turn keeps the
         # order of TensorFlow; restored after, so that its values are in place by then (S21).
-        state = state_of(self)
-        before = state.dependencies.get(name)
+        tracked = dependencies_of(self)
+        before = tracked.by_name.get(name)
         if before is value and current is value:
             return
-        state.dependencies[name] = value
+        tracked.by_name[name] = value
         try:
             super().__setattr__(name, value)
         except BaseException:
             if before is None:
-                del state.dependencies[name]
+                del tracked.by_name[name]
             else:
-                state.dependencies[name] = before
+                tracked.by_name[name] = before
             raise
-        resolve_pending(state, name, value)
+        resolve_pending(tracked, name, value)
 
     def __delattr__(self, name: str) -> None:
         current = _stored(self, name)
@@ -107,7 +107,7 @@ class Checkpointable:
 
     def _untrack_attribute(self, name: str, current: Any) -> None:
         """Drops the dependency `name` if it was made by assigning the attribute (S2)."""
-        dependencies = state_of(self).dependencies
+        dependencies = dependencies_of(self).by_name
         if current is not _MISSING and dependencies.get(name, _MISSING) is current:
             del dependencies[name]
 
@@ -133,19 +133,19 @@ class Checkpointable:
                 f"{type(self).__name__} (a {type(current).__name__}); names are unique within "
                 "their owner. Pass overwrite=True to replace it"
             )
-        state = state_of(self)
-        state.dependencies[name] = checkpointable
-        resolve_pending(state, name, checkpointable)
+        tracked = dependencies_of(self)
+        tracked.by_name[name] = checkpointable
+        resolve_pending(tracked, name, checkpointable)
         return checkpointable
 
     @property
     def _checkpoint_dependencies(self) -> Sequence[tuple[str, Any]]:
         """The dependencies, `CheckpointableReference(name, ref)` each, in order."""
-        return [CheckpointableReference(*item) for item in state_of(self).dependencies.items()]
+        return [CheckpointableReference(*item) for item in dependencies_of(self).by_name.items()]
 
     def _lookup_dependency(self, name: str) -> Any | None:
         """The dependency of that local name, or None; also of those that an override adds."""
-        found = state_of(self).dependencies.get(name)
+        found = dependencies_of(self).by_name.get(name)
         cls = type(self)
         if found is None and cls._checkpoint_dependencies is not _TRACKED_DEPENDENCIES:
             for local_name, ref in self._checkpoint_dependencies:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from checkpointable.common.locks import ForkSafeLock
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.variable import Variable
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Optimizer"]
 
 _SLOTS_NAME = "_optimizer_slots"
+_claiming = ForkSafeLock()
 
 
 class Optimizer(Checkpointable):
@@ -75,11 +77,18 @@ class Optimizer(Checkpointable):
         # Past __setattr__: slots are no dependencies.
         table: _SlotTable | None = self.__dict__.get(_SLOTS_NAME)
         if table is None or table.owner() is not self:
+            with _claiming:
+                table = self._claimed_slots()
+        return table.slots
+
+    def _claimed_slots(self) -> _SlotTable:
+        table: _SlotTable | None = self.__dict__.get(_SLOTS_NAME)
+        if table is None or table.owner() is not self:
             # None yet, or that of the optimizer of which this is a shallow copy.
             table = _SlotTable([] if table is None else table.items())
             table.owner = weakref.ref(self)
             self.__dict__[_SLOTS_NAME] = table
-        return table.slots
+        return table
 
 
 class _SlotTable:

@@ -15,7 +15,7 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import walk
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer
-from checkpointable.tracking.state import state_of
+from checkpointable.tracking.dependencies import dependencies_of
 from checkpointable.tracking.variable import Variable
 
 __all__ = ["has_lost_state", "overlooked"]
@@ -36,9 +36,9 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
     """
     if not isinstance(obj, Checkpointable) or isinstance(obj, Variable):
         return
-    state = state_of(obj)
+    tracked = dependencies_of(obj)
     for name, value in vars(obj).items():
-        if name in state.dependencies or name in state.left_out:
+        if name in tracked.by_name or name in tracked.left_out:
             continue
         if adapter_of(value) is not None:
             if not has_lost_state(value, node_id):
@@ -54,7 +54,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
             )
         else:
             continue
-        state.left_out |= {name}
+        tracked.left_out |= {name}
         yield name, what
 
 

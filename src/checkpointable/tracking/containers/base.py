@@ -47,10 +47,11 @@ def unwrapped(item: Any) -> tuple[Any, bool]:
 
 
 def notes_of(container: TrackedContainer) -> RestoreNotes:
-    """The notes of a tracked container, made when first asked for."""
+    """Returns the restore notes of a tracked container; creates them on the first call."""
     notes: RestoreNotes | None = container.__dict__.get("_notes")
     if notes is None:
-        notes = container.__dict__["_notes"] = RestoreNotes(container)
+        # Threads that ask at the same time get the same notes.
+        notes = container.__dict__.setdefault("_notes", RestoreNotes(container))
     return notes
 
 

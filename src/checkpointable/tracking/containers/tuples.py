@@ -60,9 +60,10 @@ _tuple_types: dict[type, type] = {tuple: TrackedTuple}
 
 def tracked_tuple_type(cls: type) -> type:
     """The tracked form of a tuple type: a subclass of it."""
-    found = _tuple_types.get(cls)
-    if found is None:
+    tracked = _tuple_types.get(cls)
+    if tracked is None:
         # `cls` first: its fields, methods and repr stay as they are.
         body = {"__module__": cls.__module__, "__reduce_ex__": TupleItems.__reduce_ex__}
-        found = _tuple_types[cls] = type(cls.__name__, (cls, TupleItems), body)
-    return found
+        # Threads that ask at the same time get the same type.
+        tracked = _tuple_types.setdefault(cls, type(cls.__name__, (cls, TupleItems), body))
+    return tracked

@@ -143,10 +143,9 @@ class _Positions:
         self._held: dict[int, Position] = {}
 
     def of(self, parameter: Any) -> Position:
+        # A position holds its parameter, so the id stays that of the parameter.
         held = self._held.get(id(parameter))
-        if held is None or held.parameter is not parameter:
-            held = self._held[id(parameter)] = Position(self._optimizer, parameter)
-        return held
+        return held or self._held.setdefault(id(parameter), Position(self._optimizer, parameter))
 
 
 _positions: Beside[_Positions] = Beside(_Positions)

@@ -64,9 +64,8 @@ class ParamGroups(StandIn):
         return self._node(local_name) if local_name in self.labelled() else None
 
     def _node(self, label: str) -> ParamGroup:
-        if label not in self._nodes:
-            self._nodes[label] = ParamGroup(self, label)
-        return self._nodes[label]
+        node = self._nodes.get(label)
+        return node or self._nodes.setdefault(label, ParamGroup(self, label))
 
 
 class ParamGroup(StandIn):

@@ -249,12 +249,10 @@ class _StateSlots:
         self._slots: dict[tuple[int, str], StateSlot] = {}
 
     def of(self, parameter: Any, name: str) -> StateSlot:
+        # A slot holds its parameter, so the id stays that of the parameter.
         key = (id(parameter), name)
         slot = self._slots.get(key)
-        if slot is None or slot.parameter is not parameter:
-            # It holds the parameter: an id is only good while its object lives.
-            slot = self._slots[key] = StateSlot(self._optimizer, parameter, name)
-        return slot
+        return slot or self._slots.setdefault(key, StateSlot(self._optimizer, parameter, name))
 
 
 _state_slots: Beside[_StateSlots] = Beside(_StateSlots)
