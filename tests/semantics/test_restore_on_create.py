@@ -18,7 +18,7 @@ def test_an_attribute_set_later_holds_its_value_when_the_assignment_returns(tmp_
     status = restore(root, path)
     root.a = variable()
     assert float(root.a) == 1
-    with pytest.raises(AssertionError, match=r"n$"):
+    with pytest.raises(AssertionError, match=r"have no object: n \("):
         status.assert_consumed()
     root.n = Counter()
     assert root.n.count == 2

@@ -1,4 +1,4 @@
-"""The outcome of a restore: what was matched, and assertions about it (S27-S35, S38)."""
+"""Load statuses: the outcome of a restore, and assertions about it (S27-S35, S38)."""
 
 from __future__ import annotations
 

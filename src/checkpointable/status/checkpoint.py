@@ -1,4 +1,4 @@
-"""The status of an object-based checkpoint."""
+"""The load status of an object-based checkpoint."""
 
 from __future__ import annotations
 
@@ -26,12 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointLoadStatus"]
 
+_ADVICE = " (status.report() shows every value and likely renames)"
+
 
 class CheckpointLoadStatus(LoadStatus):
-    """The status of an object-based checkpoint that is being restored.
+    """The load status of an object-based checkpoint.
 
-    It follows the program: an object that is built later and restored then counts as matched,
-    and a value that a later restore has set does too (S24).
+        status = checkpoint.restore("runs/a/ckpt-7")
+        print(status.report())
+        status.require("model/**", "step")
+        model.build()                       # creates variables, which are restored as well
+        status.assert_consumed()
+
+    The status follows the program: objects that are created and restored later count as matched,
+    and so do values that a later restore sets (S24).
     """
 
     def __init__(
@@ -43,11 +51,11 @@ class CheckpointLoadStatus(LoadStatus):
         self._allowed: tuple[str, ...] = ()
 
     def report(self) -> Report:
-        """The outcome, value by value, as data that prints as a table (S31).
+        """Returns the outcome for each value, as data that prints as a table (S31).
 
-        An object that was built and restored since counts as restored. Never raises.
+        Objects that were created and restored since count as restored. Never raises.
         """
-        with suppress(CheckpointMismatchError):  # of an object that has just come: it is shown
+        with suppress(CheckpointMismatchError):  # of a new object: the report shows it
             look_again()
         with collector_paused():
             program = self._program()
@@ -55,23 +63,27 @@ class CheckpointLoadStatus(LoadStatus):
             return build_report(self._restore, program, snapshot)
 
     def require(self, *patterns: str) -> CheckpointLoadStatus:
-        """Fails if anything under the patterns was not restored; returns the status.
+        """Asserts that all values whose paths match the patterns were restored.
 
             status.require("model/**", "step")
 
         Args:
-          patterns: `*` stands for a run of characters within a segment, `**` for any number
-            of segments. A slot is its optimizer's: `optimizer/**` names it.
+          patterns: paths, in which `*` matches any characters within a segment and `**` any number
+            of segments. A slot belongs to its optimizer: `optimizer/**` matches it.
+
+        Returns:
+          This status.
 
         Raises:
-          AssertionError: names the paths, on either side; or a pattern that matches nothing.
+          AssertionError: A value of the program or of the checkpoint was not restored, or a
+            pattern matches nothing. The message names the paths.
         """
-        found = self.report()
+        report = self.report()
         problems = []
         for pattern in patterns:
-            entries = [entry for entry in found if names_object(entry.path, (pattern,))]
+            entries = [entry for entry in report if names_object(entry.path, (pattern,))]
             if not entries:
-                problems.append(f"require({pattern!r}): nothing has such a path, on either side")
+                problems.append(f"require({pattern!r}): no value on either side has such a path")
             problems += [
                 f"{label(entry.path, entry.attribute)} is {entry.outcome.value}"
                 for entry in entries
@@ -82,86 +94,86 @@ class CheckpointLoadStatus(LoadStatus):
         return self
 
     def allow_missing(self, *patterns: str) -> CheckpointLoadStatus:
-        """Takes what the patterns name out of what the assertions demand; returns the status.
-
-        On either side: objects without a value, and values without an object. Patterns as in
-        `require`; a slot goes with its variable, and with its optimizer.
+        """Excludes values whose paths match the patterns from the `assert_…` methods.
 
             status.allow_missing("optimizer/**").assert_consumed()
+
+        Args:
+          patterns: paths of objects that may lack a value, or of values that may lack an object;
+            as in `require`. A slot matches by its variable's path and by its optimizer's.
+
+        Returns:
+          This status.
         """
         for pattern in patterns:
-            path_pattern(pattern)  # refuses a malformed one here, not in an assertion
+            path_pattern(pattern)  # raises for a malformed pattern here, not in an assertion
         self._allowed += patterns
         self._restore.waive(self._is_allowed)
         return self
 
     def assert_consumed(self) -> CheckpointLoadStatus:
-        """Fails unless every value found its object and every object its value (S27).
+        """Asserts that every value has its object and every object its values (S27).
 
         Raises:
-          AssertionError: names the paths, at most ten of a kind and a count.
+          AssertionError: One does not. The message names at most ten paths of each kind.
         """
         problems = self._unmatched_objects()
         restore = self._restore
-        # Only values of the checkpoint are ever consumed.
         unused = [
-            place
-            for place in (() if len(restore.consumed) == restore.value_count else restore.values)
-            if place not in restore.consumed
-            and not (self._allowed and self._is_allowed(restore.paths[place[0]]))
+            value_id
+            for value_id in (() if len(restore.consumed) == restore.value_count else restore.values)
+            if value_id not in restore.consumed
+            and not (self._allowed and self._is_allowed(restore.paths[value_id[0]]))
         ]
         if unused:
             problems.append(
                 listing(
                     "value(s) in the checkpoint have no object",
                     unused,
-                    lambda place: label(restore.paths[place[0]], place[1]),
+                    lambda value_id: label(restore.paths[value_id[0]], value_id[1]),
                 )
             )
-        self._raise(problems)
+        self._raise(problems, _ADVICE)
         return self
 
     def assert_existing_objects_matched(self) -> CheckpointLoadStatus:
-        """Fails if an object that exists has no value in the checkpoint (S28).
+        """Asserts that every existing object has its values in the checkpoint (S28).
 
-        Objects that are not built yet, containers that hold no values, and values that no
-        object matches do not make it fail.
+        Ignores objects that are not created yet, containers without values, and values of the
+        checkpoint that no object matches.
 
         Raises:
-          AssertionError: names the paths, at most ten and a count.
+          AssertionError: An object lacks a value. The message names at most ten paths.
         """
-        self._raise(self._unmatched_objects())
+        self._raise(self._unmatched_objects(), _ADVICE)
         return self
 
     def assert_nontrivial_match(self) -> CheckpointLoadStatus:
-        """Fails if nothing but the root matched (S29).
+        """Asserts that an object other than the root matched (S29).
 
         Raises:
-          AssertionError: says whether the root had no dependencies or the checkpoint is of
-            another program.
+          AssertionError: The root has no dependencies, or the checkpoint is of another program.
         """
         if self._restore.bound_count <= 1:
             program = self._walk()
             if len(program.objects) <= 1:
-                self._raise(
-                    [f"nothing to restore: no dependencies were added to {self._root!r} yet"]
-                )
+                self._raise([f"nothing to restore: {self._root!r} has no dependencies yet"])
             self._raise(
                 [
-                    "nothing but the root matched: the checkpoint is of another program. "
+                    "only the root matched: the checkpoint is of another program. "
                     + "".join(self._objects_without_value("object(s) were not restored", program))
                 ]
             )
         return self
 
     def run_restore_ops(self, session: Any = None) -> None:
-        """Restores what could only be recorded, as far as it is known by now (S34).
+        """Restores the scheduled values: those of TensorFlow graphs and the `meta` device (S34).
 
-        That is so in graph mode; eager values are in place when `restore` returns, and nothing
-        is left to do. May be called while `assert_consumed` still fails, and again.
+        Does nothing in eager mode, where `restore` has assigned all values. You can call it again
+        after more objects were created.
 
         Args:
-          session: runs the operations of a TensorFlow graph; None: the default session.
+          session: the session of a TensorFlow graph; None uses the default session.
         """
         self._restore.run_scheduled(session)
         if self._restore.has_scheduled:
@@ -169,9 +181,12 @@ class CheckpointLoadStatus(LoadStatus):
             tell_without_contents(self._root, self._attached)
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """As `run_restore_ops`, and initializes what is not in the checkpoint (S35).
+        """Calls `run_restore_ops` and initializes variables that the checkpoint lacks (S35).
 
-        Variables that a later restore is going to set are left alone.
+        Variables that a later restore sets stay as they are.
+
+        Args:
+          session: the session of a TensorFlow graph; None uses the default session.
         """
         self._restore.run_scheduled(session)
         if self._restore.has_scheduled:
@@ -185,17 +200,17 @@ class CheckpointLoadStatus(LoadStatus):
         )
 
     def expect_partial(self) -> CheckpointLoadStatus:
-        """Silences the warning that values of the checkpoint were never used (S30)."""
+        """Silences the warning about values of the checkpoint that were never restored (S30)."""
         self._restore.expect_partial()
         return self
 
     def _tell_of_replaced(self) -> None:
-        """Warns of values that were restored into objects which others have taken the place of."""
+        """Warns about values that were restored into objects which the program has replaced."""
         gone = self._restore.replaced(self._program())
         if gone:
             logger.warning(
-                "%s: %s. What took their place (PyTorch's to_empty() and to() make new parameters "
-                "of those on the meta device) was not restored: restore once more",
+                "%s: %s. Their replacements were not restored (PyTorch's to_empty() and to() "
+                "replace parameters on the meta device): call restore() again",
                 self._restore.reader.prefix,
                 listing("object(s) were replaced between restore and run", gone),
             )
@@ -208,14 +223,16 @@ class CheckpointLoadStatus(LoadStatus):
         with collector_paused():
             return walk(self._root, adapter_of, self._attached)
 
-    def _objects_without_value(self, what: str, found: ObjectWalk) -> list[str]:
-        """A message on objects with a value that neither this nor a later restore has set."""
+    def _objects_without_value(self, what: str, program: ObjectWalk) -> list[str]:
+        """Returns a message on values that neither this nor a later restore has set, if any."""
         missing: list[tuple[int, str]] = []
         uid = self._restore.uid
-        for node_id, (obj, adapter) in enumerate(zip(found.objects, found.adapters, strict=True)):
+        for node_id, (obj, adapter) in enumerate(
+            zip(program.objects, program.adapters, strict=True)
+        ):
             try:
                 names = adapter.value_names(obj)
-            except NotImplementedError:  # NotCheckpointable: saving it is the error
+            except NotImplementedError:  # NotCheckpointable: an error only when saving
                 continue
             if not names:
                 continue
@@ -224,14 +241,15 @@ class CheckpointLoadStatus(LoadStatus):
                 (node_id, attribute)
                 for attribute in names
                 if notes.last_uid(attribute) < uid
-                and not (self._allowed and self._is_allowed(found.path(node_id)))
+                and not (self._allowed and self._is_allowed(program.path(node_id)))
             ]
 
-        refused = refused_arrivals(self._restore, found) if missing else None
+        refused = refused_arrivals(self._restore, program) if missing else None
 
-        def label_of(place: tuple[int, str]) -> str:
-            path, attribute = found.path(place[0]), place[1]
-            notes = found.adapters[place[0]].notes(found.objects[place[0]])
+        def label_of(value_id: tuple[int, str]) -> str:
+            node_id, attribute = value_id
+            path = program.path(node_id)
+            notes = program.adapters[node_id].notes(program.objects[node_id])
             misfit = None if refused is None else refused.of_notes(notes, attribute)
             if misfit is not None:
                 return f"{label(path, attribute)} (does not fit: {misfit.what})"
@@ -243,12 +261,12 @@ class CheckpointLoadStatus(LoadStatus):
     def _unmatched_objects(self) -> list[str]:
         look_again()
         with collector_paused():
-            found = self._program()
+            program = self._program()
             what = "object(s) have no value in the checkpoint"
-            problems = self._objects_without_value(what, found)
+            problems = self._objects_without_value(what, program)
         conflicts = [
             f"{shown_path(conflict.claimed_by)} ({conflict.what})"
-            for conflict in present_conflicts(self._restore, found)
+            for conflict in present_conflicts(self._restore, program)
             if not self._is_allowed(conflict.claimed_by)
         ]
         if conflicts:
@@ -256,10 +274,10 @@ class CheckpointLoadStatus(LoadStatus):
         return problems
 
     def _is_allowed(self, path: str) -> bool:
-        # A slot that is missing is explained by what became of its variable, or its optimizer.
+        # A slot is missing because its variable or its optimizer is.
         allowed = self._allowed
         return bool(allowed) and (matches_any(path, allowed) or names_object(path, allowed))
 
-    def _raise(self, problems: list[str]) -> None:
+    def _raise(self, problems: list[str], advice: str = "") -> None:
         if problems:
-            raise AssertionError(f"{self._restore.reader.prefix}: " + "; ".join(problems))
+            raise AssertionError(f"{self._restore.reader.prefix}: {'; '.join(problems)}{advice}")

@@ -1,4 +1,4 @@
-"""The status of `restore(None)`."""
+"""The load status of `restore(None)`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ __all__ = ["InitializationOnlyStatus"]
 
 
 class InitializationOnlyStatus(LoadStatus):
-    """The status of `restore(None)`: there was no checkpoint (S32)."""
+    """The load status of `restore(None)`, where there was no checkpoint (S32).
+
+    status = checkpoint.restore(cp.latest_checkpoint("runs/a"))  # None on the first start
+    status.initialize_or_restore()
+    """
 
     def __init__(self, root: Any, attached: Sequence[tuple[str, Any]] = ()) -> None:
         self._root = root
@@ -44,9 +48,9 @@ class InitializationOnlyStatus(LoadStatus):
         raise self._error()
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Initializes the variables (graph mode); eagerly they were when they were made (S35).
+        """Initializes the variables of a TensorFlow graph (S35).
 
-        Variables that a later restore is going to set are left alone.
+        Does nothing in eager mode. Variables that a later restore sets stay as they are.
         """
         initialize(
             self._root,
@@ -56,17 +60,17 @@ class InitializationOnlyStatus(LoadStatus):
         )
 
     def require(self, *patterns: str) -> InitializationOnlyStatus:
-        """Always raises AssertionError: nothing is restored."""
+        """Always raises AssertionError: nothing was restored."""
         raise self._error()
 
     def allow_missing(self, *patterns: str) -> InitializationOnlyStatus:
-        """Returns the status: all is missing, and the assertions fail all the same."""
+        """Returns the status. The assertions fail regardless."""
         return self
 
     def report(self) -> Report:
-        """A report without a checkpoint: every value of the program is missing (S31)."""
+        """Returns a report in which every value of the program is missing (S31)."""
         return report_without_checkpoint(walk(self._root, adapter_of, self._attached))
 
     @staticmethod
     def _error() -> AssertionError:
-        return AssertionError("No checkpoint specified (save_path=None): nothing is restored")
+        return AssertionError("No checkpoint specified (save_path=None): nothing was restored")

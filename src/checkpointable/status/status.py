@@ -1,4 +1,4 @@
-"""What every status offers, and how their messages name things."""
+"""The base class of load statuses, and how their messages name values."""
 
 from __future__ import annotations
 
@@ -19,35 +19,39 @@ Self = TypeVar("Self", bound="LoadStatus")
 
 
 class LoadStatus(abc.ABC):
-    """What every status offers."""
+    """The outcome of a restore, which `restore` returns.
+
+    status = checkpoint.restore("runs/a/ckpt-7")
+    status.assert_existing_objects_matched()
+    """
 
     @abc.abstractmethod
     def assert_consumed(self: Self) -> Self:
-        """Fails unless the checkpoint and the program's objects match completely."""
+        """Asserts that the checkpoint and the program's objects match completely."""
 
     @abc.abstractmethod
     def assert_existing_objects_matched(self: Self) -> Self:
-        """Fails if an object that exists has no value in the checkpoint."""
+        """Asserts that every existing object has its values in the checkpoint."""
 
     @abc.abstractmethod
     def assert_nontrivial_match(self: Self) -> Self:
-        """Fails if nothing but the root matched."""
+        """Asserts that an object other than the root matched."""
 
     @abc.abstractmethod
     def run_restore_ops(self, session: Any = None) -> None:
-        """Runs what the restore has recorded (graph mode)."""
+        """Runs the restore operations of a TensorFlow graph (graph mode)."""
 
     @abc.abstractmethod
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Restores what is in the checkpoint and initializes the rest (graph mode)."""
+        """Restores the values in the checkpoint and initializes all others (graph mode)."""
 
     def expect_partial(self: Self) -> Self:
-        """Silences the warning that values of the checkpoint were never used (S30)."""
+        """Silences the warning about values of the checkpoint that were never restored (S30)."""
         return self
 
 
 def label(path: str, attribute: str) -> str:
-    """How a message names a value: by its object's path, and by itself if that is not enough."""
+    """Returns the path of a value, with its attribute unless that is the usual one."""
     name = shown_path(path)
     if attribute in (VARIABLE_VALUE, PYTHON_STATE):
         return name
@@ -55,9 +59,13 @@ def label(path: str, attribute: str) -> str:
 
 
 def listing(what: str, items: Sequence[Any], label_of: Callable[[Any], str] = str) -> str:
-    """At most ten of the items and a count; only those shown get a label.
+    """Returns a message that lists at most ten of the items, and counts the others.
 
-    Labels are paths: all of a deep graph would be larger than the graph by its depth.
+    Args:
+      what: the message, which the number of items precedes.
+      items: the items.
+      label_of: returns the text of an item. It is called only for the items shown: all paths of a
+        deep graph take far more memory than the graph.
     """
     shown = ", ".join(map(label_of, items[:_MOST_PATHS]))
     more = len(items) - _MOST_PATHS
