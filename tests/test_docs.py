@@ -1,57 +1,123 @@
-"""The examples in docs/ run, block after block, and print what the page shows.
+"""Every Python block of README.md and docs/ runs as it stands and prints what its page shows.
 
-python -m tests.test_docs        writes the present output into the pages
+python -m tests.test_docs        writes the present output into the text blocks of the pages
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import json
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
-# Pages whose ```python blocks are one program, and whose ```text blocks are its output.
-PAGES = ["renamed-code.md", "pytorch.md"]
-_BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
+from tests.run_page import BLOCK, shown_value
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PROGRAMS = [page for page in PAGES if "```python\n" in page.read_text("utf-8")]
+# With a script as the argument, Python would search tests/ for modules, where `torch` is a folder.
+RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+# Everything but `python` and its output, `text`, is a block that Python could not run.
+LANGUAGES = {"python", "text", "console", "sh", "toml", "json", "grammar", "diagram"}
 
 
-def outputs(text: str) -> list[str]:
-    """What each ```text block should hold: what was printed since the one before."""
-    names: dict[str, object] = {}
-    printed = io.StringIO()
-    found = []
-    for kind, content in _BLOCK.findall(text):
-        if kind == "python":
-            with contextlib.redirect_stdout(printed):
-                exec(compile(content, "docs", "exec"), names)
-        else:
-            found.append(printed.getvalue())
-            printed = io.StringIO()
-    assert not printed.getvalue(), "the page prints something that it does not show"
-    return found
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_what_its_examples_print(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (DOCS / name).read_text("utf-8")
-    assert outputs(text) == [content for kind, content in _BLOCK.findall(text) if kind == "text"]
+def outputs(page: Path, directory: Path) -> list[str]:
+    """Runs a page in a fresh process in `directory`, which must be empty."""
+    result = directory.parent / f"{page.stem}-output.json"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200"}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", RUN),
+            *(ROOT / "tests" / "run_page.py", page, result),
+        ],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(result.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=name_of)
+def test_a_page_runs_and_shows_what_it_prints(page, tmp_path):
+    directory = tmp_path / "empty"
+    directory.mkdir()
+    blocks = BLOCK.findall(page.read_text("utf-8"))
+    assert outputs(page, directory) == [content for kind, content in blocks if kind == "text"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_names_its_language(page):
+    fences = re.findall(r"^ *```(.*)$", page.read_text("utf-8"), re.MULTILINE)
+    assert len(fences) % 2 == 0
+    assert set(fences[::2]) <= LANGUAGES
+    assert set(fences[1::2]) <= {""}
+    # A text block is the output of a program on its page.
+    assert page in PROGRAMS or "text" not in fences
+
+
+def test_most_pages_have_examples():
+    assert len(PROGRAMS) >= 8
+
+
+def program(tmp_path: Path, text: str) -> Path:
+    page = tmp_path / "page.md"
+    page.write_text(text, "utf-8")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("```python\nx = 1\nx  # 2\n```\n", "x is 1, but the page shows 2"),
+        ("```python\nx = 1  # 2\n```\n", "x = 1 is 1, but the page shows 2"),
+        ("```python\nprint(1)\n```\n", "page.md does not show this output"),
+        ("\n```python\n1 / 0\n```\n", 'page.md", line 3'),
+    ],
+)
+def test_a_page_that_is_wrong_fails(tmp_path, text, error):
+    directory = tmp_path / "empty"
+    directory.mkdir()
+    with pytest.raises(AssertionError, match=re.escape(error)):
+        outputs(program(tmp_path, text), directory)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("x  # 'a'", (True, "a")),
+        ("f(x)   # ['a', 1]", (True, ["a", 1])),
+        ("x  # the latest checkpoint", (False, None)),
+        ("# 1", (False, None)),
+    ],
+)
+def test_a_comment_that_is_a_literal_is_a_value(line, expected):
+    assert shown_value(line) == expected
 
 
 def _rewrite(page: Path) -> None:
     text = page.read_text("utf-8")
-    with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
-        fresh = iter(outputs(text))
+    with tempfile.TemporaryDirectory() as parent:
+        directory = Path(parent, "empty")
+        directory.mkdir()
+        fresh = iter(outputs(page, directory))
     page.write_text(
-        _BLOCK.sub(lambda m: f"```text\n{next(fresh)}```" if m[1] == "text" else m[0], text),
+        BLOCK.sub(lambda m: f"```text\n{next(fresh)}```" if m[1] == "text" else m[0], text),
         "utf-8",
     )
 
 
 if __name__ == "__main__":
-    for name in PAGES:
-        _rewrite(DOCS / name)
+    for page in PROGRAMS:
+        _rewrite(page)

@@ -331,26 +331,3 @@ def test_what_cannot_be_deleted_is_tried_again(tmp_path, caplog, monkeypatch):
     assert names(again.checkpoints) == ["ckpt-2"]
     save(again, checkpoint_number=3)
     assert on_disk(tmp_path) == ["ckpt-3"]
-
-
-def test_the_managers_page_runs(tmp_path, monkeypatch):
-    import re
-
-    page = Path(__file__).parents[2] / "docs" / "managing-checkpoints.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    exec(compile(blocks[0], page.name, "exec"), found := {})
-    manager = found["manager"]
-    assert repr(manager.latest_checkpoint) in blocks[0]
-    assert repr(manager.checkpoints) in blocks[0]
-    assert repr(manager.best_checkpoints) in blocks[0]
-    exec(compile(blocks[1], page.name, "exec"), found)
-    found["status"].assert_consumed()
-    in_background = next(block for block in blocks if "save_async" in block)
-    exec(compile(in_background, page.name, "exec"), found)
-    assert found["path"] == manager.latest_checkpoint
-    assert int(found["step"]) == 7
-    with cp.load_checkpoint(found["path"]) as reader:
-        assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 6
-    exec(compile(blocks[-1], page.name, "exec"), found)
-    assert cp.latest_checkpoint("runs/a") == "runs/a/ckpt-5"

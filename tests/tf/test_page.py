@@ -1,8 +1,10 @@
-"""The programs of docs/tensorflow.md run: the old one too, on ours under its old name."""
+"""The programs that docs/tensorflow.md compares continue each other's directories.
+
+The page itself is run by tests/test_docs.py.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +16,24 @@ import tensorflow as tf
 import checkpointable as cp
 from tests.tf.programs import Net, graph_and_session, v1
 
-PAGE = Path(__file__).parents[2] / "docs" / "tensorflow.md"
-OLD, NEW, OURS, BY_NAME = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-EAGER, IN_A_GRAPH = OURS.split("\n\n")
+# As r1.11 had it; `tf.contrib.eager.CheckpointableSaver` and `tf.Session` are replaced below.
+OLD = """
+saver = tf.contrib.eager.CheckpointableSaver(root)
+with tf.Session() as session:
+    saver.restore(path).assert_consumed().run_restore_ops(session)
+    saver.save("runs/a/ckpt", checkpoint_number=step, session=session)
+"""
+IN_A_GRAPH = """
+saver = cp.CheckpointableSaver(root)
+saver.restore(path).assert_consumed().run_restore_ops(session)
+saver.save("runs/a/ckpt", checkpoint_number=step, session=session)
+"""
+NEW = """
+checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+checkpoint.restore(tf.train.latest_checkpoint("runs/a")).assert_consumed()
+checkpoint.save("runs/a/ckpt")
+"""
+EAGER = NEW.replace("tf.train", "cp")
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +92,9 @@ def test_a_file_by_name():
         v1.train.Saver().save(session, "old/model.ckpt", global_step=1000)
     with graph_and_session() as (_, session):
         net = Net(2.0)
-        exec(BY_NAME, {"checkpoint": cp.Checkpoint(net=net), "session": session})
+        checkpoint = cp.Checkpoint(net=net)
+        checkpoint.restore("old/model.ckpt-1000").run_restore_ops(session)
+        checkpoint.save("new/ckpt", session=session)
         assert session.run(net.x).tolist() == [5.0, 6.0]
     module = tf.Module()
     module.x = tf.Variable([0.0, 0.0])
