@@ -31,27 +31,25 @@ ROOMS = {
     "adapters.state",
     "adapters.tensorflow": "errors common graph tracking adapters.watch adapters.notes",
     "adapters": "graph adapters.state adapters.torch adapters.tensorflow",
-    "bundle": "errors common wire storage manifest",
+    "bundle": "errors common wire storage manifest graph",
     "directory": "errors common wire storage manifest bundle",
     "saving": "errors common manifest graph adapters.watch adapters bundle",
-    "readers.foreign": "errors common storage manifest graph adapters.torch bundle",
-    "readers": "errors common storage manifest graph bundle directory readers.foreign",
-    "restore": "errors common graph adapters.watch bundle",
+    "readers": "errors common storage manifest graph adapters.torch bundle directory",
+    "restore": "errors common graph adapters.watch bundle readers",
     "report": "errors common graph restore",
     "status": "errors common graph adapters.watch restore report",
     "comparison": "errors common manifest graph bundle readers restore report",
-    "maintenance": "errors common storage manifest graph bundle directory saving readers.foreign "
-    "readers restore",
+    "maintenance": "errors common storage manifest graph bundle directory saving readers restore",
     "savers": "errors common manifest graph tracking adapters.watch adapters bundle directory "
-    "saving readers.foreign readers restore report status",
+    "saving readers restore report status",
     "manager": "errors common storage manifest graph tracking bundle directory saving status "
     "savers",
-    "testing": "errors storage bundle",
+    "testing": "errors storage bundle readers",
     "torch": "common",
     # The package itself, which puts the rooms together: all of them but the command line.
     "checkpointable": "errors graph tracking adapters.own adapters.state adapters directory saving "
     "readers report status comparison maintenance savers manager torch",
-    "cli": "errors common storage manifest graph bundle directory readers.foreign readers report "
+    "cli": "errors common storage manifest graph bundle directory readers report "
     "comparison maintenance savers manager checkpointable",
 }
 SLOW = {

@@ -212,5 +212,5 @@ def test_damage_is_found_in_many_as_in_one(tmp_path_factory, values, to, data):
 
 def reader_rows(reader, key):
     """Verifies one value by itself, and nothing else of the file."""
-    reader._verify_rows([reader._row(key)], threads=1)
+    reader._values.verify([reader._contents.row(key)], threads=1)
     yield key

@@ -85,7 +85,7 @@ def test_a_slice_of_the_other_byte_order(tmp_path, monkeypatch):
     array = np.arange(12, dtype="c8").reshape(3, 4)
     write_bundle(tmp_path / "ck", [value_to_write("v", array)], durability="flush")
     with BundleReader(tmp_path / "ck") as reader:
-        monkeypatch.setattr(reader, "_swap", True)
+        monkeypatch.setattr(reader._contents, "swap", True)
         swapped = reader.get_slice("v", np.s_[1:, ::2])
         monkeypatch.undo()
         plain = reader.get_slice("v", np.s_[1:, ::2])

@@ -318,7 +318,7 @@ def test_views_and_files_outlive_the_reader_and_the_names(tmp_path):
 
 
 def test_strings_have_no_view(tmp_path):
-    refused = pytest.raises(CheckpointUnsupportedError, match="strings cannot be used where")
+    refused = pytest.raises(CheckpointUnsupportedError, match="strings cannot be mapped")
     with BundleReader(save(tmp_path / "ck", a_few())) as reader, refused:
         reader.view("name")
 

@@ -239,7 +239,7 @@ def test_readers_beside_a_writer_never_see_tampering(tmp_path):
 def test_many_threads_read_one_authentic_file(tmp_path):
     path = program(1, size=2_000_000).write(tmp_path / "ck", sign_with=SECRET)
     with cp.load_checkpoint(path, trusted_key=SECRET) as reader:
-        assert all(isinstance(file, AuthenticFile) for file in reader._files.data.values())
+        assert all(isinstance(file, AuthenticFile) for file in reader.files.data.values())
         with ThreadPoolExecutor(4) as pool:
             values = list(pool.map(reader.get_tensor, ["kernel/.ATTRIBUTES/VARIABLE_VALUE"] * 8))
     assert all((value == 1).all() for value in values)

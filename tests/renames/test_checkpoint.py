@@ -15,9 +15,9 @@ from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
+from checkpointable.graph.stored import read_graph
 from checkpointable.graph.value import as_string_array
 from checkpointable.maintenance.rename import rename_checkpoint
-from checkpointable.readers.object_graph import read_graph
 from tests.bundle.test_rekey import assert_every_change_is_found, copied
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import checkpointable as cp
 from checkpointable.cli.app import app
 from checkpointable.maintenance.convert import from_tensors, to_safetensors
-from checkpointable.readers.foreign import open_foreign, write_safetensors
+from checkpointable.readers.foreign import write_safetensors
 from checkpointable.storage import use_storage
 from checkpointable.testing import WatchedStorage
 
@@ -32,7 +32,7 @@ def of_objects(directory):
 
 def of_tensors(directory):
     write_safetensors(str(directory / "x.safetensors"), {"v": np.arange(4.0)})
-    return open_foreign(directory / "x.safetensors")
+    return cp.load_checkpoint(directory / "x.safetensors")
 
 
 def rename(directory, target):
@@ -119,7 +119,7 @@ def test_a_name_of_many_segments_is_reencoded(tmp_path):
 def test_a_tensor_of_many_segments_is_converted(tmp_path):
     name = ".".join(["ab"] * DEEP)
     write_safetensors(str(tmp_path / "x.safetensors"), {name: np.arange(4.0)})
-    with open_foreign(tmp_path / "x.safetensors") as reader:
+    with cp.load_checkpoint(tmp_path / "x.safetensors") as reader:
         from_tensors(reader, str(tmp_path / "out"), "some.Sdeep/module")
     key = f"some.Sdeep/module/{name.replace('.', '/')}/.ATTRIBUTES/VARIABLE_VALUE"
     assert cp.list_variables(tmp_path / "out")[1] == (key, (4,))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.readers.foreign import open_foreign, write_safetensors
+from checkpointable.readers.foreign import write_safetensors
 from tests.torch.foreign_files import FORMATS, as_zip, equal, net
 
 
@@ -32,7 +32,7 @@ def test_no_code_of_a_file_runs(tmp_path, capsys):
 
 def test_a_nested_state_dict_has_names_joined_by_dots(tmp_path):
     torch.save({"model": net().state_dict(), "epoch": 3}, tmp_path / "run.pt")
-    assert "model.0.weight" in open_foreign(tmp_path / "run.pt")
+    assert "model.0.weight" in cp.load_checkpoint(tmp_path / "run.pt")
 
 
 def header(entries: object, data: bytes = b"") -> bytes:
@@ -65,13 +65,13 @@ def test_damaged_files_are_told(tmp_path, contents, what):
     path = tmp_path / "model.safetensors"
     path.write_bytes(contents)
     with pytest.raises(cp.CheckpointCorruptError, match=what):
-        open_foreign(path)
+        cp.load_checkpoint(path)
 
 
 def test_a_dtype_without_a_place_is_told_when_it_is_asked_for(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(header({"a": {**F32, "dtype": "F8_E8M0", "data_offsets": [0, 1]}}, b"\0"))
-    reader = open_foreign(path)
+    reader = cp.load_checkpoint(path)
     with pytest.raises(cp.CheckpointUnsupportedError, match="F8_E8M0"):
         reader.dtype("a")
 
@@ -91,7 +91,7 @@ def test_files_that_are_written_are_read_by_the_reference(tmp_path, dtype):
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name].float(), tensor.float())
-    again = open_foreign(tmp_path / "x.safetensors")
+    again = cp.load_checkpoint(tmp_path / "x.safetensors")
     assert np.array_equal(again.get_tensor("a"), arrays["a"])
 
 

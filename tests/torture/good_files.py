@@ -43,7 +43,10 @@ class GoodFiles:
             manager.save(metrics={"loss": 1.5})
             with BundleReader(PREFIX) as reader:
                 self.entries = {
-                    key: (bytes(_entry_bytes(reader, key)), bytes(reader._view(reader._row(key))))
+                    key: (
+                        bytes(_entry_bytes(reader, key)),
+                        _value_bytes(reader, key),
+                    )
                     for key in reader.keys()
                 }
                 self.graph = reader.get_tensor(GRAPH_KEY)
@@ -107,7 +110,12 @@ class GoodFiles:
         return next((value for field, _, value in known_fields(entry) if field == 4), 0)
 
 
+def _value_bytes(reader, key):
+    entry = reader.entry(key)
+    return bytes(reader.files.view(entry.shard, entry.offset, entry.size))
+
+
 def _entry_bytes(reader, key):
-    columns = reader._index.columns
-    row = reader._row(key)
-    return reader._index._buffer[int(columns.start[row]) : int(columns.end[row])]
+    columns = reader.files.index.columns
+    row = reader._contents.row(key)
+    return reader.files.index._buffer[int(columns.start[row]) : int(columns.end[row])]

@@ -9,7 +9,7 @@ import numpy as np
 import checkpointable as cp
 from checkpointable.bundle import BundleReader
 from checkpointable.manager.history import History
-from checkpointable.readers.foreign.opening import open_foreign
+from checkpointable.readers.opening import open_stored
 from tests.torture.good_files import DIRECTORY, KEY, PREFIX, GoodFiles
 
 
@@ -76,7 +76,7 @@ class Readers(GoodFiles):
 
     def read_safetensors(self):
         def read():
-            reader = open_foreign(f"{DIRECTORY}/x.safetensors")
+            reader = open_stored(f"{DIRECTORY}/x.safetensors")
             for key in reader.keys():
                 _refused(lambda key=key: reader.get_tensor(key))
 
@@ -88,8 +88,8 @@ class Readers(GoodFiles):
 
         def read():
             nonlocal refusals
-            reader = open_foreign(path)
-            for key in [] if reader is None else reader.keys():
+            reader = open_stored(path)
+            for key in reader.keys():
                 refusals += _refused(lambda key=key: reader.get_tensor(key))
 
         failed = _refused(read)

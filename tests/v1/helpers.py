@@ -138,8 +138,8 @@ def compare(path):
         assert len(ours) == len(shapes)
         for key, shape in shapes.items():
             assert key in ours
-            assert list(ours.shape(key)) == list(ours.entry(key).shape) == shape
-            assert ours.entry(key).dtype == theirs.get_variable_to_dtype_map()[key].as_datatype_enum
+            assert list(ours.shape(key)) == list(ours.stored(key).shape) == shape
+            assert ours.stored(key).dtype == theirs.get_variable_to_dtype_map()[key].name
             if theirs_can_read(path, key):
                 same(ours.get_tensor(key), theirs.get_tensor(key))
         ours.check(ours)

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.bundle import BundleReader
-from checkpointable.bundle.v1.contents import V1Contents
 from checkpointable.bundle.v1.reader import V1Reader
 from tests.v1.helpers import same, strings, write_v1
-
-
-def test_it_has_what_every_reader_has():
-    public = {name for name in dir(BundleReader) if not name.startswith("_")}
-    own = {name for name in {**vars(V1Reader), **vars(V1Contents)} if not name.startswith("_")}
-    # V1 has no variants, so what reads them is the base's, which says so.
-    assert public <= own | {"prefix", "header", "get_variants"}
 
 
 def test_reading_into_arrays(tmp_path):
@@ -60,8 +51,6 @@ def test_what_it_cannot_do_it_says(tmp_path):
         for call in (lambda: reader.view("kernel"), lambda: reader.get_bytes("kernel")):
             with pytest.raises(cp.CheckpointUnsupportedError, match=r"before 0\.12 .*get_tensor"):
                 call()
-        with pytest.raises(cp.CheckpointUnsupportedError, match="re-encode"):
-            reader.raw_entries()
         with pytest.raises(cp.CheckpointNotFoundError, match="similar ones are 'kernel'"):
             reader.get_tensor("kernels")
         assert "kernels" not in reader

@@ -74,7 +74,7 @@ def test_quantized_values_are_their_integers(dtype, tmp_path):
     array = np.array([[0, 1], [100, 127]], QUANTIZED[dtype])
     path = write_v1(tmp_path / "m", {"v": tf.bitcast(tf.constant(array), tf.as_dtype(dtype))})
     with cp.load_checkpoint(path) as reader:
-        assert reader.entry("v").dtype.name == f"DT_{dtype.upper()}"
+        assert reader.stored("v").dtype == dtype
         same(reader.get_tensor("v"), array)
 
 
@@ -140,7 +140,7 @@ def test_several_files(name, tmp_path):
         same(reader.get_tensor("a"), whole)
         same(reader.get_tensor("only/1"), whole[1])
         assert reader.verify() == []
-        assert reader.header.num_shards == 2
+        assert len(reader._contents.tables) == 2
 
 
 def test_one_of_several_files_is_missing(tmp_path):  # S33

@@ -10,7 +10,6 @@ from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.maintenance.convert import from_tensors, to_safetensors
-from checkpointable.readers.foreign import open_foreign
 from checkpointable.readers.reading import load_checkpoint
 
 __all__ = ["HELP", "run"]
@@ -53,22 +52,19 @@ def run(
     ] = False,
 ) -> None:
     to_file = target.endswith(".safetensors")
-    tensors = open_foreign(source)
-    if tensors is None and not to_file:
-        raise CheckpointUnsupportedError(
-            f"{source} is no file of tensors, and {target} no .safetensors file: nothing to "
-            "convert between"
-        )
-    if tensors is None:
-        with load_checkpoint(source) as reader, progress_bar("convert") as progress:
-            done = to_safetensors(reader, target, prefix, progress, overwrite=overwrite)
-    elif to_file:
-        raise CheckpointUnsupportedError(
-            f"{source} and {target} are both files of tensors; one side is a checkpoint"
-        )
-    else:
-        with tensors, progress_bar("convert") as progress:
-            done = from_tensors(tensors, target, prefix, progress, overwrite=overwrite)
+    with load_checkpoint(source) as reader, progress_bar("convert") as progress:
+        from_file = reader.kind == "tensors"
+        if from_file and to_file:
+            raise CheckpointUnsupportedError(
+                f"{source} and {target} are both files of tensors; one side is a checkpoint"
+            )
+        if not from_file and not to_file:
+            raise CheckpointUnsupportedError(
+                f"{source} is no file of tensors, and {target} no .safetensors file: nothing to "
+                "convert between"
+            )
+        convert = to_safetensors if to_file else from_tensors
+        done = convert(reader, target, prefix, progress, overwrite=overwrite)
     typer.echo(f"{printable(target)}: {counted(done.values, 'value')}, {bytes_text(done.size)}")
     if done.left_out:
         shown = ", ".join(printable(key) for key in done.left_out[:3])

@@ -18,7 +18,7 @@ from checkpointable.cli.tree import find_object
 from checkpointable.errors import CheckpointError
 from checkpointable.graph.object_graph import NodePaths
 from checkpointable.graph.renames import rename_graph
-from checkpointable.readers.object_graph import stored_graph
+from checkpointable.graph.stored import stored_graph
 from checkpointable.report import Outcome, Report, ReportEntry
 from checkpointable.savers.checkpoint import Checkpoint
 

@@ -17,7 +17,7 @@ from checkpointable.cli.text import printable
 from checkpointable.maintenance.judged_manifests import Judged, judge_manifest
 from checkpointable.maintenance.sign import write_manifest
 from checkpointable.manifest import Key, read_key_file
-from checkpointable.readers.opening import refuse_foreign
+from checkpointable.readers.opening import refuse_unsigned
 
 __all__ = ["HELP", "run"]
 
@@ -59,7 +59,7 @@ def run(
         raise typer.BadParameter("--key-file and --public-key are two keys; give one")
     if public_key is not None and not verify:
         raise typer.BadParameter("a public key verifies (--verify); signing takes --key-file")
-    refuse_foreign(path)
+    refuse_unsigned(path)
     prefix = named_prefix(path)
     with _refusals_as_lines(), progress_bar("manifest") as progress:
         key: Key | None = None

@@ -6,12 +6,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from checkpointable.bundle import BundleReader, itemsize
-from checkpointable.cli.text import dtype_name
 from checkpointable.directory.latest import checkpoint_prefix
 from checkpointable.directory.state_file import read_state
 from checkpointable.errors import CheckpointError
-from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.storage import default_storage
 
@@ -52,7 +50,7 @@ class Stored(NamedTuple):
         }
 
 
-def open_checkpoint(path: str) -> BundleReader:
+def open_checkpoint(path: str) -> CheckpointReader:
     """The checkpoint that PATH means."""
     return load_checkpoint(path)
 
@@ -74,13 +72,7 @@ def named_prefix(path: str) -> str:
     return checkpoint_prefix(path)
 
 
-def stored(reader: BundleReader, key: str) -> Stored:
+def stored(reader: CheckpointReader, key: str) -> Stored:
     """What the index says of the value `key`."""
-    unreadable = reader.unreadable(key) if isinstance(reader, ArrayReader) else None
-    if unreadable is not None:
-        return Stored(key, unreadable.dtype.lower(), unreadable.shape, unreadable.size)
-    entry = reader.entry(key)
-    size = entry.size
-    if entry.slices:
-        size = entry.num_elements * itemsize(entry.dtype)
-    return Stored(key, dtype_name(entry.dtype), entry.shape, size)
+    key, dtype, shape, nbytes, _ = reader.stored(key)
+    return Stored(key, dtype, shape, nbytes)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from checkpointable.bundle import BundleReader
 from checkpointable.cli.failing import CommandFailedError
+from checkpointable.readers.reader import CheckpointReader
 from checkpointable.storage import default_storage
 
 __all__ = [
@@ -56,7 +56,7 @@ def parse_renames(arguments: Iterable[str]) -> dict[str, str]:
     return renames
 
 
-def check_is_prefix(target: str, reader: BundleReader) -> None:
+def check_is_prefix(target: str, reader: CheckpointReader) -> None:
     """Checks that OUT is no directory, which someone who copies files would write."""
     if default_storage().is_directory(target) or not os.path.basename(target):
         example = os.path.join(target, os.path.basename(reader.prefix))

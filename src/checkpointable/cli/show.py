@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from checkpointable.bundle import BundleReader
 from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint, stored
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
@@ -16,7 +15,7 @@ from checkpointable.common.suggestions import similar_names
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, value_key
-from checkpointable.readers.object_graph import stored_graph
+from checkpointable.readers.reader import CheckpointReader
 
 if TYPE_CHECKING:
     from checkpointable.cli.value import Details
@@ -71,8 +70,10 @@ def run(
         if keys:
             _show_values(reader, keys, first, in_full=in_full, json=json)
             return
-        named = GRAPH_KEY not in reader
-        graph = graph_of_names(reader.keys()) if named else stored_graph(reader)
+        graph = reader.graph()
+        named = graph is None
+        if graph is None:
+            graph = graph_of_names(reader.keys())
         node_id = 0 if key is None else _find(graph, key, reader, named=named)
         values = graph.nodes[node_id].attributes
         if key is not None and values:  # by another path than the one that names it
@@ -85,7 +86,7 @@ def run(
         _show_tree(reader, tree, node_id, depth, json=json)
 
 
-def _keys_of(reader: BundleReader, name: str) -> list[str]:
+def _keys_of(reader: CheckpointReader, name: str) -> list[str]:
     """The keys that `name` means, as far as the index alone can tell."""
     if name in reader:
         return [name]
@@ -93,7 +94,7 @@ def _keys_of(reader: BundleReader, name: str) -> list[str]:
     return [key for key in reader.keys() if key.startswith(start)]
 
 
-def _find(graph: ObjectGraph, path: str, reader: BundleReader, *, named: bool) -> int:
+def _find(graph: ObjectGraph, path: str, reader: CheckpointReader, *, named: bool) -> int:
     node_id = find_object(graph, path, named=named)
     if node_id is not None:
         return node_id
@@ -104,7 +105,7 @@ def _find(graph: ObjectGraph, path: str, reader: BundleReader, *, named: bool) -
     )
 
 
-def _names(reader: BundleReader) -> Iterator[str]:
+def _names(reader: CheckpointReader) -> Iterator[str]:
     """What could have been meant: paths of objects, upwards too, and keys."""
     for key in reader.keys():
         path = key.partition("/.ATTRIBUTES/")[0]
@@ -117,7 +118,7 @@ def _names(reader: BundleReader) -> Iterator[str]:
 
 
 def _show_values(
-    reader: BundleReader, keys: list[str], first: int, *, in_full: bool, json: bool
+    reader: CheckpointReader, keys: list[str], first: int, *, in_full: bool, json: bool
 ) -> None:
     from checkpointable.cli.value import describe
     from checkpointable.cli.value_text import print_value, value_as_json
@@ -138,7 +139,7 @@ def _show_values(
 
 
 def _show_tree(
-    reader: BundleReader, tree: ObjectTree, node_id: int, depth: int | None, *, json: bool
+    reader: CheckpointReader, tree: ObjectTree, node_id: int, depth: int | None, *, json: bool
 ) -> None:
     from checkpointable.cli.tree_json import write_tree_json
     from checkpointable.cli.tree_text import print_tree

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from checkpointable.bundle import DataType
-
-__all__ = ["bytes_text", "counted", "dtype_name", "human_size", "printable"]
-
-_SHORT = {"float": "float32", "double": "float64", "half": "float16"}
+__all__ = ["bytes_text", "counted", "human_size", "printable"]
 
 
 def printable(text: str) -> str:
@@ -22,12 +15,6 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
-
-
-def dtype_name(dtype: DataType) -> str:
-    """As NumPy and TensorFlow name it: "float32", "bfloat16", "qint8", "string"; "DT_99"."""
-    name = dtype.name.removeprefix("DT_").lower()
-    return dtype.name if name.isdigit() else _SHORT.get(name, name)
 
 
 def human_size(size: int) -> str:

@@ -5,47 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader
-from checkpointable.bundle.format import data_path
-from checkpointable.bundle.index.entry import Entry
-from checkpointable.bundle.slices import slice_key
 from checkpointable.cli.opening import Stored, stored
 from checkpointable.common.types import Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.reader import CheckpointReader, Location
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["Details", "Number", "Place", "describe", "statistics"]
+__all__ = ["Details", "Number", "describe", "statistics"]
 
 Number: TypeAlias = int | float | complex
 
 # Elements that are looked at together: few enough for a processor's cache.
 _CHUNK = 1 << 17
-
-
-class Place(NamedTuple):
-    """Where bytes lie.
-
-    Attributes:
-      file: the data file.
-      offset, size: in it, in bytes.
-      checksum: their crc32c, masked as it is stored.
-      extents: of a partitioned value's part, (start, length) a dimension; else empty.
-    """
-
-    file: str
-    offset: int
-    size: int
-    checksum: int
-    extents: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass
@@ -55,7 +34,7 @@ class Details:
     Attributes:
       stored: what the index says of it.
       elements: how many it has.
-      places: where its bytes lie; several for a partitioned value.
+      locations: where its bytes lie; several for a partitioned value.
       contents: its elements; None if they cannot be read.
       note: why they cannot.
       is_verified: whether the checksum of its bytes was compared, and holds.
@@ -64,14 +43,14 @@ class Details:
 
     stored: Stored
     elements: int
-    places: list[Place]
+    locations: list[Location]
     contents: Array | None
     note: str
     is_verified: bool
     statistics: dict[str, Number]
 
 
-def describe(reader: BundleReader, key: str, progress: Progress | None = None) -> Details:
+def describe(reader: CheckpointReader, key: str, progress: Progress | None = None) -> Details:
     """Reads and verifies a value.
 
     Args:
@@ -81,15 +60,14 @@ def describe(reader: BundleReader, key: str, progress: Progress | None = None) -
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError
     """
-    entry = reader.entry(key)
     about = stored(reader, key)
     details = Details(
         about,
-        elements=entry.num_elements,
-        places=_places(reader, key, entry),
+        elements=math.prod(about.shape),
+        locations=reader.locations(key),
         contents=None,
         note="",
-        is_verified=not isinstance(reader, ArrayReader),
+        is_verified=reader.has_checksums,
         statistics={},
     )
     try:
@@ -102,7 +80,7 @@ def describe(reader: BundleReader, key: str, progress: Progress | None = None) -
     return details
 
 
-def _verify_bytes(reader: BundleReader, key: str) -> bool:
+def _verify_bytes(reader: CheckpointReader, key: str) -> bool:
     """Verifies a value that has no array; False if that cannot be done for it alone."""
     try:
         reader.get_bytes(key)
@@ -117,19 +95,6 @@ def _as_array(contents: Array | bytes) -> Array:
         array[()] = contents
         return array
     return contents
-
-
-def _places(reader: BundleReader, key: str, entry: Entry) -> list[Place]:
-    def place(part: Entry, extents: tuple[tuple[int, int], ...] = ()) -> Place:
-        file = data_path(reader.prefix, part.shard, reader.header.num_shards)
-        return Place(file, part.offset, part.size, part.crc, extents)
-
-    if isinstance(reader, ArrayReader):
-        return []  # the file says where, not what it should be
-    if not entry.slices:
-        return [place(entry)]
-    parts = dict(reader.raw_entries())
-    return [place(parts[slice_key(key, extents)], extents) for extents in entry.slices]
 
 
 class _Passes:

@@ -11,8 +11,9 @@ import numpy as np
 
 from checkpointable.cli.output import Output, json_number
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.cli.value import Details, Number, Place
+from checkpointable.cli.value import Details, Number
 from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.readers.reader import Location
 
 __all__ = ["element_as_json", "print_value", "value_as_json"]
 
@@ -33,7 +34,7 @@ def print_value(out: Output, details: Details, first: int, *, in_full: bool) -> 
     _field(out, "dtype", stored.dtype)
     _field(out, "shape", f"{stored.shape}, {counted(details.elements, 'element')}")
     _field(out, "size", bytes_text(stored.size))
-    for place in details.places:
+    for place in details.locations:
         checked = ", verified" if details.is_verified else ", not verified"
         _field(out, "stored in", _place(place) + checked)
     for name, text in _statistics(details):
@@ -50,7 +51,7 @@ def _field(out: Output, name: str, text: str, style: str = "") -> None:
     out.line((f"{name:<10}", "dim"), "  ", (text, style))
 
 
-def _place(place: Place) -> str:
+def _place(place: Location) -> str:
     part = "".join(
         f", {start}:{'' if length < 0 else start + length}" for start, length in place.extents
     )
@@ -169,7 +170,7 @@ def value_as_json(details: Details, first: int, *, in_full: bool) -> dict[str, A
     return {
         **details.stored.as_json(),
         "elements": details.elements,
-        "stored": [_place_as_json(place) for place in details.places],
+        "stored": [_place_as_json(place) for place in details.locations],
         "verified": details.is_verified,
         "statistics": statistics,
         "first": elements,
@@ -177,7 +178,7 @@ def value_as_json(details: Details, first: int, *, in_full: bool) -> dict[str, A
     }
 
 
-def _place_as_json(place: Place) -> dict[str, Any]:
+def _place_as_json(place: Location) -> dict[str, Any]:
     return {
         "file": place.file,
         "offset": place.offset,

@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from checkpointable.bundle import BundleReader, Damage
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle import Damage
 from checkpointable.cli.directory_text import inspection_as_json, print_inspection
 from checkpointable.cli.manifest_text import manifest_as_json, print_problem, signature_text
 from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
 from checkpointable.cli.output import Output, write_json
 from checkpointable.cli.progress import progress_bar
 from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.directory.latest import latest_checkpoint, open_named
+from checkpointable.directory.latest import latest_checkpoint
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointNotFoundError,
@@ -23,8 +22,8 @@ from checkpointable.errors import (
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.maintenance.judged_manifests import Judged, look_at_manifest
 from checkpointable.maintenance.repair import inspect_directory
-from checkpointable.readers.foreign import open_foreign
-from checkpointable.readers.object_graph import stored_graph
+from checkpointable.readers.opening import open_stored
+from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["HELP", "run"]
 
@@ -56,22 +55,20 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
     if all_:
         _run_all(path, json)
         return
-    tensors = open_foreign(path)
-    if tensors is not None:
-        tensors.close()
-        raise CheckpointUnsupportedError(
-            "this is a file of tensors: it has no checksums, so nothing can be verified",
-            path=path,
-        )
     prefix, values, size = path, 0, 0
 
-    def opened(named: str) -> BundleReader:
+    def find(named: str) -> str:
         nonlocal prefix
-        prefix = named
-        return open_checkpoint(named, damaged=True)
+        prefix = named_prefix(named)
+        return prefix
 
     try:
-        with open_named(path, opened, named_prefix) as reader:
+        with open_stored(path, damaged=True, find=find) as reader:
+            if not reader.has_checksums:
+                raise CheckpointUnsupportedError(
+                    "this is a file of tensors: it has no checksums, so nothing can be verified",
+                    path=path,
+                )
             values = len(reader)
             with progress_bar("verify") as progress:
 
@@ -140,12 +137,12 @@ def _print(
         print_problem(out, judged)
 
 
-def _graph_damage(reader: BundleReader, known: list[Damage]) -> list[Damage]:
+def _graph_damage(reader: CheckpointReader, known: list[Damage]) -> list[Damage]:
     """What is wrong with the object graph although its checksum holds."""
-    if GRAPH_KEY not in reader or any(d.key == GRAPH_KEY or d.key is None for d in known):
+    if any(d.key == GRAPH_KEY or d.key is None for d in known):
         return []
     try:
-        stored_graph(reader)
+        reader.graph()
     except CheckpointCorruptError as error:
         return [_as_damage(error, reader.prefix)]
     return []

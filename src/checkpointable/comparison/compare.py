@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.comparison.candidates import add_candidates
 from checkpointable.comparison.elements import difference
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from checkpointable.common.types import Path, Progress
     from checkpointable.manifest import Key
+    from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["compare_checkpoints"]
 
@@ -81,9 +81,9 @@ def compare_checkpoints(
     return result
 
 
-def _size(reader: BundleReader, pair: ValuePair) -> int:
+def _size(reader: CheckpointReader, pair: ValuePair) -> int:
     """The bytes of the first that are compared."""
-    return reader.entry(pair.first).size if pair.first and pair.second else 0
+    return reader.stored(pair.first).nbytes if pair.first and pair.second else 0
 
 
 def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
@@ -97,7 +97,7 @@ def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _compare(
-    one: BundleReader, other: BundleReader, pair: ValuePair, tolerance: float
+    one: CheckpointReader, other: CheckpointReader, pair: ValuePair, tolerance: float
 ) -> Difference:
     first, second = _info(one, pair.first), _info(other, pair.second)
     entry = Difference(
@@ -122,17 +122,17 @@ def _compare(
     return entry
 
 
-def _info(reader: BundleReader, key: str | None) -> ValueInfo | None:
+def _info(reader: CheckpointReader, key: str | None) -> ValueInfo | None:
     if key is None:
         return None
     try:
         name = dtype_name(reader.dtype(key))
     except CheckpointUnsupportedError:  # a variant, say
-        name = reader.entry(key).dtype.name.removeprefix("DT_").lower()
+        name = reader.stored(key).dtype
     return ValueInfo(name, reader.shape(key))
 
 
-def _contents(reader: BundleReader, key: str) -> npt.NDArray[Any] | None:
+def _contents(reader: CheckpointReader, key: str) -> npt.NDArray[Any] | None:
     """A value: where it lies in the file if that can be; None if it is no array."""
     try:
         return reader.view(key)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from checkpointable.bundle import BundleReader
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
 from checkpointable.graph.shown_paths import ShownPaths
-from checkpointable.readers.object_graph import stored_graph
+from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["ValuePair", "pairs_of"]
 
@@ -22,9 +21,9 @@ class ValuePair(NamedTuple):
     second: str | None
 
 
-def pairs_of(one: BundleReader, other: BundleReader) -> list[ValuePair]:
+def pairs_of(one: CheckpointReader, other: CheckpointReader) -> list[ValuePair]:
     """Every value, by object path or, without graphs, by name; sorted."""
-    graphs = [stored_graph(reader) if GRAPH_KEY in reader else None for reader in (one, other)]
+    graphs = [one.graph(), other.graph()]
     if graphs[0] is not None and graphs[1] is not None:
         pairs = _pairs_of_graphs(graphs[0], graphs[1])
         pairs += _of_no_object(one, graphs[0], other, graphs[1])
@@ -44,7 +43,7 @@ def pairs_of(one: BundleReader, other: BundleReader) -> list[ValuePair]:
 
 
 def _by_path(
-    reader: BundleReader, graph: ObjectGraph | None, *, escaped: bool
+    reader: CheckpointReader, graph: ObjectGraph | None, *, escaped: bool
 ) -> dict[tuple[str, str], str]:
     if graph is None:
         names = {key: "/".join(map(escape, key.split("/"))) for key in reader.keys()}
@@ -125,7 +124,7 @@ def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
 
 
 def _of_no_object(
-    one: BundleReader, a: ObjectGraph, other: BundleReader, b: ObjectGraph
+    one: CheckpointReader, a: ObjectGraph, other: CheckpointReader, b: ObjectGraph
 ) -> list[ValuePair]:
     """Values that no object has: those of TensorFlow's registered savers, say."""
     left = []

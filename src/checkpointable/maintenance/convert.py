@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpointable.bundle import BundleReader, ValueToWrite, datatype_of, write_bundle
+from checkpointable.bundle import ValueToWrite, datatype_of, write_bundle
 from checkpointable.bundle.writing.commit import exists_already
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.named_tree import NamedTree
 from checkpointable.graph.object_graph import Attribute, NodePaths
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_key
-from checkpointable.readers.foreign import ArrayReader, write_safetensors
-from checkpointable.readers.object_graph import stored_graph
+from checkpointable.readers.foreign import write_safetensors
 from checkpointable.restore.by_name.file_paths import file_paths
 from checkpointable.saving.graph_value import graph_to_write
 from checkpointable.storage import default_storage
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from checkpointable.common.types import Progress
+    from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["Converted", "from_tensors", "to_safetensors"]
 
@@ -44,7 +45,7 @@ class Converted(NamedTuple):
 
 
 def to_safetensors(
-    reader: BundleReader,
+    reader: CheckpointReader,
     path: str,
     prefix: str | None = None,
     progress: Progress | None = None,
@@ -67,10 +68,11 @@ def to_safetensors(
     """
     if not overwrite:
         _check_free(path)
-    if GRAPH_KEY not in reader:
+    graph = reader.graph()
+    if graph is None:
         named = {key: key for key in reader.keys() if not reader.dtype(key).hasobject}
     else:
-        named = _names(reader, prefix)
+        named = _names(reader, graph, prefix)
     if not named:
         what = f"below {prefix!r}" if prefix is not None else "with a global name; try a prefix"
         raise CheckpointUnsupportedError(f"there is no variable {what}", path=reader.prefix)
@@ -99,13 +101,13 @@ def _check_free(path: str) -> None:
         raise exists_already("a file", path)
 
 
-def _batches(reader: BundleReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+def _batches(reader: CheckpointReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:
     """Keys of values that are verified together, and their bytes."""
     batch: list[str] = []
     size = 0
     for key in keys:
         batch.append(key)
-        size += reader.entry(key).size
+        size += reader.stored(key).nbytes
         if size >= _BATCH_SIZE:
             yield batch, size
             batch, size = [], 0
@@ -113,9 +115,8 @@ def _batches(reader: BundleReader, keys: Iterable[str]) -> Iterator[tuple[list[s
         yield batch, size
 
 
-def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
+def _names(reader: CheckpointReader, graph: ObjectGraph, prefix: str | None) -> dict[str, str]:
     """Name -> key of what is to be written."""
-    graph = stored_graph(reader)
     paths = NodePaths(graph)
     slots = {slot.slot_variable_node_id for node in graph.nodes for slot in node.slot_variables}
     named: dict[str, str] = {}
@@ -146,7 +147,7 @@ def _names(reader: BundleReader, prefix: str | None) -> dict[str, str]:
 
 
 def from_tensors(
-    reader: ArrayReader,
+    reader: CheckpointReader,
     prefix: str,
     module: str | None = None,
     progress: Progress | None = None,
@@ -174,8 +175,8 @@ def from_tensors(
     tree = NamedTree()
     graph = tree.graph
     values_to_write: list[ValueToWrite] = []
-    paths = file_paths(reader.keys(), reader.sections, reader.optimizers, module)
-    left_out = [*reader.optimizers, *reader.others]
+    paths = file_paths(reader.keys(), reader.dicts.sections, reader.dicts.optimizers, module)
+    left_out = [*reader.dicts.optimizers, *reader.dicts.others]
     size = 0
     names: dict[str, str] = {}
     for name, (path, full_name) in paths.items():
@@ -198,12 +199,12 @@ def from_tensors(
         values_to_write.append(
             ValueToWrite(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
         )
-        size += reader.entry(name).size
+        size += reader.stored(name).nbytes
     if not values_to_write:
         raise CheckpointUnsupportedError(
             "nothing in it has a place in a checkpoint: the state of an optimizer goes by the "
             "position of its parameters"
-            if reader.optimizers
+            if reader.dicts.optimizers
             else "no tensor of it can be written",
             path=reader.prefix,
         )
@@ -213,7 +214,7 @@ def from_tensors(
     return Converted(len(values_to_write) - 1, size, left_out)
 
 
-def _read_later(reader: ArrayReader, name: str) -> Any:
+def _read_later(reader: CheckpointReader, name: str) -> Any:
     def read() -> np.ndarray[Any, np.dtype[Any]]:
         return reader.view(name)
 

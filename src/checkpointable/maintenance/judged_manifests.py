@@ -10,7 +10,7 @@ from typing import NamedTuple
 from checkpointable.bundle import BundleReader, Damage
 from checkpointable.bundle.format import index_path
 from checkpointable.bundle.reading.authenticated_file import AuthenticFile
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.reading.opening import open_bundle
 from checkpointable.bundle.reading.signed import manifests_of
 from checkpointable.bundle.reading.verify import damage_of_unused
 from checkpointable.common.types import Progress
@@ -63,8 +63,8 @@ def judge_manifest(prefix: str, key: Key | None = None, progress: Progress | Non
     verifier = verifier_of(key)
     storage = default_storage()
     try:
-        with open_checkpoint(prefix, storage, damaged=True, verifier=verifier) as reader:
-            files = reader._files
+        with open_bundle(prefix, storage, damaged=True, verifier=verifier) as reader:
+            files = reader.files
             assert files.manifest is not None
             damages = [
                 Damage(path, None, 0, "the data file is missing")
@@ -119,7 +119,7 @@ def _manifests_beside(prefix: str) -> list[str]:
 
 
 def _differences(reader: BundleReader, progress: Progress | None) -> list[Damage]:
-    files = reader._files
+    files = reader.files
     advance = adding_up(sum(file.size for file in files.data.values()), progress)
     return [
         Damage(file.path, None, offset, what)

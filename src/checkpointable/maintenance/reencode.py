@@ -6,18 +6,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.bundle import (
-    BundleReader,
     ValueToWrite,
     check_target,
+    datatype_of,
     write_bundle,
 )
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.named_tree import NamedTree, path_of
 from checkpointable.graph.object_graph import Attribute, ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, value_key
+from checkpointable.graph.paths import VARIABLE_VALUE, value_key
 from checkpointable.graph.value import as_string_array
-from checkpointable.readers.foreign import ArrayReader
+from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.saving.graph_value import graph_to_write
 
@@ -59,12 +59,12 @@ def reencode_checkpoint(
     """
     prefix = os.fspath(target)
     with load_checkpoint(source) as reader:
-        if isinstance(reader, ArrayReader):
+        if reader.kind == "tensors":
             raise CheckpointUnsupportedError(
                 "this is a file of tensors: `checkpointable convert` makes a checkpoint of it",
                 path=reader.prefix,
             )
-        if GRAPH_KEY in reader:
+        if reader.kind == "object-based":
             raise CheckpointUnsupportedError(
                 "this checkpoint has an object graph already; rename changes its paths",
                 path=reader.prefix,
@@ -72,7 +72,9 @@ def reencode_checkpoint(
         check_target(reader.prefix, prefix, overwrite=overwrite)
         graph, keys = _graph_of_names(reader.keys())
         values_to_write = [
-            ValueToWrite(key, reader.entry(name).dtype, reader.shape(name), _read(reader, name))
+            ValueToWrite(
+                key, datatype_of(reader.stored(name).dtype), reader.shape(name), _read(reader, name)
+            )
             for name, key in keys.items()
         ]
         values_to_write.append(graph_to_write(graph))
@@ -82,7 +84,7 @@ def reencode_checkpoint(
     return prefix
 
 
-def _read(reader: BundleReader, name: str) -> Callable[[], Any]:
+def _read(reader: CheckpointReader, name: str) -> Callable[[], Any]:
     def read() -> Any:
         contents = reader.get_tensor(name)
         return as_string_array(contents) if isinstance(contents, bytes) else contents

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from checkpointable.bundle import BundleReader, rekey_bundle
+from checkpointable.bundle import rekey_bundle
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.decoding import decode_graph
@@ -19,12 +19,16 @@ from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Child, NodePaths, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.renames import rename_graph
+from checkpointable.graph.stored import read_graph
 from checkpointable.maintenance.rename_names import rename_names
-from checkpointable.readers.foreign import ArrayReader
-from checkpointable.readers.object_graph import read_graph
+from checkpointable.readers.opening import require_bundle
+from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
+
+_V1 = "has keys and values in one file; reencode writes it anew"
+_TENSORS = "`checkpointable convert` makes a checkpoint of it, whose paths can be renamed"
 
 
 class Renaming(NamedTuple):
@@ -82,9 +86,10 @@ def rename_checkpoint(
         raise ValueError(f"{prefix!r} names a directory; a prefix has a name after it")
     with load_checkpoint(source) as reader:
         plan = plan_renaming(reader, renames)
+        bundle = require_bundle(reader, _V1, _TENSORS)
         strings = {} if plan.graph is None else {GRAPH_KEY: plan.graph}
         rekey_bundle(
-            reader,
+            bundle,
             prefix,
             plan.keys,
             strings,
@@ -95,19 +100,17 @@ def rename_checkpoint(
     return prefix
 
 
-def plan_renaming(reader: BundleReader, renames: Mapping[str, str]) -> Renaming:
+def plan_renaming(reader: CheckpointReader, renames: Mapping[str, str]) -> Renaming:
     """What `renames` would change in a checkpoint.
 
     Raises:
       ValueError, CheckpointCorruptError: as `rename_checkpoint`.
     """
-    if isinstance(reader, ArrayReader):
+    if reader.kind == "tensors":
         raise CheckpointUnsupportedError(
-            "this is a file of tensors: `checkpointable convert` makes a checkpoint of it, whose "
-            "paths can be renamed",
-            path=reader.prefix,
+            f"this is a file of tensors: {_TENSORS}", path=reader.prefix
         )
-    if GRAPH_KEY not in reader:
+    if reader.kind != "object-based":
         return Renaming(rename_names(reader.keys(), renames), None)
     data = read_graph(reader)
     graph = decode_graph(data, reader.prefix)

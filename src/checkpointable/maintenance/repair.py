@@ -13,9 +13,7 @@ from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.latest import list_checkpoints
 from checkpointable.directory.state_file import CheckpointState, state_or_error, write_state
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
-from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.maintenance.judged_manifests import Judged, look_at_manifest, stray_manifests
-from checkpointable.readers.object_graph import stored_graph
 from checkpointable.storage import FileIdentity, default_storage, temporary_of
 
 __all__ = ["Inspected", "Inspection", "Repair", "inspect_directory", "repair_directory"]
@@ -172,10 +170,10 @@ def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) ->
     try:
         with open_checkpoint(prefix, damaged=True) as reader:
             values = len(reader)
-            size = sum(reader.entry(key).size for key in reader.keys())
+            size = sum(reader.stored(key).nbytes for key in reader.keys())
             damages = reader.verify(progress)
-            if not damages and GRAPH_KEY in reader:
-                stored_graph(reader)
+            if not damages:
+                reader.graph()
     except CheckpointCorruptError as error:
         damage = Damage(error.path or prefix, error.key, error.offset or 0, error.what)
         return Inspected(prefix, values, size, [damage], None, index)

@@ -8,9 +8,8 @@ from functools import partial
 
 from checkpointable.bundle import BundleReader
 from checkpointable.bundle.format import index_path, split_prefix
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.reading.opening import open_bundle
 from checkpointable.bundle.reading.signed import manifests_of
-from checkpointable.bundle.v1.reader import V1Reader
 from checkpointable.bundle.writing.hashing import hash_file
 from checkpointable.bundle.writing.writer import make_manifest
 from checkpointable.common.deprecation import renamed_options
@@ -19,15 +18,17 @@ from checkpointable.directory.latest import checkpoint_prefix, open_named
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointIOError,
-    CheckpointUnsupportedError,
 )
 from checkpointable.maintenance.judged_manifests import adding_up, judge_manifest
 from checkpointable.manifest import FileHashes, Key, manifest_path, signer_of
 from checkpointable.manifest.format import chunk_size_for
-from checkpointable.readers.opening import refuse_foreign
+from checkpointable.readers.opening import refuse_unsigned
 from checkpointable.storage import check_durability, default_storage, replace_file
 
 __all__ = ["verify_manifest", "write_manifest"]
+
+
+_V1 = "can have no manifest; `checkpointable reencode` makes one that can"
 
 
 @renamed_options(key="sign_with")
@@ -68,27 +69,21 @@ def write_manifest(
     signer = signer_of(True if sign_with is None else sign_with)
     assert signer is not None
     check_durability(durability)
-    refuse_foreign(path)
+    refuse_unsigned(path)
     prefix = checkpoint_prefix(path)
     storage = default_storage()
-    with open_checkpoint(prefix, storage) as reader:
-        if isinstance(reader, V1Reader):
-            raise CheckpointUnsupportedError(
-                "a checkpoint of TensorFlow before 0.12 (V1) can have no manifest; "
-                "`checkpointable reencode` makes one that can",
-                path=prefix,
-            )
+    with open_bundle(prefix, storage, v1=_V1) as reader:
         index = _index_of(reader)
         for damage in reader.verify(progress):
             raise CheckpointCorruptError(
                 damage.what, path=damage.path, key=damage.key, offset=damage.offset
             )
-        chunk_size = chunk_size_for(sum(file.size for file in reader._files.data.values()))
+        chunk_size = chunk_size_for(sum(file.size for file in reader.files.data.values()))
         data = _hashes_of(reader, chunk_size, progress)
     contents = make_manifest(prefix, index, data, chunk_size, signer)
     target = manifest_path(prefix, index)
     with storage.lock_directory(split_prefix(prefix)[0]):
-        if storage.identity(index_path(prefix)) != reader._files.index_identity:
+        if storage.identity(index_path(prefix)) != reader.files.index_identity:
             raise _overtaken(prefix)
         replace_file(storage, target, contents, durability)
         for other in manifests_of(prefix, storage):
@@ -122,7 +117,7 @@ def verify_manifest(
       ValueError, TypeError: `trusted_key` is not a key.
       CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
     """
-    refuse_foreign(path)
+    refuse_unsigned(path)
     judged = open_named(path, lambda prefix: judge_manifest(prefix, trusted_key, progress))
     if judged.problem is not None:
         raise judged.problem
@@ -135,7 +130,7 @@ def verify_manifest(
 def _index_of(reader: BundleReader) -> bytes:
     """The contents of the index file that a reader has read."""
     with default_storage().open(index_path(reader.prefix)) as file:
-        if file.identity != reader._files.index_identity:
+        if file.identity != reader.files.index_identity:
             raise _overtaken(reader.prefix)
         return file.read(0, file.size)
 
@@ -152,7 +147,7 @@ def _overtaken(prefix: str) -> CheckpointIOError:
 def _hashes_of(
     reader: BundleReader, chunk_size: int, progress: Progress | None
 ) -> list[FileHashes]:
-    files = reader._files
+    files = reader.files
     advance = adding_up(sum(file.size for file in files.data.values()), progress)
     return [
         FileHashes(

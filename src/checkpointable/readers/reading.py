@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from checkpointable.bundle import BundleReader
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Path
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.manifest import Key
-from checkpointable.readers.object_graph import stored_graph
 from checkpointable.readers.opening import open_stored, verifier_of_option
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 
@@ -22,7 +20,7 @@ __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 @renamed_options(key="trusted_key")
 def load_checkpoint(
     ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, trusted_key: Key | None = None
-) -> BundleReader:
+) -> CheckpointReader:
     """Opens a checkpoint for reading by key.
 
         with cp.load_checkpoint("runs/a") as reader:
@@ -74,8 +72,9 @@ def object_metadata(save_path: Path, *, trusted_key: Key | None = None) -> Objec
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError.
     """
     with load_checkpoint(save_path, trusted_key=trusted_key) as reader:
-        if GRAPH_KEY not in reader:
+        graph = reader.graph()
+        if graph is None:
             raise CheckpointUnsupportedError(
                 "this is a name-based checkpoint: it has no object graph", path=reader.prefix
             )
-        return stored_graph(reader)
+        return graph

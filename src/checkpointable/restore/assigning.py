@@ -6,6 +6,7 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from checkpointable.bundle.variants import decode_variants
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.memory import aligned_empty
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from checkpointable.bundle.reading.reader import Verify
-    from checkpointable.restore.by_name.part_reader import Reader
+    from checkpointable.readers.reader import ValueReader
     from checkpointable.restore.progress import RestoreProgress
 
 __all__ = ["assign_values", "in_batches", "key_of", "write_values"]
@@ -26,7 +27,7 @@ _BATCH_SIZE = 32 << 20
 
 
 def assign_values(
-    reader: Reader,
+    reader: ValueReader,
     values: Sequence[tuple[str, Value]],
     verify: Verify,
     uid: int,
@@ -83,12 +84,12 @@ def _unverified(verify: Verify, what: str) -> Iterator[None]:
         raise
 
 
-def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
+def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
     """Calls `write` of each value with a fresh array of what `reader` holds under its key."""
     plain: list[tuple[str, Value]] = []
     for key, value in values:
         if value.dtype == VARIANT:
-            value.write(reader.get_variants(key))
+            value.write(decode_variants(reader.get_bytes(key), reader.shape(key)))
         elif value.dtype in (STRING, ANY):
             value.write(reader.get_tensor(key))
         else:
@@ -113,7 +114,7 @@ def write_values(reader: Reader, values: Iterable[tuple[str, Value]], verify: Ve
 
 
 def in_batches(
-    reader: Reader, values: Iterable[tuple[str, Value]]
+    reader: ValueReader, values: Iterable[tuple[str, Value]]
 ) -> Iterator[list[tuple[str, Value, tuple[int, ...]]]]:
     """The values, and the stored shapes, in groups that can well be in memory twice.
 

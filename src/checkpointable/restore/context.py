@@ -15,8 +15,8 @@ from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariab
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.readers.reader import CheckpointReader
     from checkpointable.restore.match import Conflict
 
 __all__ = ["RestoreContext", "next_uid"]
@@ -46,7 +46,7 @@ class RestoreContext:
 
     def __init__(
         self,
-        reader: BundleReader,
+        reader: CheckpointReader,
         graph: ObjectGraph,
         *,
         fingerprint: object,
@@ -166,7 +166,7 @@ def _slot_edges(
 
 
 def _finish(
-    reader: BundleReader,
+    reader: CheckpointReader,
     value_count: int,
     consumed: set[tuple[int, str]],
     waived: set[tuple[int, str]],

@@ -6,7 +6,6 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpointable.bundle import DataType
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError, shown_path
 from checkpointable.graph.adapter import RestoreNotes
 from checkpointable.graph.value import ANY, STRING, VARIANT, Value, fits
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.adapter import Adapter, Slots
     from checkpointable.graph.object_graph import SlotVariable
-    from checkpointable.restore.by_name.part_reader import Reader
+    from checkpointable.readers.reader import ValueReader
 
 __all__ = [
     "Assignment",
@@ -139,7 +138,7 @@ class Match:
 
 
 def find_mismatch(
-    reader: Reader,
+    reader: ValueReader,
     path: str,
     key: str,
     dtype: np.dtype[Any],
@@ -166,12 +165,12 @@ def mismatch_error(
     )
 
 
-def stored_dtype(reader: Reader, key: str) -> np.dtype[Any]:
+def stored_dtype(reader: ValueReader, key: str) -> np.dtype[Any]:
     """The dtype of a stored value, `VARIANT` where it is one of TensorFlow's opaque objects."""
     try:
         return reader.dtype(key)
     except CheckpointUnsupportedError:
-        if reader.entry(key).dtype == DataType.DT_VARIANT:
+        if reader.stored(key).dtype == "variant":
             return VARIANT
         raise
 

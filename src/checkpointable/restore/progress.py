@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from checkpointable.bundle.variants import decode_variants
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from checkpointable.bundle.reading.reader import Verify
-    from checkpointable.restore.by_name.part_reader import Reader
+    from checkpointable.readers.reader import ValueReader
 
 __all__ = ["RestoreProgress", "ScheduledSource"]
 
@@ -30,7 +32,7 @@ class RestoreProgress:
     def __init__(
         self,
         callback: Callable[[int, int, str], None],
-        reader: Reader,
+        reader: ValueReader,
         checked: Sequence[str],
         assigned: Sequence[str],
     ) -> None:
@@ -73,7 +75,7 @@ class ScheduledSource:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: ValueReader,
         keys: Sequence[str],
         verify: Verify,
         progress: Callable[[int, int, str], None] | None,
@@ -84,27 +86,27 @@ class ScheduledSource:
         self._told = None if progress is None else RestoreProgress(progress, reader, [], keys)
 
     def get_tensor(self, key: str) -> Any:
-        """As `BundleReader.get_tensor`."""
+        """As `ValueReader.get_tensor`."""
         contents = self._reader.get_tensor(key)
         self._tell(key)
         return contents
 
     def get_variants(self, key: str) -> Any:
-        """As `BundleReader.get_variants`."""
-        contents = self._reader.get_variants(key)
+        """As `Source.get_variants`."""
+        contents = decode_variants(self._reader.get_bytes(key), self._reader.shape(key))
         self._tell(key)
         return contents
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`."""
+        """As `ValueReader.shape`."""
         return self._reader.shape(key)
 
     def check(self, keys: Iterable[str]) -> None:
-        """As `BundleReader.check`."""
+        """As `ValueReader.check`."""
         self._reader.check(keys)
 
     def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
-        """As `BundleReader.read_into`."""
+        """As `ValueReader.read_into`."""
         pairs = list(targets)
         steps = [pairs] if self._told is None else self._told.steps(pairs, lambda pair: pair[0])
         for step in steps:
@@ -115,12 +117,5 @@ class ScheduledSource:
             pass
 
 
-def _size(reader: Reader, key: str) -> int:
-    entry = reader.entry(key)
-    if not entry.slices:
-        return int(entry.size)
-    dtype, shape = reader.kind(key)
-    size = dtype.itemsize
-    for dim in shape:
-        size *= dim
-    return size
+def _size(reader: ValueReader, key: str) -> int:
+    return reader.stored(key).nbytes

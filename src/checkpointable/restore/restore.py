@@ -29,10 +29,10 @@ from checkpointable.restore.progress import RestoreProgress, ScheduledSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from checkpointable.bundle import BundleReader
     from checkpointable.bundle.reading.reader import Verify
     from checkpointable.graph.object_graph import ObjectGraph
     from checkpointable.graph.walk import ObjectWalk
+    from checkpointable.readers.reader import CheckpointReader
     from checkpointable.restore.match import Assignment, Edge, Match, NewSlot
 
 __all__ = ["Restore"]
@@ -52,7 +52,7 @@ class Restore(RestoreContext):
 
     def __init__(
         self,
-        reader: BundleReader,
+        reader: CheckpointReader,
         graph: ObjectGraph,
         *,
         fingerprint: object,

@@ -11,9 +11,9 @@ from checkpointable.restore.match import Assignment, Conflict, find_mismatch, st
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from checkpointable.bundle import Entry
     from checkpointable.graph.adapter import Adapter, RestoreNotes
     from checkpointable.graph.value import ValueFactory
+    from checkpointable.readers.reader import StoredValue
     from checkpointable.restore.binding import Binding
 
 __all__ = ["ValueMatcher"]
@@ -75,7 +75,7 @@ class ValueMatcher:
         self._found.assignments.append(assignment)
         reader = self._restore.reader
         try:
-            stored, shape = reader.kind(key)
+            stored, shape = reader.dtype_and_shape(key)
         except CheckpointUnsupportedError:
             stored, shape = stored_dtype(reader, key), reader.shape(key)
         if stored == value.dtype and value.shape == shape:
@@ -97,20 +97,15 @@ class ValueMatcher:
         )
         self._found.conflicts.append(Conflict(node_id, paths[node_id], what))
 
-    def _entry(self, node_id: int, attribute: str) -> Entry | None:
+    def _entry(self, node_id: int, attribute: str) -> StoredValue | None:
         for candidate in self._graph.nodes[node_id].attributes:
             if candidate.name == attribute:
-                return self._restore.reader.entry(candidate.checkpoint_key)
+                return self._restore.reader.stored(candidate.checkpoint_key)
         return None
 
 
-def _same_contents(first: Entry | None, second: Entry | None) -> bool:
+def _same_contents(first: StoredValue | None, second: StoredValue | None) -> bool:
     """Whether two values are equal, as far as dtype, shape, size and checksum tell."""
     if first is None or second is None:
         return False
-    return (first.dtype, first.shape, first.size, first.crc) == (
-        second.dtype,
-        second.shape,
-        second.size,
-        second.crc,
-    )
+    return first[1:] == second[1:]  # all but the key

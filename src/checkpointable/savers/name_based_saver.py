@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.frameworks import noted_in_graph
-from checkpointable.bundle import BundleReader, make_layout
+from checkpointable.bundle import make_layout
 from checkpointable.bundle.reading.reader import checked_verify
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.logs import logger
@@ -20,6 +20,7 @@ from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.value import Value
 from checkpointable.manifest import Key
 from checkpointable.readers.opening import open_stored, verifier_of_option
+from checkpointable.readers.reader import CheckpointReader
 from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.by_name.part_reader import PartReader
 from checkpointable.restore.context import next_uid
@@ -192,7 +193,7 @@ class Saver:
 
 
 def _check(
-    reader: BundleReader, parts: PartReader, named: list[NamedValue]
+    reader: CheckpointReader, parts: PartReader, named: list[NamedValue]
 ) -> list[tuple[str, Value]]:
     """Returns (key, value) of each; raises if a name is missing or a value does not fit (S25)."""
     missing = dict.fromkeys(item.name for item in named if item.name not in reader)

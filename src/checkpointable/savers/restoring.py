@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.watch import look_again
-from checkpointable.bundle import BundleReader
-from checkpointable.bundle.reading.opening import open_checkpoint
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.types import Attached, Path, Progress
-from checkpointable.directory.latest import open_named
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.decoding import decode_graph
-from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.renames import rename_graph
+from checkpointable.graph.stored import read_graph
 from checkpointable.graph.walk import walk
 from checkpointable.manifest import Key
-from checkpointable.readers.foreign import open_foreign
-from checkpointable.readers.object_graph import read_graph
-from checkpointable.readers.opening import open_stored, refuse_foreign, verifier_of_option
+from checkpointable.readers.opening import open_stored, verifier_of_option
 from checkpointable.report.build import build_report
 from checkpointable.report.snapshot import snapshot_of_plan
 from checkpointable.restore import NameBasedRestore, Names, Restore, Verify
 from checkpointable.restore.by_name.file_names import FileNames
 from checkpointable.restore.by_name.module_names import module_values
-from checkpointable.restore.by_name.name_based import NamedValue
 from checkpointable.status import (
     CheckpointLoadStatus,
     InitializationOnlyStatus,
@@ -37,7 +29,9 @@ from checkpointable.status import (
 )
 
 if TYPE_CHECKING:
+    from checkpointable.readers.reader import CheckpointReader
     from checkpointable.report import Report
+    from checkpointable.restore.by_name.name_based import FindValues, NamedValue
 
 __all__ = ["plan_objects", "restore_objects"]
 
@@ -65,29 +59,12 @@ def restore_objects(
     verifier = verifier_of_option(trusted_key, verify)
     if save_path is None:
         return InitializationOnlyStatus(root, attached)
-    if verifier is not None:
-        refuse_foreign(save_path)
-    foreign = open_foreign(save_path)
-    if foreign is not None:
-        _refuse_renames(foreign, renames)
-        present = FileNames(foreign.keys(), foreign.sections)
-
-        def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
-            return module_values(root, attached, names, module, present)
-
-        return NameBasedSaverStatus(
-            NameBasedRestore(foreign, names, verify, find, progress), root, attached, optional
-        )
-    if module is not None:
-        raise ValueError(
-            f"{os.fspath(save_path)}: module= is for a file of tensors, whose names are "
-            "relative to a module, and this is a checkpoint: leave module= out"
-        )
-    reader = open_named(save_path, partial(open_checkpoint, verifier=verifier))
+    reader = open_stored(save_path, verifier=verifier)
     try:
-        if GRAPH_KEY not in reader:
-            _refuse_renames(reader, renames)
-            by_name = NameBasedRestore(reader, names, verify, progress=progress)
+        _check_options(reader, renames, module)
+        if reader.kind != "object-based":
+            find = None if reader.kind == "name-based" else _finder(reader, module)
+            by_name = NameBasedRestore(reader, names, verify, find, progress)
             return NameBasedSaverStatus(by_name, root, attached, optional)
         restore = _start(reader, renames, verify)
     except BaseException:
@@ -101,15 +78,37 @@ def restore_objects(
     return CheckpointLoadStatus(restore, root, attached)
 
 
-def _refuse_renames(reader: BundleReader, renames: Mapping[str, str] | None) -> None:
-    if renames:
+def _check_options(
+    reader: CheckpointReader, renames: Mapping[str, str] | None, module: str | None
+) -> None:
+    """Checks that the options of a restore apply to this kind of checkpoint.
+
+    Raises:
+      ValueError: One does not.
+    """
+    if renames and reader.kind != "object-based":
         raise ValueError(
             f"{reader.prefix}: renames= moves paths of an object graph, and this is a "
             "name-based checkpoint; names= maps paths to its names"
         )
+    if module is not None and reader.kind != "tensors":
+        raise ValueError(
+            f"{reader.prefix}: module= is for a file of tensors, whose names are "
+            "relative to a module, and this is a checkpoint: leave module= out"
+        )
 
 
-def _start(reader: BundleReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
+def _finder(reader: CheckpointReader, module: str | None) -> FindValues:
+    """Returns the function that finds the values of a program by the names of a tensor file."""
+    present = FileNames(reader.keys(), reader.dicts.sections)
+
+    def find(root: Any, attached: Attached, names: Names | None) -> list[NamedValue]:
+        return module_values(root, attached, names, module, present)
+
+    return find
+
+
+def _start(reader: CheckpointReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
     import hashlib  # slow to load
 
     data = read_graph(reader)
@@ -133,7 +132,7 @@ def plan_objects(
     look_again()
     verifier = verifier_of_option(trusted_key)
     with open_stored(save_path, verifier=verifier) as reader:
-        if GRAPH_KEY not in reader:
+        if reader.kind != "object-based":
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint, or file of tensors, has no object graph to match with: "
                 "restore(...).run_restore_ops() says what has no name",

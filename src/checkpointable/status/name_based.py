@@ -61,7 +61,7 @@ class NameBasedSaverStatus(LoadStatus):
                 _some(wanted),
                 _some(restore.reader.keys()),
             )
-        optimizers = getattr(restore.reader, "optimizers", ())
+        optimizers = restore.reader.dicts.optimizers
         if optimizers:
             logger.warning(
                 "%s: %s is the state of an optimizer by the position of its parameters, and is "

@@ -16,6 +16,7 @@ from checkpointable.testing.disk import Change as Change
 from checkpointable.testing.faulty import Fault as Fault
 from checkpointable.testing.faulty import FaultyStorage as FaultyStorage
 from checkpointable.testing.memory import MemoryStorage as MemoryStorage
+from checkpointable.testing.reader_suite import ReaderConformance as ReaderConformance
 from checkpointable.testing.recording import RecordingStorage as RecordingStorage
 from checkpointable.testing.slow import SlowStorage as SlowStorage
 from checkpointable.testing.stopping import Stopped as Stopped
@@ -37,6 +38,7 @@ __all__ = [
     "FaultyStorage",
     "MemoryStorage",
     "Operation",
+    "ReaderConformance",
     "RecordingStorage",
     "SlowStorage",
     "Stopped",

@@ -1,104 +1,65 @@
-"""What is in a bundle: its keys, and what its index says of each."""
+"""Looks up keys in the index of a bundle."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from checkpointable.bundle.dtypes import numpy_dtype
-from checkpointable.bundle.index.entry import Entry
-from checkpointable.bundle.index.header import Header
-from checkpointable.bundle.reading.open_files import open_files
+import numpy as np
+
+from checkpointable.bundle.dtypes import itemsize, numpy_dtype
+from checkpointable.bundle.format import data_path
+from checkpointable.bundle.reading.descriptions import Location, StoredValue, dtype_name
+from checkpointable.bundle.slices import resolve
 from checkpointable.common.suggestions import no_such_value
-from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.storage import Storage, default_storage
+from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from checkpointable.bundle.index.entry import Entry
+    from checkpointable.bundle.reading.data import Files
+    from checkpointable.bundle.shapes import Extents
 
-    import numpy as np
-
-    from checkpointable.manifest import Verifier
-
-    Mapped: TypeAlias = bool | Literal["c"]
-
-__all__ = ["Contents", "check_mapped"]
-
-_Self = TypeVar("_Self", bound="Contents")
-
-
-def check_mapped(mmap: Any) -> None:
-    """Checks an argument `mmap`.
-
-    Raises:
-      ValueError: it is neither True, False nor "c".
-    """
-    if mmap not in (True, False, "c"):
-        raise ValueError(f'mmap is {mmap!r}; it must be True, False or "c" (copy on write)')
+__all__ = ["Contents"]
 
 
 class Contents:
-    """A bundle, opened, and what its index says; see `BundleReader`."""
+    """The keys of a bundle and what its index stores for each; see `BundleReader`.
 
-    prefix: str
-    header: Header
+    Args:
+      files: The open files of the bundle.
 
-    def __init__(
-        self,
-        prefix: str | os.PathLike[str],
-        storage: Storage | None = None,
-        *,
-        damaged: bool = False,
-        mmap: Mapped = False,
-        verifier: Verifier | None = None,
-    ) -> None:
-        check_mapped(mmap)
-        self.prefix = os.fspath(prefix)
-        self._storage = storage or default_storage()
-        self._files = open_files(self.prefix, self._storage, damaged=damaged, verifier=verifier)
-        self._index = self._files.index
-        self.header = self._index.header
-        self._swap = self.header.big_endian != (sys.byteorder == "big")
-        self._mmap = mmap
-        # What a manifest says of the files' sizes and gaps says more.
-        self._structure_checked = self._files.manifest is not None
+    Attributes:
+      prefix: The checkpoint prefix.
+      files: The open files.
+      index: The decoded index.
+      swap: Whether the values are in the byte order of other machines.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self.prefix = files.prefix
+        self.files = files
+        self.index = files.index
+        self.swap = self.index.header.big_endian != (sys.byteorder == "big")
         self._dtypes: dict[int, np.dtype[Any]] = {}
-        self._rows: dict[str, int] | None = None  # once all keys are there as text
+        self._rows: dict[str, int] | None = None  # set once the index has decoded all keys
 
-    # -- what is there ---------------------------------------------------------------------
-
-    def keys(self) -> list[str]:
-        """The keys of all values, sorted; a partitioned value's once."""
-        return list(self._index.rows)
-
-    def __contains__(self, key: object) -> bool:
-        return self._index.find(key) >= 0
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._index.rows)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def entry(self, key: str) -> Entry:
-        """What the index says of a value.
+    def row(self, key: str) -> int:
+        """Returns the row of a key in the index.
 
         Raises:
-          CheckpointNotFoundError: there is no value of this key; names similar ones.
+          CheckpointNotFoundError: There is no value of this key; names similar keys.
         """
-        return self._index.entry_of(self._row(key))
+        if self._rows is None and self.index.text_is_loaded:
+            self._rows = self.index.rows
+        row = self.index.find(key) if self._rows is None else self._rows.get(key, -1)
+        if row >= 0:
+            return row
+        raise no_such_value(self.prefix, key, self.index.rows)
 
     def dtype(self, key: str) -> np.dtype[Any]:
-        """The NumPy type of a value's elements; strings are objects (`bytes`).
-
-        Raises:
-          CheckpointNotFoundError: there is no value of this key.
-          CheckpointUnsupportedError: NumPy has no type for it.
-        """
-        code = self._index.columns.dtype.item(self._row(key))
+        """Returns the NumPy dtype of a value; see `BundleReader.dtype`."""
+        code = self.index.columns.dtype.item(self.row(key))
         dtype = self._dtypes.get(code)
         if dtype is not None:
             return dtype
@@ -108,62 +69,80 @@ class Contents:
         except CheckpointUnsupportedError as error:
             raise CheckpointUnsupportedError(error.what, path=self.prefix, key=key) from None
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        """The dimensions of a value.
-
-        Raises:
-          CheckpointNotFoundError: there is no value of this key.
-        """
-        return self._index.shape_of(self._row(key))
-
-    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """`dtype` and `shape` of a value, in one look-up; for who asks for those of many.
-
-        Raises: as these.
-        """
-        code, shape = self._index.kinds[self._row(key)]
+    def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Returns dtype and shape in one look-up; see `BundleReader.dtype_and_shape`."""
+        code, shape = self.index.kinds[self.row(key)]
         dtype = self._dtypes.get(code)
         return self.dtype(key) if dtype is None else dtype, shape
 
-    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
-        """Every entry of the index, for `write_index`; parts (keys as bytes) included."""
-        index = self._index
-        parts: list[tuple[bytes | str, Entry]] = [
-            (key, index.entry_of(row)) for key, row in index.parts.items()
+    def known_dtype(self, code: int) -> np.dtype[Any] | None:
+        """Returns the NumPy dtype of a data type that was looked up before; else None."""
+        return self._dtypes.get(code)
+
+    def stored(self, key: str) -> StoredValue:
+        """Describes a value; see `BundleReader.stored`."""
+        entry = self.index.entry_of(self.row(key))
+        if entry.slices:
+            nbytes, checksum = entry.num_elements * itemsize(entry.dtype), None
+        else:
+            nbytes, checksum = entry.size, entry.crc
+        return StoredValue(key, dtype_name(entry.dtype), entry.shape, nbytes, checksum)
+
+    def locations(self, key: str) -> list[Location]:
+        """Returns the locations of a value's bytes; see `BundleReader.locations`."""
+        row = self.row(key)
+        entry = self.index.entry_of(row)
+        if not entry.slices:
+            return [self._location(entry)]
+        parts = map(self.index.entry_of, self.index.part_rows(key, entry))
+        return [
+            self._location(part, extents) for extents, part in zip(entry.slices, parts, strict=True)
         ]
-        return parts + [(key, index.entry_of(row)) for key, row in index.rows.items()]
 
-    def _row(self, key: str) -> int:
-        if self._rows is None and self._index.text_is_loaded:
-            self._rows = self._index.rows
-        row = self._index.find(key) if self._rows is None else self._rows.get(key, -1)
-        if row >= 0:
-            return row
-        raise no_such_value(self.prefix, key, self._index.rows)
+    def _location(self, entry: Entry, extents: Extents = ()) -> Location:
+        path = data_path(self.prefix, entry.shard, self.index.header.num_shards)
+        return Location(path, entry.offset, entry.size, entry.crc, extents)
 
-    # -- closing ---------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Lets go of the files. Idempotent."""
-        self._files.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    # -- parts of the above ----------------------------------------------------------------
-
-    def _part_rows(self, key: str, row: int) -> list[int]:
-        if row not in self._index.partitioned:
+    def part_rows(self, key: str, row: int) -> list[int]:
+        """Returns the rows of a value's slices, or its own row if it is not partitioned."""
+        if row not in self.index.partitioned:
             return [row]
-        return self._index.part_rows(key, self._index.entry_of(row))
+        return self.index.part_rows(key, self.index.entry_of(row))
 
-    def _path_of(self, shard: int) -> str:
-        return self._files.paths.get(shard, self._index.path)
+    def parts(self, key: str, row: int) -> Iterator[tuple[Extents, int]]:
+        """Yields (extents, row) of the slices of a value, or of the whole value."""
+        if row not in self.index.partitioned:
+            yield tuple((0, size) for size in self.index.shape_of(row)), row
+            return
+        self.require_tiled(key, row)
+        entry = self.index.entry_of(row)
+        for extents, part in zip(entry.slices, self.index.part_rows(key, entry), strict=True):
+            yield resolve(extents, entry.shape) or (), part
+
+    def require_tiled(self, key: str, row: int) -> None:
+        """Checks that the slices of a partitioned value cover it, each element once.
+
+        Raises:
+          CheckpointCorruptError: They do not.
+        """
+        what = self.index.untiled(key, row)
+        if what:
+            raise CheckpointCorruptError(what, path=self.index.path, key=key)
+
+    def check_rank(self, key: str, row: int) -> None:
+        """Checks that NumPy has arrays of the value's shape.
+
+        Raises:
+          CheckpointUnsupportedError: It has none.
+        """
+        shape = self.index.shape_of(row)
+        try:
+            np.broadcast_to(np.int8(0), shape)
+        except ValueError as error:
+            raise CheckpointUnsupportedError(
+                f"NumPy has no array of the shape {shape}: {error}", path=self.prefix, key=key
+            ) from None
+
+    def path_of(self, shard: int) -> str:
+        """Returns the path of a data file; that of the index for a shard without bytes."""
+        return self.files.paths.get(shard, self.index.path)

@@ -1,93 +1,261 @@
-"""Reads a bundle: what is in it, its values, whether they are whole."""
+"""Reads a bundle: its keys, its values, its object graph; finds damage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+import os
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from checkpointable.bundle.reading.values import SingleValues
-from checkpointable.bundle.reading.verify import Damage, find_damage, structural_damage
-from checkpointable.common.gc_pause import collector_paused
-from checkpointable.errors import CheckpointCorruptError, CheckpointMismatchError
+from checkpointable.bundle.reading.batches import Batches
+from checkpointable.bundle.reading.contents import Contents
+from checkpointable.bundle.reading.descriptions import FileDicts, Location, ReaderKind, StoredValue
+from checkpointable.bundle.reading.open_files import open_files
+from checkpointable.bundle.reading.slicing import Index
+from checkpointable.bundle.reading.targets import Mapped, Verify, check_mapped, checked_verify
+from checkpointable.bundle.reading.values import Values
+from checkpointable.bundle.reading.verify import Damage, find_damage
+from checkpointable.bundle.variants import decode_variants
+from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.storage import Storage, default_storage
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
+    from typing_extensions import Self
+
+    from checkpointable.bundle.index.entry import Entry
+    from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.manifest import Verifier
 
 __all__ = ["BundleReader", "Verify", "checked_verify"]
 
-Verify = bool | Literal["stream"]
 
-
-def checked_verify(verify: Any) -> Verify:
-    """An argument `verify`, checked: what is misspelt must not mean that nothing is verified.
-
-    Raises:
-      ValueError: it is neither True, False nor "stream".
-    """
-    if isinstance(verify, str) and verify == "stream":
-        return "stream"
-    if isinstance(verify, bool | np.bool_):
-        return bool(verify)
-    raise ValueError(
-        f'verify is {verify!r}; it must be True, "stream" (while it is assigned) or False'
-    )
-
-
-class BundleReader(SingleValues):
-    """A checkpoint, opened: a context manager.
+class BundleReader:
+    """Reads a checkpoint in TensorFlow's V2 format; a context manager.
 
     Opening reads and verifies the whole index and opens the data files, so what is read
-    afterwards belongs together, whatever happens to the files' names. May be used from
-    several threads.
+    afterwards belongs together, even if the files are replaced. Safe to use from several
+    threads. Implements `readers.reader.CheckpointReader`.
+
+        with BundleReader("runs/a/ckpt-7") as reader:
+            for key in reader.keys():
+                print(key, reader.dtype(key), reader.shape(key))
 
     Args:
-      prefix: the checkpoint's path, without the endings of its files.
-      storage: where to read; the local file system if None.
-      damaged: open also where data files are missing or too short, to save what can be
-        saved or to list the damage with `verify`.
-      mmap: True: `get_tensor` gives read-only arrays on the mapped files, without a copy and
-        unverified, where there can be such; "c": arrays that may be changed, in memory of
-        this reader's, page by page, and not in the files (copy on write). Whoever asks for a
-        value again gets it with the changes.
-      verifier: judges the checkpoint's manifest; nothing is read that it does not vouch for.
+      prefix: The checkpoint prefix.
+      storage: Where to read; None: the default storage.
+      damaged: Also open a checkpoint whose data files are missing or too short, to save what
+        can be saved or to list the damage with `verify`.
+      mmap: True: `get_tensor` returns read-only arrays on the mapped files where that is
+        possible, without a copy and unverified. "c": writable arrays, copied page by page when
+        they are written to (copy on write); the files do not change, but further calls return
+        the changed array.
+      verifier: Verifies the manifest; every byte that is read is compared with it.
 
     Attributes:
-      prefix: as given.
-      header: what the index says of the bundle as a whole.
-      has_checksums: whether there is something to verify.
+      prefix: The checkpoint prefix, as given.
+      files: The open files and the index.
+      header: The header of the index.
+      kind: "object-based" or "name-based".
+      has_checksums: True: values can be verified.
+      dicts: Empty: a bundle stores no dicts.
 
     Raises:
-      CheckpointNotFoundError: there is no such checkpoint; names those beside it.
-      CheckpointCorruptError: the index is damaged, or a data file is missing or too short.
-      CheckpointUnsupportedError: a newer version of the format, or a single file (V1).
-      CheckpointSignatureError: no manifest that `verifier` vouches for.
-      CheckpointIOError, CheckpointPermissionError: the operating system refused.
+      CheckpointNotFoundError: There is no such checkpoint; names those in the directory.
+      CheckpointCorruptError: The index is damaged, or a data file is missing or too short.
+      CheckpointUnsupportedError: The format has a newer version, or is V1 (a single file).
+      CheckpointSignatureError: There is no manifest that `verifier` accepts.
+      CheckpointIOError, CheckpointPermissionError: The operating system refused.
     """
 
     has_checksums = True
+    dicts = FileDicts()
+
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        storage: Storage | None = None,
+        *,
+        damaged: bool = False,
+        mmap: Mapped = False,
+        verifier: Verifier | None = None,
+    ) -> None:
+        check_mapped(mmap)
+        self.prefix = os.fspath(prefix)
+        self._storage = storage or default_storage()
+        self.files = open_files(self.prefix, self._storage, damaged=damaged, verifier=verifier)
+        self.header = self.files.index.header
+        self._contents = Contents(self.files)
+        self._values = Values(self._contents, mmap)
+        self._batches = Batches(self._contents, self._values, self._storage)
+        self.kind: ReaderKind = "object-based" if GRAPH_KEY in self else "name-based"
+
+    # -- keys and descriptions -------------------------------------------------------------
+
+    def keys(self) -> list[str]:
+        """Returns the keys of all values, sorted; a partitioned value has one."""
+        return list(self.files.index.rows)
+
+    def __contains__(self, key: object) -> bool:
+        return self.files.index.find(key) >= 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files.index.rows)
+
+    def __len__(self) -> int:
+        return len(self.files.index)
+
+    def dtype(self, key: str) -> np.dtype[Any]:
+        """Returns the NumPy dtype of a value; `object` for strings (`bytes` elements).
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key; names similar keys.
+          CheckpointUnsupportedError: NumPy has no such dtype.
+        """
+        return self._contents.dtype(key)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Returns the dimensions of a value.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+        """
+        return self.files.index.shape_of(self._contents.row(key))
+
+    def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Returns `dtype` and `shape` in one look-up, which pays when asked for many keys.
+
+        Raises: As for `dtype`.
+        """
+        return self._contents.dtype_and_shape(key)
+
+    def stored(self, key: str) -> StoredValue:
+        """Describes a value without reading it, whatever its dtype.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+        """
+        return self._contents.stored(key)
+
+    def locations(self, key: str) -> list[Location]:
+        """Returns the location of a value's bytes, or of each slice of a partitioned value.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+        """
+        return self._contents.locations(key)
+
+    def entry(self, key: str) -> Entry:
+        """Returns the index entry of a value.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+        """
+        return self.files.index.entry_of(self._contents.row(key))
+
+    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
+        """Returns every entry for `write_index`; those of slices have keys of type `bytes`."""
+        index = self.files.index
+        slices: list[tuple[bytes | str, Entry]] = [
+            (key, index.entry_of(row)) for key, row in index.parts.items()
+        ]
+        return slices + [(key, index.entry_of(row)) for key, row in index.rows.items()]
+
+    def graph(self) -> ObjectGraph | None:
+        """Returns the object graph, decoded anew; None for a name-based checkpoint.
+
+        Raises:
+          CheckpointCorruptError: The graph is damaged.
+        """
+        if self.kind != "object-based":
+            return None
+        from checkpointable.graph.stored import stored_graph
+
+        return stored_graph(self)
+
+    # -- single values ---------------------------------------------------------------------
+
+    def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
+        """Reads and verifies a value.
+
+        Returns:
+          A new array; `bytes` for a scalar string. If the checkpoint was opened with `mmap`,
+          an array on the mapped file where that is possible, unverified (see `check`).
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+          CheckpointCorruptError: The bytes of the value are damaged.
+          CheckpointUnsupportedError: NumPy has no such dtype, or not as many dimensions.
+        """
+        return self._values.get(key)
+
+    def get_bytes(self, key: str) -> bytes:
+        """Reads and verifies the bytes of a value as stored, whatever its dtype.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+          CheckpointCorruptError: The bytes of the value are damaged.
+          CheckpointUnsupportedError: The value is partitioned: its bytes are not contiguous.
+        """
+        return self._values.get_bytes(key)
+
+    def get_variants(self, key: str) -> npt.NDArray[Any]:
+        """Reads and verifies a value of TensorFlow's variants.
+
+        Returns:
+          An array of `bytes`, each an encoded `VariantTensorDataProto`.
+
+        Raises: As for `get_bytes`.
+        """
+        return decode_variants(self.get_bytes(key), self.shape(key))
+
+    def view(self, key: str) -> npt.NDArray[Any]:
+        """Returns a value as a read-only array on the mapped file: no copy, not verified.
+
+        `check` verifies it. Large values in files that this package wrote are aligned to 64
+        bytes. The array stays valid after `close`.
+
+        Raises:
+          CheckpointNotFoundError: There is no value of this key.
+          CheckpointUnsupportedError: Strings, partitioned values and values in another byte
+            order cannot be mapped.
+        """
+        return self._values.view(key)
+
+    def get_slice(self, key: str, slices: Index) -> npt.NDArray[Any]:
+        """Reads part of a value, `value[slices]`, as a new array; does not verify it.
+
+        Only the pages that hold the part are read. A checksum covers a whole value:
+        `check([key])` verifies it.
+
+            reader.get_slice("embedding/.ATTRIBUTES/VARIABLE_VALUE", np.s_[1000:2000, ::2])
+
+        Args:
+          key: The key of the value.
+          slices: Integers, slices and `...`, as for an array.
+
+        Raises:
+          TypeError, IndexError: `slices` is not a valid index.
+          CheckpointNotFoundError: There is no value of this key.
+          CheckpointUnsupportedError: NumPy has no such dtype, or not as many dimensions.
+          CheckpointCorruptError: Strings are damaged; they are read as a whole.
+        """
+        return self._values.get_slice(key, slices)
 
     # -- many values -----------------------------------------------------------------------
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
-        """Verifies values without reading them into anything.
+        """Verifies the checksums of values.
 
-        The first call also compares the data files' lengths, and what lies between values,
+        The first call also compares the sizes of the data files, and the bytes between values,
         with the index.
 
         Raises:
-          CheckpointNotFoundError: there is no value of one of the keys.
-          CheckpointCorruptError: the first damage, with file, key and offset.
+          CheckpointNotFoundError: There is no value of one of the keys.
+          CheckpointCorruptError: The first damage, with file, key and offset.
         """
-        rows = list(map(self._row, keys))
-        if rows:
-            self._files.require_open()
-        if self._index.partitioned:
-            names = self._index.row_names()
-            rows = [part for row in rows for part in self._part_rows(names[row], row)]
-        self._check_structure()
-        self._verify_rows(rows, threads)
+        self._batches.check(keys, threads)
 
     def read_into(
         self,
@@ -95,88 +263,49 @@ class BundleReader(SingleValues):
         verify: Verify = False,
         threads: int | None = None,
     ) -> None:
-        """Copies values into arrays of the same shape and dtype, of any strides.
+        """Copies values into arrays of the same shape and dtype, with any strides.
 
         Args:
-          pairs: (key, writable array). No array is changed unless all of them fit.
-          verify: True verifies everything before the first array is changed; "stream" does
-            so in the same pass as the copy, so that damage is found when some arrays have
-            changed already; False not at all (`check` has done it, say). Strings are always
-            verified, and read before anything is changed.
+          pairs: (key, writable array). No array changes unless all of them fit.
+          verify: True: verify all values before the first array changes. "stream": verify in
+            the same pass as the copy, so some arrays have changed when damage is found. False:
+            do not verify. Strings are always verified, before any array changes.
+          threads: The number of threads; None: as many as pay.
 
         Raises:
-          CheckpointNotFoundError: there is no value of one of the keys.
-          CheckpointMismatchError: an array's shape or dtype differs, or it is read-only.
-          CheckpointCorruptError: a value is damaged.
-          CheckpointUnsupportedError: NumPy has no type for a value.
-          ValueError: `verify` is something else.
+          CheckpointNotFoundError: There is no value of one of the keys.
+          CheckpointMismatchError: The shape or dtype of an array differs, or it is read-only.
+          CheckpointCorruptError: A value is damaged.
+          CheckpointUnsupportedError: NumPy has no dtype for a value.
+          TypeError: A target is not an array.
+          ValueError: `verify` has another value.
         """
-        verify = checked_verify(verify)
-        targets: list[tuple[str, int, npt.NDArray[Any]]] = []
-        strings: list[tuple[str, int, npt.NDArray[Any]]] = []
-        index = self._index
-        pairs = list(pairs)
-        # For many at once; few may be some of a hundred thousand.
-        kinds = index.kinds if len(pairs) > len(index) // 8 else None
-        codes, shape_of, dtypes = index.columns.dtype, index.shape_of, self._dtypes
-        with collector_paused():
-            for key, array in pairs:
-                row = self._row(key)
-                code, shape = kinds[row] if kinds else (codes.item(row), shape_of(row))
-                dtype = dtypes.get(code) or self.dtype(key)
-                if (
-                    type(array) is not np.ndarray
-                    or array.dtype != dtype
-                    or array.shape != shape
-                    or not array.flags.writeable
-                ):
-                    self._check_array(key, row, array, dtype)
-                (strings if dtype.hasobject else targets).append((key, row, array))
-        if pairs:
-            self._files.require_open()
-        if verify is True:
-            expanded = [row for _, row, _ in targets]
-            if index.partitioned:
-                expanded = [row for key, row, _ in targets for row in self._part_rows(key, row)]
-            self._check_structure()
-            self._verify_rows(expanded, threads)
-        contents = [self._read_strings(key, row) for key, row, _ in strings]
-        self._copy(targets, verify=verify == "stream", threads=threads)
-        for (_, _, array), source in zip(strings, contents, strict=True):
-            array[...] = source
+        self._batches.read_into(pairs, checked_verify(verify), threads)
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
-        """Everything that is damaged; an empty list where nothing is.
+        """Returns all damage; an empty list if there is none.
 
-        Of more than 10,000 damages the last of the list says how many there are.
+        Lists up to 10,000 damages, and the number of the others.
 
         Args:
-          progress: called with (bytes done, bytes in all, key) as values are checked.
+          progress: Called with (bytes done, bytes in all, key) as values are checked.
         """
-        self._files.require_open()
-        return find_damage(self._files, self._storage, progress)
+        self.files.require_open()
+        return find_damage(self.files, self._storage, progress)
 
-    def _check_structure(self) -> None:
-        if self._structure_checked:
-            return
-        for damage in structural_damage(self._files, self._storage):
-            raise CheckpointCorruptError(
-                damage.what, path=damage.path, key=damage.key, offset=damage.offset
-            )
-        self._structure_checked = True
+    # -- closing ---------------------------------------------------------------------------
 
-    def _check_array(self, key: str, row: int, array: Any, dtype: np.dtype[Any]) -> None:
-        shape = self._index.shape_of(row)
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"key {key!r}: {type(array).__name__} is not an array to read into")
-        if array.dtype != dtype or array.shape != shape:
-            raise CheckpointMismatchError(
-                f"the checkpoint has {dtype} of shape {shape}, but the array to read it into is "
-                f"{array.dtype} of shape {array.shape}",
-                path=self.prefix,
-                key=key,
-            )
-        if not array.flags.writeable:
-            raise CheckpointMismatchError(
-                "the array to read the value into is read-only", path=self.prefix, key=key
-            )
+    def close(self) -> None:
+        """Closes the files. May be called again."""
+        self.files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,21 +1,19 @@
-"""What is in a checkpoint of TensorFlow before 0.12 ("V1"): its values, and where their parts are.
+"""Reads the lists of values in a checkpoint of TensorFlow before 0.12 ("V1").
 
-Every file begins with a list of values and of the parts of them that it has.
+Each file begins with a list of the values, and the slices of values, that it stores.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from checkpointable.bundle.dtypes import DataType, itemsize, numpy_dtype
+from checkpointable.bundle.dtypes import itemsize
 from checkpointable.bundle.format import VERSION
 from checkpointable.bundle.index.budget import Budget
-from checkpointable.bundle.index.entry import Entry
-from checkpointable.bundle.index.header import Header
 from checkpointable.bundle.reading.data import closed
-from checkpointable.bundle.reading.reader import BundleReader
+from checkpointable.bundle.reading.descriptions import StoredValue, dtype_name
 from checkpointable.bundle.slices import resolve
 from checkpointable.bundle.v1.files import v1_files
 from checkpointable.bundle.v1.table import Table
@@ -26,24 +24,23 @@ from checkpointable.errors import (
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
-from checkpointable.storage import ReadableFile, Storage, default_storage
 from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from checkpointable.bundle.dtypes import DataType
     from checkpointable.bundle.shapes import Extents
+    from checkpointable.storage import ReadableFile, Storage
 
-__all__ = ["V1Contents", "V1Part"]
+__all__ = ["V1Contents", "V1Slice", "V1Value"]
 
 
-class V1Part(NamedTuple):
-    """Where a part of a value is.
+class V1Slice(NamedTuple):
+    """A slice of a value.
 
     Attributes:
-      shard: in which file.
-      extents: as stored.
-      resolved: with whole dimensions spelled out.
+      shard: The number of its file.
+      extents: Its extents as stored.
+      resolved: Its extents with full dimensions spelled out.
     """
 
     shard: int
@@ -52,49 +49,57 @@ class V1Part(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """How many it has."""
-        count = 1
-        for _, length in self.resolved:
-            count *= length
-        return count
+        """The number of its elements."""
+        return math.prod(length for _, length in self.resolved)
 
 
 class V1Value(NamedTuple):
-    """What the files together say of a value."""
+    """A value, with the slices of all files."""
 
     dtype: DataType
     shape: tuple[int, ...]
-    parts: list[V1Part]
+    slices: list[V1Slice]
+
+    @property
+    def elements(self) -> int:
+        """The number of its elements."""
+        return math.prod(self.shape)
 
 
-class V1Contents(BundleReader):
-    """A V1 checkpoint, opened, and what its lists say; see `V1Reader`."""
+class V1Contents:
+    """The open files of a V1 checkpoint and the values that they list; see `V1Reader`.
 
-    has_checksums = True  # those of its blocks
+    Args:
+      prefix: As for `V1Reader`.
+      storage: Where to read.
 
-    def __init__(self, prefix: str | os.PathLike[str], storage: Storage | None = None) -> None:
+    Attributes:
+      prefix: As given.
+      tables: The table of each file.
+      values: Every value by name, sorted.
+    """
+
+    def __init__(self, prefix: str | os.PathLike[str], storage: Storage) -> None:
         self.prefix = os.fspath(prefix)
-        storage = storage or default_storage()
         paths = v1_files(self.prefix, storage)
         if not paths:
             raise CheckpointNotFoundError("there is no such file", path=self.prefix)
-        self._opened: list[ReadableFile] = []
+        self._files: list[ReadableFile] = []
         self._closed = False
-        self._values: dict[str, V1Value] = {}
+        self.values: dict[str, V1Value] = {}
         try:
             for path in paths:
-                self._opened.append(storage.open(path))
-            self._tables = [Table(file) for file in self._opened]
+                self._files.append(storage.open(path))
+            self.tables = [Table(file) for file in self._files]
             for shard in range(len(paths)):
                 self._read_meta(shard)
         except BaseException:
             self.close()
             raise
-        self._values = dict(sorted(self._values.items()))
-        self.header = Header(num_shards=len(paths))
+        self.values = dict(sorted(self.values.items()))
 
     def _read_meta(self, shard: int) -> None:
-        table = self._tables[shard]
+        table = self.tables[shard]
         stretch = table.find(b"")
         if stretch is None:
             raise table.corrupt("the file does not begin with a list of its values", 0)
@@ -119,9 +124,9 @@ class V1Contents(BundleReader):
 
     def _add(self, shard: int, meta: SavedMeta) -> None:
         def corrupt(what: str) -> CheckpointCorruptError:
-            return CheckpointCorruptError(what, path=self._tables[shard].path, key=meta.name)
+            return CheckpointCorruptError(what, path=self.tables[shard].path, key=meta.name)
 
-        value = self._values.setdefault(meta.name, V1Value(meta.dtype, meta.shape, []))
+        value = self.values.setdefault(meta.name, V1Value(meta.dtype, meta.shape, []))
         if (value.dtype, value.shape) != (meta.dtype, meta.shape):
             raise corrupt(
                 f"here it is {meta.dtype.name} of shape {meta.shape}, in another file of the "
@@ -131,74 +136,44 @@ class V1Contents(BundleReader):
             resolved = resolve(extents, meta.shape)
             if resolved is None:
                 raise corrupt(f"its part {extents} does not fit the shape {meta.shape}")
-            value.parts.append(V1Part(shard, extents, resolved))
+            value.slices.append(V1Slice(shard, extents, resolved))
 
-    # -- what is there ---------------------------------------------------------------------
-
-    def keys(self) -> list[str]:
-        """The names of all values, sorted."""
-        return list(self._values)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def entry(self, key: str) -> Entry:
-        """What the files say of a value; it has no checksum and no place of its own.
-
-        `size` is that of its elements, 0 for strings.
+    def value(self, key: str) -> V1Value:
+        """Returns a value.
 
         Raises:
-          CheckpointNotFoundError: there is no value of this name; names similar ones.
+          CheckpointNotFoundError: There is no value of this name; names similar ones.
         """
-        value = self._value(key)
-        entry = Entry(value.dtype, value.shape, value.parts[0].shard, 0, 0, 0)
-        size = entry.num_elements * itemsize(value.dtype)
-        return Entry(value.dtype, value.shape, value.parts[0].shard, 0, size, 0)
-
-    def dtype(self, key: str) -> np.dtype[Any]:
-        """As `BundleReader.dtype`."""
-        try:
-            return numpy_dtype(self._value(key).dtype)
-        except CheckpointUnsupportedError as error:
-            raise CheckpointUnsupportedError(error.what, path=self.prefix, key=key) from None
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`."""
-        return self._value(key).shape
-
-    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """As `BundleReader.kind`."""
-        return self.dtype(key), self.shape(key)
-
-    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
-        """Raises CheckpointUnsupportedError: a V1 checkpoint has no index of its own."""
-        raise self._unsupported("it has no index that could be written again; re-encode it")
-
-    def _value(self, key: str) -> V1Value:
-        value = self._values.get(key)
+        value = self.values.get(key)
         if value is not None:
             return value
-        raise no_such_value(self.prefix, key, self._values)
+        raise no_such_value(self.prefix, key, self.values)
 
-    def _unsupported(self, what: str, key: str | None = None) -> CheckpointUnsupportedError:
+    def stored(self, key: str) -> StoredValue:
+        """Describes a value; its size is that of its elements, 0 for strings."""
+        value = self.value(key)
+        size = value.elements * itemsize(value.dtype)
+        return StoredValue(key, dtype_name(value.dtype), value.shape, size, None)
+
+    def unsupported(self, what: str, key: str | None = None) -> CheckpointUnsupportedError:
+        """Returns the error for what the V1 format does not have."""
         return CheckpointUnsupportedError(
             f"this is a checkpoint of TensorFlow before 0.12 (V1): {what}",
             path=self.prefix,
             key=key,
         )
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Checks that the files are open.
+
+        Raises:
+          ValueError: They were closed.
+        """
         if self._closed:
             raise closed(self.prefix)
 
     def close(self) -> None:
-        """Lets go of the files. Idempotent."""
+        """Closes the files. May be called again."""
         self._closed = True
-        for file in self._opened:
+        for file in self._files:
             file.close()

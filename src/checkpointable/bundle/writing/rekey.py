@@ -21,10 +21,8 @@ from checkpointable.bundle.index.header import Unreferenced
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
-from checkpointable.bundle.v1.reader import V1Reader
 from checkpointable.bundle.writing.commit import Publication, check_target
 from checkpointable.bundle.writing.writer import encode_index
-from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.storage import Storage, check_durability, default_storage
 
 if TYPE_CHECKING:
@@ -60,22 +58,15 @@ def rekey_bundle(
     Raises:
       ValueError: two values would have one key; or `prefix` is the reader's own.
       CheckpointCorruptError: the data files are not those of the index.
-      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1).
       CheckpointIOError: the prefix has a checkpoint; or the operating system refused.
     """
     check_durability(durability)
-    if isinstance(reader, V1Reader):
-        raise CheckpointUnsupportedError(
-            "a checkpoint of TensorFlow before 0.12 (V1) has keys and values in one file; "
-            "reencode writes it anew",
-            path=reader.prefix,
-        )
     storage = storage or default_storage()
     path = os.fspath(prefix)
     check_target(reader.prefix, path, overwrite=overwrite, storage=storage)
     reader.check(())  # lengths, and what lies between values
     layout = _Layout(reader, keys, strings)
-    files = reader._files.data
+    files = reader.files.data
     total = sum(files[shard].size for shard in layout.shards)
     done = 0
     with Publication(storage, path, durability, overwrite=overwrite) as publication:
@@ -112,7 +103,7 @@ class _Layout:
         self, reader: BundleReader, keys: Mapping[str, str], strings: Mapping[str, bytes]
     ) -> None:
         self._reader = reader
-        self._index = reader._files.index
+        self._index = reader.files.index
         stored = {key: self._index.entry_of(row) for key, row in self._index.rows.items()}
         parts = {key: self._index.entry_of(row) for key, row in self._index.parts.items()}
         kept = [entry for key, entry in stored.items() if key not in strings]
@@ -158,6 +149,6 @@ class _Layout:
                 yield gap._replace(shard=self._numbers[gap.shard])
         for entry in replaced:
             if entry.shard in self._numbers:
-                view = self._reader._files.view(entry.shard, entry.offset, entry.size)
+                view = self._reader.files.view(entry.shard, entry.offset, entry.size)
                 crc = mask(load_crc32c()(view))
                 yield Unreferenced(self._numbers[entry.shard], entry.offset, entry.size, crc)

@@ -1,42 +1,45 @@
-"""A reader of arrays that are there already, mapped or loaded: what foreign files look like."""
+"""Reads tensor files as arrays, mapped or in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader, Damage, Entry, Header, datatype_of
+from checkpointable.bundle.dtypes import datatype_of
 from checkpointable.bundle.parallel import CHUNK_SIZE, run_in_order
 from checkpointable.bundle.reading.data import closed
+from checkpointable.bundle.reading.descriptions import dtype_name
 from checkpointable.bundle.reading.slicing import Index, Selection
+from checkpointable.bundle.reading.targets import Verify, check_target, checked_verify
 from checkpointable.common.suggestions import no_such_value
-from checkpointable.errors import (
-    CheckpointMismatchError,
-    CheckpointUnsupportedError,
-)
+from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.readers.reader import FileDicts, Location, ReaderKind, StoredValue
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from typing_extensions import Self
 
-    from checkpointable.bundle.reading.reader import Verify
+    from checkpointable.bundle.reading.verify import Damage
     from checkpointable.storage import ReadableFile
 
-__all__ = ["ArrayReader", "Unreadable"]
+__all__ = ["ArrayReader", "FilePosition", "Unreadable"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Unreadable(NamedTuple):
-    """A tensor that a checkpoint has no place for: it can be listed, and no more.
+    """A tensor that can be listed but not read.
 
     Attributes:
-      dtype: what the file calls its dtype.
-      shape, size: its dimensions, its bytes.
-      why: what is wrong with it.
+      dtype: The name of its dtype in the file.
+      shape: Its dimensions.
+      size: Its size in bytes.
+      why: The reason, for the error message.
     """
 
     dtype: str
@@ -45,55 +48,65 @@ class Unreadable(NamedTuple):
     why: str
 
 
-class Place(NamedTuple):
-    """Where the elements of an array lie, row by row.
+class FilePosition(NamedTuple):
+    """The position of the elements of an array in a file, row by row.
 
     Attributes:
-      file: open.
-      offset: of the first, in bytes.
+      file: The open file.
+      offset: The offset of the first element, in bytes.
     """
 
     file: ReadableFile
     offset: int
 
 
-class ArrayReader(BundleReader):
-    """Arrays by name, read as a bundle is, by key. They have no checksums.
+class ArrayReader:
+    """Reads arrays by name; they have no checksums. A context manager.
+
+    Implements `CheckpointReader`; the methods do as those described there. A reader for a new
+    tensor format is a function that opens the file and returns one of these:
+
+        reader = ArrayReader("weights.npz", dict(np.load("weights.npz")))
 
     Args:
-      path: where they come from.
-      arrays: the arrays, nobody's to change; or what is known of one that cannot be read.
-      places: of arrays that are mapped. What is to be copied is read from there: a mapped file
-        ends the process where the disk fails.
+      path: The path of the file.
+      arrays: The arrays by name, which must not change; `Unreadable` for those that the
+        library cannot represent.
+      positions: The positions of mapped arrays. Copies are read from there, since an I/O error
+        under a mapped file ends the process.
+      dicts: The dicts within the file.
+      in_place: `get_tensor` returns read-only arrays without a copy.
 
     Attributes:
-      has_checksums: no.
-      in_place: `get_tensor` gives read-only arrays where they lie, not copies.
-      sections: names of dicts within the file, whose tensors' names begin with theirs.
-      optimizers: those that are an optimizer's state, which goes by position.
-      others: names of what is neither a tensor nor a dict, that of optimizers left out.
+      prefix: The path of the file.
+      kind: "tensors".
+      has_checksums: False.
+      dicts: As given.
     """
 
     has_checksums = False
-    in_place = False
-    sections: tuple[str, ...] = ()
-    optimizers: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    kind: ReaderKind = "tensors"
 
     def __init__(
         self,
         path: str,
         arrays: Mapping[str, Array | Unreadable],
-        places: Mapping[str, Place] | None = None,
+        positions: Mapping[str, FilePosition] | None = None,
+        *,
+        dicts: FileDicts | None = None,
+        in_place: bool = False,
     ) -> None:
         self.prefix = path
-        self.header = Header(num_shards=1)
+        self.dicts = dicts or FileDicts()
+        self._in_place = in_place
         self._arrays = dict(sorted(arrays.items()))
-        self._places = dict(places or {})
+        self._positions = dict(positions or {})
         self._closed = False
 
+    # -- names and descriptions ------------------------------------------------------------
+
     def keys(self) -> list[str]:
-        """The names, sorted."""
+        """Returns the names, sorted."""
         return list(self._arrays)
 
     def __contains__(self, key: object) -> bool:
@@ -105,78 +118,73 @@ class ArrayReader(BundleReader):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def unreadable(self, key: str) -> Unreadable | None:
-        """What is known of a tensor that cannot be read; None of any other."""
-        self._require_open()
-        found = self._arrays.get(key)
-        return found if isinstance(found, Unreadable) else None
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise closed(self.prefix)
-
-    def _array(self, key: str) -> Array:
-        self._require_open()
-        found = self._arrays.get(key)
-        if isinstance(found, Unreadable):
-            raise CheckpointUnsupportedError(found.why, path=self.prefix, key=key)
-        if found is None:
-            raise no_such_value(self.prefix, key, self._arrays)
-        return found
-
-    def entry(self, key: str) -> Entry:
-        """What is known of a tensor: it has no place and no checksum."""
-        array = self._array(key)
-        return Entry(datatype_of(array.dtype), array.shape, 0, 0, array.nbytes, 0)
-
     def dtype(self, key: str) -> np.dtype[Any]:
-        """As `BundleReader.dtype`."""
+        """Returns the dtype of a tensor."""
         return self._array(key).dtype
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`; also of one that cannot be read."""
-        unreadable = self.unreadable(key)
-        if unreadable is not None:
-            return unreadable.shape
-        shape: tuple[int, ...] = self._array(key).shape
-        return shape
+        """Returns the dimensions of a tensor, also of one that cannot be read."""
+        return self._item(key).shape
 
-    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """As `BundleReader.kind`."""
-        return self.dtype(key), self.shape(key)
+    def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Returns `dtype` and `shape`."""
+        array = self._array(key)
+        return array.dtype, array.shape
 
-    def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
-        """Raises CheckpointUnsupportedError: it has no index."""
-        raise CheckpointUnsupportedError(
-            "this file is no bundle: it has no index", path=self.prefix
-        )
+    def stored(self, key: str) -> StoredValue:
+        """Describes a tensor, also one that cannot be read."""
+        item = self._item(key)
+        if isinstance(item, Unreadable):
+            return StoredValue(key, item.dtype.lower(), item.shape, item.size, None)
+        name = dtype_name(datatype_of(item.dtype))
+        return StoredValue(key, name, item.shape, item.nbytes, None)
+
+    def locations(self, key: str) -> list[Location]:
+        """Returns an empty list: a location has a checksum."""
+        self._item(key)
+        return []
+
+    def graph(self) -> None:
+        """Returns None: there is no object graph."""
+
+    def arrays(self) -> Mapping[str, Array | Unreadable]:
+        """Returns the arrays by name, without a copy."""
+        self._require_open()
+        return self._arrays
+
+    def positions(self) -> Mapping[str, FilePosition]:
+        """Returns the positions of the mapped arrays by name."""
+        self._require_open()
+        return self._positions
+
+    # -- values ----------------------------------------------------------------------------
 
     def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
-        """A tensor in an array of its own, or where it lies."""
-        if self.in_place:
+        """Returns a tensor as a new array, or without a copy if `in_place`."""
+        if self._in_place:
             return self.view(key)
         stored = self._array(key)
-        made = np.empty(stored.shape, stored.dtype)
-        self.read_into([(key, made)])
-        return made
+        copy = np.empty(stored.shape, stored.dtype)
+        self.read_into([(key, copy)])
+        return copy
 
     def get_bytes(self, key: str) -> bytes:
-        """A tensor's elements, row by row."""
+        """Returns the elements of a tensor, row by row."""
         return self._array(key).tobytes()
 
     def view(self, key: str) -> npt.NDArray[Any]:
-        """A tensor where it lies, read-only."""
+        """Returns a tensor as a read-only array without a copy."""
         view = self._array(key).view()
         view.flags.writeable = False
         return view
 
-    def get_slice(self, key: str, slices: Index) -> Array:
-        """As `BundleReader.get_slice`."""
+    def get_slice(self, key: str, slices: Index) -> npt.NDArray[Any]:
+        """Returns part of a tensor as a new array."""
         array = self._array(key)
         return Selection(slices, array.shape).of(array)
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
-        """Whether they are there: there are no checksums to verify."""
+        """Looks the names up: there are no checksums."""
         for key in keys:
             self._array(key)
 
@@ -186,34 +194,61 @@ class ArrayReader(BundleReader):
         verify: Verify = False,
         threads: int | None = None,
     ) -> None:
-        """As `BundleReader.read_into`, without checksums."""
+        """Copies tensors into arrays; `verify` has no effect."""
+        checked_verify(verify)
         chosen = [(key, self._array(key), target) for key, target in pairs]
         for key, source, target in chosen:
-            if (target.dtype, target.shape) != (source.dtype, source.shape):
-                raise CheckpointMismatchError(
-                    f"the file has {source.dtype} of shape {source.shape}, but the array to read "
-                    f"it into is {target.dtype} of shape {target.shape}",
-                    path=self.prefix,
-                    key=key,
-                )
+            check_target(self.prefix, key, target, source.dtype, source.shape)
         total = sum(source.nbytes for _, source, _ in chosen)
         with closing(run_in_order(self._copies(chosen), total, threads)) as copies:
             for _ in copies:
                 pass
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
-        """Nothing: there are no checksums."""
+        """Returns an empty list: there are no checksums."""
         self._require_open()
         return []
 
+    # -- closing ---------------------------------------------------------------------------
+
     def close(self) -> None:
-        """Lets go of the file. Idempotent."""
+        """Closes the file; the names stay. May be called again."""
         self._closed = True
         gone = Unreadable("", (), 0, "the reader was closed")
-        self._arrays = dict.fromkeys(self._arrays, gone)  # the names stay
-        for file, _ in self._places.values():
+        self._arrays = dict.fromkeys(self._arrays, gone)
+        for file, _ in self._positions.values():
             file.close()
-        self._places = {}
+        self._positions = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- details ---------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise closed(self.prefix)
+
+    def _item(self, key: str) -> Array | Unreadable:
+        self._require_open()
+        item = self._arrays.get(key)
+        if item is None:
+            raise no_such_value(self.prefix, key, self._arrays)
+        return item
+
+    def _array(self, key: str) -> Array:
+        item = self._item(key)
+        if isinstance(item, Unreadable):
+            raise CheckpointUnsupportedError(item.why, path=self.prefix, key=key)
+        return item
 
     def _copies(
         self, chosen: list[tuple[str, Array, Array]]
@@ -222,13 +257,13 @@ class ArrayReader(BundleReader):
             if not (source.flags.c_contiguous and target.flags.c_contiguous):
                 yield key, partial(np.copyto, target, source)
                 continue
-            place = self._places.get(key)
+            position = self._positions.get(key)
             step = max(CHUNK_SIZE // source.itemsize, 1)
             flat, into = source.reshape(-1), target.reshape(-1)
             for start in range(0, source.size, step):
                 part = into[start : start + step]
-                if place is None:
+                if position is None:
                     yield key, partial(np.copyto, part, flat[start : start + step])
                 else:
-                    offset = place.offset + start * source.itemsize
-                    yield key, partial(place.file.read_into, offset, part.view(np.uint8).data)
+                    offset = position.offset + start * source.itemsize
+                    yield key, partial(position.file.read_into, offset, part.view(np.uint8).data)

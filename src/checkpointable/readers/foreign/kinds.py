@@ -1,14 +1,11 @@
-"""Files that are no checkpoint and no file of tensors, but that people may well give us."""
+"""Recognizes files of other kinds that users may pass, so that errors name what reads them."""
 
 from __future__ import annotations
 
-__all__ = ["START_SIZE", "other_kind"]
-
-START_SIZE = 512
-"""As much of a file's beginning tells its kind."""
+__all__ = ["other_kind"]
 
 _ZIP = b"PK\x03\x04"
-# Where the first member's name stands in a zip file, after its length and that of more.
+# The offsets of the first member's name in a zip file, and of its length.
 _NAME_LENGTH, _NAME = 26, 30
 
 _BY_START = {
@@ -32,7 +29,7 @@ _ARCHIVES = {
 
 
 def other_kind(start: bytes) -> str | None:
-    """What a file is, and what reads it, by its first `START_SIZE` bytes; None if not known."""
+    """Returns what a file is and what reads it, by its first 512 bytes; None if not known."""
     for magic, what in _BY_START.items():
         if start.startswith(magic):
             return what

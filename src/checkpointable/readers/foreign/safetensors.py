@@ -1,4 +1,4 @@
-"""The safetensors format: read where it lies, and written.
+"""Reads and writes the safetensors format.
 
     8 bytes   size of the header, little endian
     header    JSON: {name: {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {…}}
@@ -20,17 +20,18 @@ import numpy as np
 from checkpointable.bundle.format import INT64_MAX
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.value import as_dtype
-from checkpointable.readers.foreign.arrays import ArrayReader, Place, Unreadable
+from checkpointable.readers.foreign.arrays import ArrayReader, FilePosition, Unreadable
+from checkpointable.readers.formats import Candidate, Format, OpenOptions
 from checkpointable.storage import ReadableFile, default_storage, replace_file
 
-__all__ = ["open_safetensors", "read_header", "write_safetensors"]
+__all__ = ["FORMAT", "is_safetensors", "open_safetensors", "read_header", "write_safetensors"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_HEADER_MAX = 100_000_000  # as the reference implementation has it
-_RANK_MAX = 32  # of an array in every NumPy that we take
+_HEADER_MAX = 100_000_000  # the limit of the reference implementation
+_RANK_MAX = 32  # the limit of the oldest NumPy that is supported
 _METADATA = "__metadata__"
-_PART_SIZE = 64 << 20  # so much is written between two calls of a progress
+_PART_SIZE = 64 << 20  # bytes written between two calls of a progress
 _DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -54,25 +55,35 @@ _DTYPES = {
 _NAMES = {name: kind for kind, name in _DTYPES.items()}
 
 
-def open_safetensors(path: str) -> ArrayReader:
-    """The tensors of a file, which stays open.
+def is_safetensors(candidate: Candidate) -> bool:
+    """Returns whether a file begins with a header size and a JSON object, as the format does."""
+    length = int.from_bytes(candidate.start[:8], "little")
+    return candidate.start[8:9] == b"{" and length <= min(_HEADER_MAX, candidate.size - 8)
+
+
+def open_safetensors(candidate: Candidate, options: OpenOptions) -> ArrayReader:
+    """Maps the tensors of a file, which stays open.
 
     Raises:
-      CheckpointCorruptError: it is no such file, or damaged.
+      CheckpointCorruptError: It is not such a file, or is damaged.
     """
+    path = candidate.path
     _little_endian_only(path)
-    file = default_storage().open(path)
+    file = candidate.storage.open(path)
     try:
-        return ArrayReader(path, *_mapped(file, path))
+        return ArrayReader(path, *_mapped(file, path), in_place=options.mmap is True)
     except BaseException:
         file.close()
         raise
 
 
+FORMAT = Format("a safetensors file", is_safetensors, open_safetensors, (".safetensors",))
+
+
 def _mapped(
     file: ReadableFile, path: str
-) -> tuple[dict[str, Array | Unreadable], dict[str, Place]]:
-    """The tensors where they are mapped, and where they lie."""
+) -> tuple[dict[str, Array | Unreadable], dict[str, FilePosition]]:
+    """Returns the mapped tensors and their positions, by name."""
     size = file.size
     if size < 8:
         raise CheckpointCorruptError("the file ends within its first 8 bytes", path=path)
@@ -80,7 +91,7 @@ def _mapped(
     entries, start = read_header(file.read(0, 8 + length), size, path)
     mapped = file.map()
     arrays: dict[str, Array | Unreadable] = {}
-    places = {}
+    positions = {}
     for name, (kind, shape, begin, end) in entries.items():
         if kind not in _DTYPES:
             why = f"its dtype {kind} has no place in a checkpoint"
@@ -101,25 +112,33 @@ def _mapped(
             raise CheckpointCorruptError(
                 f"shape {shape}: {error}", path=path, key=name, offset=start + begin
             ) from None
-        places[name] = Place(file, start + begin)
-    return arrays, places
+        positions[name] = FilePosition(file, start + begin)
+    return arrays, positions
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise ValueError("it has a key twice")
-    return found
+    return unique
 
 
 Header = dict[str, tuple[str, tuple[int, ...], int, int]]
 
 
 def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
-    """What the header says: name -> (dtype, shape, begin, end); and where the data begins.
+    """Reads the header of a file.
+
+    Args:
+      data: At least the header's size and the header.
+      size: The size of the file in bytes.
+      path: The path of the file, for messages.
+
+    Returns:
+      name -> (dtype, shape, begin, end), and the offset at which the data begins.
 
     Raises:
-      CheckpointCorruptError: something in it is not so.
+      CheckpointCorruptError: The header is not valid, or does not fit the file.
     """
 
     def corrupt(what: str, key: str | None = None) -> CheckpointCorruptError:
@@ -136,7 +155,7 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
     if not isinstance(header, dict):
         raise corrupt(f"its header is a {type(header).__name__}, not an object")
     header.pop(_METADATA, None)
-    found: Header = {}
+    tensors: Header = {}
     for name, entry in header.items():
         try:
             kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -153,15 +172,15 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
             name.encode()
         except UnicodeEncodeError:
             raise corrupt("the name is no Unicode", name) from None
-        found[name] = (kind, tuple(shape), begin, end)
+        tensors[name] = (kind, tuple(shape), begin, end)
     position = 0
-    for name, (_, _, begin, end) in sorted(found.items(), key=lambda item: item[1][2:]):
+    for name, (_, _, begin, end) in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if begin != position or end < begin:
             raise corrupt(f"its data begins at {begin}, that before it ends at {position}", name)
         position = end
     if position != size - 8 - length:
         raise corrupt(f"its tensors have {position} bytes, the file {size - 8 - length}")
-    return found, 8 + length
+    return tensors, 8 + length
 
 
 def write_safetensors(
@@ -170,13 +189,16 @@ def write_safetensors(
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Writes arrays as a file, replacing the one that is there, if any, in one step.
+    """Writes arrays to a file; atomically replaces a file that exists.
 
     Args:
-      progress: called with the bytes that are written.
+      path: The path to write.
+      arrays: The arrays by name.
+      metadata: The `__metadata__` of the header.
+      progress: Called with the number of bytes written.
 
     Raises:
-      CheckpointUnsupportedError: a dtype that the format has not; nothing was written.
+      CheckpointUnsupportedError: The format has no such dtype; nothing was written.
     """
     _little_endian_only(path)
     header: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Files of `torch.save`, as far as `torch.load(weights_only=True)` takes them: no code runs."""
+"""Reads files of `torch.save` with `torch.load(weights_only=True)`, which runs no code."""
 
 from __future__ import annotations
 
@@ -10,26 +10,37 @@ from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.readers.foreign.arrays import ArrayReader, Unreadable
-from checkpointable.storage import default_storage
+from checkpointable.readers.foreign.kinds import other_kind
+from checkpointable.readers.formats import Candidate, Format, OpenOptions
+from checkpointable.readers.reader import FileDicts
 
-__all__ = ["open_torch_file"]
+__all__ = ["FORMAT", "is_torch_file", "open_torch_file"]
 
-# What may be made of a file: so many times its size, and so many bytes more.
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"
+# A file may become this many times its size in memory, and this many bytes more.
 _RATIO, _SLACK = 32, 32 * 2**20
-_OF_A_NAME = 300  # bytes that a tensor's name and place take beyond the name's letters
+_OF_A_NAME = 300  # the memory that a tensor's name takes beside its letters, in bytes
 _DEPTH_MAX = 100
 
 
-def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
-    """The tensors of a state dict; those of dicts within it by names joined with dots.
+def is_torch_file(candidate: Candidate) -> bool:
+    """Returns whether a file is a zip archive of no other known kind, or a pickle."""
+    start = candidate.start
+    return start.startswith(_PICKLE) or (start.startswith(_ZIP) and other_kind(start) is None)
 
-    Args:
-      is_zip: the form since PyTorch 1.6, which is mapped; the older one is loaded.
+
+def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
+    """Opens the tensors of a state dict; joins the keys of dicts within dicts with dots.
+
+    Zip archives, which PyTorch writes since 1.6, are mapped; older files are loaded.
 
     Raises:
-      CheckpointUnsupportedError: it holds what only pickle could load; PyTorch is missing.
-      CheckpointCorruptError: it is damaged.
+      CheckpointUnsupportedError: The file holds objects that only pickle could load, or PyTorch
+        is not installed.
+      CheckpointCorruptError: The file is damaged.
     """
+    path, is_zip = candidate.path, candidate.start.startswith(_ZIP)
     try:
         import torch
     except ImportError as error:
@@ -41,17 +52,16 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
     from checkpointable.adapters.torch.tensors.arrays import host_array, storable
     from checkpointable.adapters.torch.tensors.dtypes import counterpart
 
-    identity = default_storage().identity(path)
-    size = 0 if identity is None else identity.size
+    size = candidate.size
     if is_zip:
         _check_archive(path, size)
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
+        named = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointUnsupportedError(
             "it holds more than tensors, numbers and texts, which only pickle could load"
-            f"{f' ({found[1]})' if found else ''}; torch.save(model.state_dict(), …) writes a file "
+            f"{f' ({named[1]})' if named else ''}; torch.save(model.state_dict(), …) writes a file "
             "that can be read",
             path=path,
         ) from None
@@ -85,23 +95,26 @@ def open_torch_file(path: str, *, is_zip: bool) -> ArrayReader:
         arrays[name] = host_array(tensor, kind)
     if not arrays:
         raise CheckpointUnsupportedError("there is no state dict in it", path=path)
-    reader = ArrayReader(path, arrays)
+    return ArrayReader(path, arrays, dicts=_file_dicts(contents), in_place=options.mmap is True)
+
+
+FORMAT = Format("a file of torch.save", is_torch_file, open_torch_file)
+
+
+def _file_dicts(contents: Any) -> FileDicts:
     dicts = _dicts(contents)
-    reader.sections = tuple(name for name, _ in dicts if name)
-    reader.optimizers = tuple(
-        name for name, inner in dicts if {"state", "param_groups"} <= set(inner)
-    )
-    reader.others = tuple(_others(contents, reader.optimizers))
-    return reader
+    optimizers = tuple(name for name, inner in dicts if {"state", "param_groups"} <= set(inner))
+    sections = tuple(name for name, _ in dicts if name)
+    return FileDicts(sections, optimizers, tuple(_others(contents, optimizers)))
 
 
 def _dicts(contents: Any, name: str = "") -> list[tuple[str, Any]]:
     if not isinstance(contents, dict):
         return []
-    found = [(name, contents)]
+    dicts = [(name, contents)]
     for key, inner in contents.items():
-        found += _dicts(inner, f"{name}.{key}" if name else str(key))
-    return found
+        dicts += _dicts(inner, f"{name}.{key}" if name else str(key))
+    return dicts
 
 
 def _others(contents: Any, optimizers: tuple[str, ...], name: str = "") -> Iterator[str]:
@@ -117,7 +130,7 @@ def _others(contents: Any, optimizers: tuple[str, ...], name: str = "") -> Itera
 
 
 def _check_archive(path: str, size: int) -> None:
-    """PyTorch stores what it writes: what is compressed may become anything."""
+    """Refuses compressed archives, which may grow to any size; PyTorch writes none."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -132,16 +145,16 @@ def _check_archive(path: str, size: int) -> None:
 
 
 def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
-    """The tensors in dicts within dicts, by names joined with dots.
+    """Returns (name, tensor) of all tensors; joins the keys of dicts within dicts with dots.
 
     Raises:
-      CheckpointCorruptError: a dict within itself, or the same ones so often that the names
-        would take more than `budget` bytes.
+      CheckpointCorruptError: A dict contains itself, or dicts repeat so often that the names
+        take more than `budget` bytes.
     """
     import torch
 
-    found: list[tuple[str, Any]] = []
-    # Depth first, in order; with every dict the ones that it is in.
+    tensors: list[tuple[str, Any]] = []
+    # Depth first, in order; the last item has the ids of the dicts around.
     waiting: list[tuple[str, Any, tuple[int, ...]]] = [("", contents, ())]
     while waiting:
         name, inner, within = waiting.pop()
@@ -149,7 +162,7 @@ def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
         if budget < 0:
             raise CheckpointCorruptError("it holds the same dicts over and over", path=path)
         if isinstance(inner, torch.Tensor):
-            found.append((name, inner))
+            tensors.append((name, inner))
         elif isinstance(inner, dict):
             if id(inner) in within or len(within) > _DEPTH_MAX:
                 raise CheckpointCorruptError(f"dicts without an end at {name[:100]!r}", path=path)
@@ -158,4 +171,4 @@ def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
                 (f"{name}.{key}" if name else str(key), value, within)
                 for key, value in reversed(inner.items())
             ]
-    return found
+    return tensors

@@ -27,7 +27,7 @@ def file_paths(
 
     Args:
       names: those in the file.
-      sections, optimizers: names of dicts within it, see `ArrayReader`.
+      sections, optimizers: names of dicts within it, see `FileDicts`.
       module: path of the module; None: "model".
     """
     named = [name for name in names if not any(_is_in(name, one) for one in optimizers)]

@@ -20,8 +20,8 @@ from checkpointable.restore.progress import RestoreProgress, ScheduledSource
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from checkpointable.bundle import BundleReader
     from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.readers.reader import CheckpointReader
 
 __all__ = [
     "NameBasedRestore",
@@ -131,7 +131,7 @@ class NameBasedRestore:
 
     def __init__(
         self,
-        reader: BundleReader,
+        reader: CheckpointReader,
         names: Names | None,
         verify: Verify,
         find: FindValues | None = None,

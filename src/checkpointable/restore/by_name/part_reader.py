@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle import BundleReader
+from checkpointable.bundle.variants import decode_variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from checkpointable.graph.value import Part, Value
+    from checkpointable.readers.reader import CheckpointReader, StoredValue
 
-__all__ = ["PartReader", "Reader"]
+__all__ = ["PartReader"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,7 +29,7 @@ class PartReader:
       prefix: the checkpoint.
     """
 
-    def __init__(self, reader: BundleReader) -> None:
+    def __init__(self, reader: CheckpointReader) -> None:
         self.prefix = reader.prefix
         self._reader = reader
         self._parts: dict[str, tuple[str, Part]] = {}
@@ -46,43 +47,47 @@ class PartReader:
         return self._parts[key][0] if key in self._parts else key
 
     def dtype(self, key: str) -> np.dtype[Any]:
-        """As `BundleReader.dtype`."""
+        """As `CheckpointReader.dtype`."""
         return self._reader.dtype(self._name(key))
 
-    def entry(self, key: str) -> Any:
-        """As `BundleReader.entry`, of the whole."""
-        return self._reader.entry(self._name(key))
+    def stored(self, key: str) -> StoredValue:
+        """As `CheckpointReader.stored`, of the whole."""
+        return self._reader.stored(self._name(key))
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """As `BundleReader.shape`; of a part, its own."""
+        """As `CheckpointReader.shape`; of a part, its own."""
         if key in self._parts:
             return tuple(length for _, length in self._parts[key][1].extents)
         return self._reader.shape(key)
 
-    def kind(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """As `BundleReader.kind`; of a part, its own."""
+    def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """As `CheckpointReader.dtype_and_shape`; of a part, its own."""
         return self.dtype(key), self.shape(key)
 
     def check(self, keys: Iterable[str]) -> None:
-        """As `BundleReader.check`; of a part, the whole is verified."""
+        """As `CheckpointReader.check`; of a part, the whole is verified."""
         self._reader.check(dict.fromkeys(map(self._name, keys)))
 
     def get_tensor(self, key: str) -> Any:
-        """As `BundleReader.get_tensor`."""
+        """As `CheckpointReader.get_tensor`."""
         if key not in self._parts:
             return self._reader.get_tensor(key)
         name, part = self._parts[key]
         return np.asarray(self._reader.get_tensor(name))[part.slices].copy()
 
-    def get_variants(self, key: str) -> Array:
-        """As `BundleReader.get_variants`."""
-        return self._reader.get_variants(key)
+    def get_bytes(self, key: str) -> bytes:
+        """As `CheckpointReader.get_bytes`."""
+        return self._reader.get_bytes(self._name(key))
 
-    def read_into(self, targets: Iterable[tuple[str, Array]], verify: Any = False) -> None:
-        """As `BundleReader.read_into`."""
+    def get_variants(self, key: str) -> Array:
+        """As `Source.get_variants`."""
+        return decode_variants(self.get_bytes(key), self.shape(key))
+
+    def read_into(self, pairs: Iterable[tuple[str, Array]], verify: Any = False) -> None:
+        """As `CheckpointReader.read_into`."""
         plain = []
         parts: dict[str, list[tuple[Part, Array]]] = {}
-        for key, array in targets:
+        for key, array in pairs:
             if key in self._parts:
                 name, part = self._parts[key]
                 parts.setdefault(name, []).append((part, array))
@@ -93,7 +98,3 @@ class PartReader:
             whole = np.asarray(self._reader.get_tensor(name))
             for part, array in own:
                 array[...] = whole[part.slices]
-
-
-Reader = BundleReader | PartReader
-"""What values are restored from."""

@@ -1,10 +1,9 @@
-"""The object graph that a checkpoint stores beside its values."""
+"""Reads the object graph that a checkpoint stores beside its values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from checkpointable.bundle import BundleReader
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.decoding import decode_graph
@@ -16,8 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["read_graph", "stored_graph"]
 
 
-def read_graph(reader: BundleReader) -> bytes:
-    """The encoded object graph of a checkpoint that has one."""
+class _Values(Protocol):
+    """The part of `readers.reader.CheckpointReader` that the graph is read with."""
+
+    @property
+    def prefix(self) -> str: ...
+
+    def dtype(self, key: str) -> Any: ...
+
+    def shape(self, key: str) -> tuple[int, ...]: ...
+
+    def get_tensor(self, key: str) -> Any: ...
+
+
+def read_graph(reader: _Values) -> bytes:
+    """Reads the encoded object graph of an object-based checkpoint.
+
+    Raises:
+      CheckpointCorruptError: Its bytes are damaged, or it is not a scalar string.
+    """
     data = reader.get_tensor(GRAPH_KEY)
     if not isinstance(data, bytes):
         raise CheckpointCorruptError(
@@ -29,8 +45,12 @@ def read_graph(reader: BundleReader) -> bytes:
     return data
 
 
-def stored_graph(reader: BundleReader) -> ObjectGraph:
-    """The object graph of a checkpoint that has one."""
+def stored_graph(reader: _Values) -> ObjectGraph:
+    """Reads and decodes the object graph of an object-based checkpoint.
+
+    Raises:
+      CheckpointCorruptError: It is damaged.
+    """
     data = read_graph(reader)
     with collector_paused():
         return decode_graph(data, reader.prefix)
