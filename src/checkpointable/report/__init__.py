@@ -7,14 +7,16 @@ build.py          builds a report from a restore and the program, with
   counterparts.py        likely counterparts of values without a match
   suggested_renames.py   the renames that follow from them
   shifts.py              lists that were matched by position and differ in length
+by_name.py        builds a report of a restore by global names
 """
 
 from __future__ import annotations
 
 from checkpointable.report.build import build_report as build_report
+from checkpointable.report.by_name import build_report_by_name as build_report_by_name
 from checkpointable.report.report import Outcome as Outcome
 from checkpointable.report.report import Report as Report
 from checkpointable.report.report import ReportEntry as ReportEntry
 from checkpointable.report.report import ValueInfo as ValueInfo
 
-__all__ = ["Outcome", "Report", "ReportEntry", "ValueInfo", "build_report"]
+__all__ = ["Outcome", "Report", "ReportEntry", "ValueInfo", "build_report", "build_report_by_name"]

@@ -13,7 +13,7 @@ from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, names_object, path_pattern
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.walk import ObjectWalk, walk
-from checkpointable.report import Outcome, build_report
+from checkpointable.report import build_report
 from checkpointable.report.snapshot import TAKEN, is_taken, present_conflicts, snapshot_of_restore
 from checkpointable.restore.refused import refused_arrivals
 from checkpointable.status.status import LoadStatus, label, listing
@@ -61,37 +61,6 @@ class CheckpointLoadStatus(LoadStatus):
             program = self._program()
             snapshot = snapshot_of_restore(self._restore, program)
             return build_report(self._restore, program, snapshot)
-
-    def require(self, *patterns: str) -> CheckpointLoadStatus:
-        """Asserts that all values whose paths match the patterns were restored.
-
-            status.require("model/**", "step")
-
-        Args:
-          patterns: paths, in which `*` matches any characters within a segment and `**` any number
-            of segments. A slot belongs to its optimizer: `optimizer/**` matches it.
-
-        Returns:
-          This status.
-
-        Raises:
-          AssertionError: A value of the program or of the checkpoint was not restored, or a
-            pattern matches nothing. The message names the paths.
-        """
-        report = self.report()
-        problems = []
-        for pattern in patterns:
-            entries = [entry for entry in report if names_object(entry.path, (pattern,))]
-            if not entries:
-                problems.append(f"require({pattern!r}): no value on either side has such a path")
-            problems += [
-                f"{label(entry.path, entry.attribute)} is {entry.outcome.value}"
-                for entry in entries
-                if entry.outcome is not Outcome.RESTORED
-            ]
-        if problems:
-            self._raise([listing("requirement(s) not met", problems)])
-        return self
 
     def allow_missing(self, *patterns: str) -> CheckpointLoadStatus:
         """Excludes values whose paths match the patterns from the `assert_…` methods.

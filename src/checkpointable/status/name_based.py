@@ -9,11 +9,13 @@ from checkpointable.common.logs import logger
 from checkpointable.errors import shown_path
 from checkpointable.graph.by_executor import initialize, tell_without_contents
 from checkpointable.graph.patterns import matches_any, path_pattern
+from checkpointable.report import build_report_by_name
 from checkpointable.status.status import LoadStatus, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from checkpointable.report import Report
     from checkpointable.restore import NameBasedRestore
 
 __all__ = ["NameBasedSaverStatus"]
@@ -36,7 +38,7 @@ class NameBasedSaverStatus(LoadStatus):
         self._restore = restore
         self._root = root
         self._attached = attached
-        self._allowed = optional
+        self._optional = self._allowed = optional
         weakref.finalize(self, _warn_if_not_run, restore)
 
     def run_restore_ops(self, session: Any = None) -> None:
@@ -75,6 +77,22 @@ class NameBasedSaverStatus(LoadStatus):
         """Restores what is in the checkpoint and initializes the rest (graph mode, S35)."""
         self._run(session)
         initialize(self._root, self._attached, session, self._restore.is_set)
+
+    def report(self) -> Report:
+        """Returns the outcome of each value (S31).
+
+        Before the status was run, values that the checkpoint has are deferred. The path of a value
+        that only the checkpoint has is its name. Never raises.
+        """
+        return build_report_by_name(self._restore, self._root, self._attached, self._optional)
+
+    def require(self, *patterns: str) -> NameBasedSaverStatus:
+        """Fails before the status was run, or if anything under the patterns was not restored.
+
+        Args, Returns, Raises: as `CheckpointLoadStatus.require`.
+        """
+        self._assert_run()
+        return super().require(*patterns)
 
     def allow_missing(self, *patterns: str) -> NameBasedSaverStatus:
         """As `CheckpointLoadStatus.allow_missing`."""

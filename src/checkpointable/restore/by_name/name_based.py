@@ -148,6 +148,14 @@ class NameBasedRestore:
         self._progress = progress
         self._uid = next_uid()
 
+    def named_values(self, root: Any, attached: Sequence[tuple[str, Any]]) -> list[NamedValue]:
+        """Returns the values below `root` with their names in the checkpoint.
+
+        Raises:
+          ValueError: `names` has a path that the program does not have.
+        """
+        return self._find(root, attached, self._names)
+
     def run(self, root: Any, attached: Sequence[tuple[str, Any]], session: Any) -> None:
         """Restores every value that has something under its name.
 
@@ -156,7 +164,7 @@ class NameBasedRestore:
         """
         missing: dict[str, str] = {}
         chosen: list[NamedValue] = []
-        for value in self._find(root, attached, self._names):
+        for value in self.named_values(root, attached):
             if value.name and value.name in self.reader:
                 # A later restore has set it: of two the last wins (S24).
                 if value.notes.last_uid(value.attribute) <= self._uid:
