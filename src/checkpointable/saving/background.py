@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 from checkpointable.common.logs import logger
+from checkpointable.common.private_api import call_before_threads_end
 from checkpointable.common.working_directory import GivenPath
 
 __all__ = ["LastSave", "SaveHandle", "start"]
@@ -171,18 +172,11 @@ class _Thread:
             del job  # and what it holds
 
     def _join_at_exit(self) -> None:
-        """The interpreter waits for the thread before it takes thread pools from it.
-
-        Without this it would wait as well, but the save could not start threads any more.
-        """
+        """Has the interpreter wait for the thread while it may still start thread pools."""
         if not self._joined_at_exit:
             self._joined_at_exit = True
-            register = getattr(threading, "_register_atexit", None)
-            if register is not None:
-                try:
-                    register(self.join)
-                except RuntimeError:  # it is too late for that
-                    self._at_exit = True
+            if not call_before_threads_end(self.join):
+                self._at_exit = True
 
 
 _thread = _Thread()
