@@ -38,10 +38,10 @@ ROOMS = {
     "restore": "errors common graph adapters.watch bundle readers",
     "report": "errors common graph restore",
     "status": "errors common graph adapters.watch restore report",
-    "comparison": "errors common manifest graph bundle readers restore report",
+    "comparison": "errors common storage manifest graph bundle readers restore report",
     "maintenance": "errors common storage manifest graph bundle directory saving readers restore",
-    "savers": "errors common manifest graph tracking adapters.watch adapters bundle directory "
-    "saving readers restore report status",
+    "savers": "errors common storage manifest graph tracking adapters.watch adapters bundle "
+    "directory saving readers restore report status",
     "manager": "errors common storage manifest graph tracking bundle directory saving status "
     "savers",
     "testing": "errors storage bundle readers",

@@ -34,7 +34,7 @@ def save_blocking(manager):
 
 
 def save_in_the_background(manager):
-    return manager.save(blocking=False).result(60)
+    return manager.save_async().result(60)
 
 
 class Gated(WatchedStorage):
@@ -96,7 +96,7 @@ def test_a_save_keeps_its_storage_after_the_block():
     gated = Gated(disk)
     with use_storage(gated):
         manager = cp.CheckpointManager(program(1), "/runs/a", 1)
-        handle = manager.save(blocking=False)
+        handle = manager.save_async()
     with use_storage(later):
         gated.opened.set()
         assert handle.result(60) == "/runs/a/ckpt-1"

@@ -17,6 +17,7 @@ from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.report.report import ValueInfo
 from checkpointable.restore.match import dtype_name
+from checkpointable.storage import Storage, takes_storage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,6 +32,7 @@ _BATCH_SIZE = 1 << 26  # bytes that are verified together
 
 
 @renamed_options(key="trusted_key")
+@takes_storage
 def compare_checkpoints(
     first: Path,
     second: Path,
@@ -38,6 +40,7 @@ def compare_checkpoints(
     tolerance: float = 0.0,
     progress: Progress | None = None,
     trusted_key: Key | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> Comparison:
     """Compares the values of two checkpoints, by object path or, without graphs, by name.
 
@@ -53,6 +56,7 @@ def compare_checkpoints(
       tolerance: elements that differ by no more than this are equal.
       progress: called with (bytes done, bytes in all, key), bytes of the first.
       trusted_key: the key that must have signed both, as in `load_checkpoint`.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: as

@@ -23,7 +23,7 @@ from checkpointable.errors import (
     CheckpointError,
     CheckpointNotFoundError,
 )
-from checkpointable.storage import default_storage, temporary_of
+from checkpointable.storage import Storage, default_storage, takes_storage, temporary_of
 
 __all__ = [
     "checkpoint_prefix",
@@ -46,8 +46,12 @@ _INDEX = ".index"
 _NUMBER = re.compile(r"-(\d{1,18})$")
 
 
+@takes_storage
 def latest_checkpoint(
-    directory: str | os.PathLike[str], latest_filename: str | None = None
+    directory: str | os.PathLike[str],
+    latest_filename: str | None = None,
+    *,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> str | None:
     """The path of the latest checkpoint in `directory`, to be given to `restore`.
 
@@ -63,6 +67,7 @@ def latest_checkpoint(
     Args:
       directory: where to look.
       latest_filename: the state file's name, if it is not "checkpoint".
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Raises:
       CheckpointPermissionError: the directory cannot be read.
@@ -224,8 +229,12 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
     return latest
 
 
+@takes_storage
 def get_checkpoint_state(
-    checkpoint_dir: Path, latest_filename: str | None = None
+    checkpoint_dir: Path,
+    latest_filename: str | None = None,
+    *,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> CheckpointState | None:
     """What the state file of a directory says; None if there is none.
 
@@ -234,6 +243,7 @@ def get_checkpoint_state(
     Args:
       checkpoint_dir: the directory.
       latest_filename: the state file's name, if it is not "checkpoint".
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       `.model_checkpoint_path`, `.all_model_checkpoint_paths`,
@@ -247,6 +257,7 @@ def get_checkpoint_state(
     return read_state(os.fspath(checkpoint_dir), latest_filename or STATE_FILE_NAME)
 
 
+@takes_storage
 def update_checkpoint_state(
     save_dir: Path,
     model_checkpoint_path: Path,
@@ -256,6 +267,7 @@ def update_checkpoint_state(
     last_preserved_timestamp: float | None = None,
     *,
     durability: str = "fsync",
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> None:
     """Writes the state file of a directory: which checkpoint is the latest, which are kept.
 
@@ -271,6 +283,7 @@ def update_checkpoint_state(
       all_model_checkpoint_timestamps: when each was made, seconds since the epoch.
       last_preserved_timestamp: when a manager last kept one for good.
       durability: "fsync" or "flush", as for `save`.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Raises:
       ValueError: not as many timestamps as paths.

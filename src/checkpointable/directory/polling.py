@@ -10,7 +10,7 @@ from checkpointable.common.logs import logger
 from checkpointable.common.types import Path
 from checkpointable.directory.latest import find_latest, is_whole
 from checkpointable.errors import CheckpointError
-from checkpointable.storage import FileIdentity, default_storage
+from checkpointable.storage import FileIdentity, Storage, default_storage, optional_storage
 
 __all__ = ["checkpoints_iterator"]
 
@@ -32,6 +32,8 @@ def checkpoints_iterator(
     min_interval_secs: float = 0,
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
+    *,
+    storage: Storage | None = None,
 ) -> Iterator[str]:
     """Yields the latest checkpoint of a directory, then each new latest one, and waits between.
 
@@ -48,6 +50,7 @@ def checkpoints_iterator(
       timeout: how long to wait for a new one, in seconds; None: for ever.
       timeout_fn: asked after a timeout, and after each checkpoint: True ends the iteration.
         None: a timeout ends it.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Yields:
       Paths, to be given to `restore`.
@@ -58,7 +61,8 @@ def checkpoints_iterator(
     while True:
         start = now()
         while True:
-            found, problem = _look(directory)
+            with optional_storage(storage):  # not around `yield`: the consumer has its default
+                found, problem = _look(directory)
             if found is not None and found != seen:
                 break
             if problem != warned and problem is not None:

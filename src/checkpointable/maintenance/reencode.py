@@ -20,6 +20,7 @@ from checkpointable.graph.value import as_string_array
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.saving.graph_value import graph_to_write
+from checkpointable.storage import Storage, takes_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["reencode_checkpoint"]
 
 
+@takes_storage
 def reencode_checkpoint(
     source: Path,
     target: Path,
@@ -34,6 +36,7 @@ def reencode_checkpoint(
     overwrite: bool = False,
     durability: Durability = "fsync",
     progress: Progress | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> str:
     """Writes a name-based checkpoint again with an object graph made of its names.
 
@@ -47,6 +50,7 @@ def reencode_checkpoint(
       overwrite: replace a checkpoint that `target` names already; never `source` itself.
       durability: "fsync" or "flush", as for `save`.
       progress: called with (bytes done, bytes in all, key) as it goes.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       `target`, to be given to `restore`.

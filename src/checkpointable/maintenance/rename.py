@@ -24,6 +24,7 @@ from checkpointable.maintenance.rename_names import rename_names
 from checkpointable.readers.opening import require_bundle
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
+from checkpointable.storage import Storage, takes_storage
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
 
@@ -43,6 +44,7 @@ class Renaming(NamedTuple):
     graph: bytes | None
 
 
+@takes_storage
 def rename_checkpoint(
     source: Path,
     target: Path,
@@ -51,6 +53,7 @@ def rename_checkpoint(
     overwrite: bool = False,
     durability: Durability = "fsync",
     progress: Progress | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> str:
     """Writes a checkpoint again with its paths renamed.
 
@@ -69,6 +72,7 @@ def rename_checkpoint(
       overwrite: replace a checkpoint that `target` names already; never `source` itself.
       durability: "fsync" or "flush", as for `save`.
       progress: called with (bytes that are there, bytes in all, data file) as files are copied.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       `target`, to be given to `restore`.

@@ -23,7 +23,13 @@ from checkpointable.maintenance.judged_manifests import adding_up, judge_manifes
 from checkpointable.manifest import FileHashes, Key, manifest_path, signer_of
 from checkpointable.manifest.format import chunk_size_for
 from checkpointable.readers.opening import refuse_unsigned
-from checkpointable.storage import check_durability, default_storage, replace_file
+from checkpointable.storage import (
+    Storage,
+    check_durability,
+    default_storage,
+    replace_file,
+    takes_storage,
+)
 
 __all__ = ["verify_manifest", "write_manifest"]
 
@@ -32,12 +38,14 @@ _V1 = "can have no manifest; `checkpointable reencode` makes one that can"
 
 
 @renamed_options(key="sign_with")
+@takes_storage
 def write_manifest(
     path: Path,
     sign_with: Key | None = None,
     *,
     durability: Durability = "fsync",
     progress: Progress | None = None,
+    storage: Storage | None = None,
 ) -> str:
     """Writes a manifest for an existing checkpoint: SHA-256 hashes over its files, signed.
 
@@ -54,6 +62,7 @@ def write_manifest(
         signature.
       durability: "fsync" or "flush", as for `save`.
       progress: called with (bytes done, total bytes, key or file); checksums come first.
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       The path of the manifest.
@@ -93,8 +102,13 @@ def write_manifest(
 
 
 @renamed_options(key="trusted_key")
+@takes_storage
 def verify_manifest(
-    path: Path, trusted_key: Key | None = None, *, progress: Progress | None = None
+    path: Path,
+    trusted_key: Key | None = None,
+    *,
+    progress: Progress | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> str:
     """Compares every byte of a checkpoint's files with its manifest.
 
@@ -105,6 +119,7 @@ def verify_manifest(
       trusted_key: the key that must have signed the manifest; an Ed25519 public key will do. None:
         only hashes are compared, which does not show who wrote the files.
       progress: called with (bytes done, total bytes, file).
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       The manifest's fingerprint in hexadecimal: a SHA-256 hash of the whole checkpoint, its name

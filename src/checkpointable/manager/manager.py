@@ -34,7 +34,7 @@ from checkpointable.savers.options import (
 )
 from checkpointable.savers.saver import CheckpointableSaver
 from checkpointable.saving.numbering import numbered_prefix
-from checkpointable.storage import check_durability
+from checkpointable.storage import Storage, check_durability, checked_storage, optional_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,8 +69,8 @@ class CheckpointManager:
       checkpoint_name: the beginning of the file names, within the directory.
       step_counter: an int, or a variable that counts steps; required by `checkpoint_interval`.
       checkpoint_interval: the minimum number of steps between two saves.
-      options: `init_fn`, `best`, `last_checkpoint_step`, `sign_with` and `trusted_key`, see
-        `ManagerOptions`.
+      options: `init_fn`, `best`, `last_checkpoint_step`, `sign_with`, `trusted_key` and `storage`,
+        see `ManagerOptions`.
 
     Raises:
       ValueError: `max_to_keep` is not a positive integer, `keep_checkpoint_every_n_hours` is
@@ -115,10 +115,12 @@ class CheckpointManager:
         )
         self._init_fn = options.get("init_fn")
         self._best = None if best is None else check_best(best)
+        self._storage = _storage_of(checkpoint, options.get("storage"))
         keep_every = hours * _SECONDS_PER_HOUR
-        self._kept = KeptCheckpoints(
-            self._given_directory, checkpoint_name, max_to_keep, keep_every, self._best
-        )
+        with optional_storage(self._storage):
+            self._kept = KeptCheckpoints(
+                self._given_directory, checkpoint_name, max_to_keep, keep_every, self._best
+            )
 
     @property
     def directory(self) -> str:
@@ -193,7 +195,7 @@ class CheckpointManager:
           CheckpointIOError: the system refused. Existing checkpoints are intact.
         """
         settings = write_settings("CheckpointManager.save", options, SaveOptions, self._signer)
-        with self._checkpoint._saves.lock:
+        with self._checkpoint._saves.lock, optional_storage(self._storage):
             due = self._due(check_interval, metrics, session)
             if due is None:
                 return None
@@ -227,7 +229,7 @@ class CheckpointManager:
         """
         function = "CheckpointManager.save_async"
         settings = write_settings(function, options, AsyncSaveOptions, self._signer)
-        with self._checkpoint._saves.lock:
+        with self._checkpoint._saves.lock, optional_storage(self._storage):
             due = self._due(check_interval, metrics, session)
             if due is None:
                 return None
@@ -336,7 +338,8 @@ class CheckpointManager:
         """
         latest = self._kept.latest
         if latest is not None:
-            self._checkpoint.restore(latest, trusted_key=self._trusted_key)
+            with optional_storage(self._storage):
+                self._checkpoint.restore(latest, trusted_key=self._trusted_key)
             self._steps.note_restored()
             return latest
         if self._init_fn is not None:
@@ -361,13 +364,22 @@ class CheckpointManager:
             open files, a newer version of the format), which says nothing of its bytes: it is not
             passed over, since the next saves would take its place. Nothing was changed.
         """
-        path, status = restore_newest_whole(
-            self._checkpoint,
-            self._kept.newest_first(),
-            self._given_directory.display,
-            self._trusted_key,
-        )
+        with optional_storage(self._storage):
+            path, status = restore_newest_whole(
+                self._checkpoint, self._kept.newest_first(), self.directory, self._trusted_key
+            )
         if path is not None:
             self._kept.note_restored(path)
             self._steps.note_restored()
         return status
+
+
+def _storage_of(checkpoint: Checkpoint | CheckpointableSaver, storage: Any) -> Storage | None:
+    """Returns the storage that a manager and its checkpoint share; None for the default one."""
+    given, other = checked_storage(storage), checkpoint._objects.storage
+    if given is not None and other is not None and given is not other:
+        raise ValueError(
+            f"CheckpointManager: storage is {given!r}, but the checkpoint has another one, "
+            f"{other!r}: give storage= to one of the two"
+        )
+    return other if given is None else given

@@ -9,6 +9,7 @@ from checkpointable.common.types import Path
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.manifest import Key
 from checkpointable.readers.opening import open_stored, verifier_of_option
+from checkpointable.storage import Storage, takes_storage
 
 if TYPE_CHECKING:
     from checkpointable.graph.object_graph import ObjectGraph
@@ -18,8 +19,13 @@ __all__ = ["list_variables", "load_checkpoint", "object_metadata"]
 
 
 @renamed_options(key="trusted_key")
+@takes_storage
 def load_checkpoint(
-    ckpt_dir_or_file: Path, *, mmap: bool | Literal["c"] = False, trusted_key: Key | None = None
+    ckpt_dir_or_file: Path,
+    *,
+    mmap: bool | Literal["c"] = False,
+    trusted_key: Key | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> CheckpointReader:
     """Opens a checkpoint for reading by key.
 
@@ -39,6 +45,7 @@ def load_checkpoint(
       trusted_key: the checkpoint must have a manifest signed with this key. Everything that is
         read is compared with the manifest first, as in `restore`. (With `mmap` the arrays are then
         on private memory.)
+      storage: where the files are. None: the default storage, which `use_storage` sets.
 
     Raises:
       ValueError: `mmap` has a wrong value; `trusted_key` is not a key.
@@ -49,8 +56,12 @@ def load_checkpoint(
 
 
 @renamed_options(key="trusted_key")
+@takes_storage
 def list_variables(
-    ckpt_dir_or_file: Path, *, trusted_key: Key | None = None
+    ckpt_dir_or_file: Path,
+    *,
+    trusted_key: Key | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> list[tuple[str, tuple[int, ...]]]:
     """Key and shape of every value, sorted by key; the object graph is one of them.
 
@@ -61,11 +72,17 @@ def list_variables(
 
 
 @renamed_options(key="trusted_key")
-def object_metadata(save_path: Path, *, trusted_key: Key | None = None) -> ObjectGraph:
+@takes_storage
+def object_metadata(
+    save_path: Path,
+    *,
+    trusted_key: Key | None = None,
+    storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
+) -> ObjectGraph:
     """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
 
     Args:
-      trusted_key: as in `load_checkpoint`.
+      trusted_key, storage: as in `load_checkpoint`.
 
     Raises:
       CheckpointUnsupportedError: a name-based checkpoint, which has none.

@@ -12,7 +12,7 @@ from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
 from checkpointable.manifest import Key
-from checkpointable.savers.object_saver import ObjectSaver, make_latest
+from checkpointable.savers.object_saver import ObjectSaver
 from checkpointable.savers.options import (
     AsyncSaveOptions,
     RestoreOptions,
@@ -23,6 +23,7 @@ from checkpointable.savers.options import (
 from checkpointable.savers.save_counter import COUNTER, counter_beside, counter_of, usable_counter
 from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.numbering import numbered_prefix
+from checkpointable.storage import Storage
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
 from checkpointable.tracking.variable import Variable
 
@@ -48,15 +49,24 @@ class Checkpoint(Checkpointable):
     Args:
       root: the root of the object graph. `objects` are saved as its dependencies, but not assigned
         to it. None: this checkpoint itself is the root.
+      storage: where checkpoints are written to and read from. None: the default storage, which
+        `use_storage` sets.
       objects: the objects to save, by name; tracked in the sorted order of their names, as in
         TensorFlow.
 
     Raises:
       ValueError: an object cannot be saved, or a name is that of a method of this class or, with
         `root`, of another dependency of the root.
+      TypeError: `storage` is not a `Storage`.
     """
 
-    def __init__(self, root: Any = None, **objects: Any) -> None:
+    def __init__(self, root: Any = None, *, storage: Storage | None = None, **objects: Any) -> None:
+        if storage is not None and not isinstance(storage, Storage):
+            raise TypeError(
+                f"Checkpoint: storage= is a cp.abc.Storage, not a {type(storage).__name__}; to "
+                "save an object under this name, assign it: checkpoint.storage = …"
+            )
+        self.__dict__["_storage"] = storage  # without tracking: it is not a dependency
         for name in objects:
             if hasattr(Checkpoint, name):
                 raise ValueError(
@@ -123,7 +133,8 @@ class Checkpoint(Checkpointable):
     @property
     def _objects(self) -> ObjectSaver:
         # A file without an object graph, which another program wrote, counts no saves.
-        return ObjectSaver(self._target, self._saves, self._extra(), optional=(COUNTER,))
+        storage = self.__dict__.get("_storage")
+        return ObjectSaver(self._target, self._saves, self._extra(), (COUNTER,), storage)
 
     @renamed_options(manifest="sign_with")
     @takes_blocking
@@ -145,7 +156,7 @@ class Checkpoint(Checkpointable):
         with self._saves.lock:
             with self._counted(file_prefix) as prefix:
                 path = self._objects.write(prefix, session, settings)
-            make_latest(path, settings.durability)
+            self._objects.make_latest(path, settings)
             return prefix
 
     @renamed_options(manifest="sign_with")
@@ -164,12 +175,8 @@ class Checkpoint(Checkpointable):
         """
         _refuse_number(session)
         settings = write_settings("Checkpoint.save_async", options, AsyncSaveOptions)
-
-        def finish(path: str) -> None:
-            make_latest(path, settings.durability)
-
         with self._saves.lock, self._counted(file_prefix) as prefix:
-            return self._objects.write_async(prefix, session, settings, finish)
+            return self._objects.save_async(prefix, session, settings)
 
     @contextmanager
     def _counted(self, file_prefix: Path) -> Iterator[str]:

@@ -36,6 +36,7 @@ from checkpointable.savers.options import SaveOptions, write_settings
 from checkpointable.saving.numbering import numbered_prefix
 from checkpointable.saving.saving import write_layout
 from checkpointable.saving.values_to_write import values_to_write
+from checkpointable.storage import Storage, checked_storage, optional_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,6 +67,8 @@ class Saver:
         nothing is deleted.
       keep_checkpoint_every_n_hours: of the checkpoints that `max_to_keep` would delete, one per
         this many hours is kept for good.
+      storage: where checkpoints are written to and read from. None: the default storage, which
+        `use_storage` sets.
 
     Raises:
       ValueError: there are no variables, one has no name, or two have the same name.
@@ -77,6 +80,8 @@ class Saver:
         var_list: Iterable[Any] | Mapping[str, Any] | None = None,
         max_to_keep: int | None = None,
         keep_checkpoint_every_n_hours: float | None = None,
+        *,
+        storage: Storage | None = None,
     ) -> None:
         named = noted_in_graph() if var_list is None else with_names(var_list)
         if named is None:
@@ -86,6 +91,7 @@ class Saver:
                 "which has a collection of all its variables"
             )
         self._variables = variables_by_name(named)
+        self._storage = checked_storage(storage)
         self._max_to_keep = max_to_keep or 0
         self._keep_every = (keep_checkpoint_every_n_hours or 0.0) * _SECONDS_PER_HOUR
         self._written: list[tuple[GivenPath, float]] = []
@@ -118,8 +124,9 @@ class Saver:
         named = named_values(self._variables)
         values = [(str(index), item.value) for index, item in enumerate(named)]
         layout = make_layout(merge_parts(named, values_to_write(values, session)))
-        write_layout(path.absolute, layout, settings)
-        self._note(path, settings.durability)
+        with optional_storage(self._storage):
+            write_layout(path.absolute, layout, settings)
+            self._note(path, settings.durability)
         return prefix
 
     @renamed_options(key="trusted_key")
@@ -148,7 +155,8 @@ class Saver:
         """
         verify = checked_verify(verify)
         uid = next_uid()
-        with open_stored(save_path, verifier=verifier_of_option(trusted_key, verify)) as reader:
+        verifier = verifier_of_option(trusted_key, verify)
+        with optional_storage(self._storage), open_stored(save_path, verifier=verifier) as reader:
             named = named_values(self._variables)
             parts = PartReader(reader)
             pairs = _check(reader, parts, named)

@@ -13,20 +13,15 @@ from checkpointable.savers.options import RestoreOptions, check_options
 from checkpointable.savers.restoring import plan_objects, restore_objects
 from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.saving import WriteSettings, layout_of_objects, write_layout
+from checkpointable.storage import Storage, optional_storage
 
 if TYPE_CHECKING:
-    from checkpointable.common.types import Durability
     from checkpointable.manifest import Key
     from checkpointable.report import Report
     from checkpointable.saving.background import SaveHandle
     from checkpointable.status import LoadStatus
 
-__all__ = ["ObjectSaver", "make_latest"]
-
-
-def make_latest(path: str, durability: Durability) -> None:
-    """Makes the checkpoint of this absolute path the latest one of its directory."""
-    update_checkpoint_state(os.path.dirname(path), path, durability=durability)
+__all__ = ["ObjectSaver"]
 
 
 class ObjectSaver(NamedTuple):
@@ -37,18 +32,40 @@ class ObjectSaver(NamedTuple):
       saves: the asynchronous saves of the public saver.
       attached: dependencies of the root beside those that it tracks itself.
       optional: paths that a name-based checkpoint may lack.
+      storage: where checkpoints are written to and read from. None: the default storage.
     """
 
     root: Any
     saves: AsyncSaves
     attached: Attached = ()
     optional: tuple[str, ...] = ()
+    storage: Storage | None = None
+
+    def save(self, prefix: str, session: Any, settings: WriteSettings) -> None:
+        """Writes the checkpoint `prefix`, and makes it the latest one of its directory."""
+        self.make_latest(self.write(prefix, session, settings), settings)
+
+    def save_async(self, prefix: str, session: Any, settings: WriteSettings) -> SaveHandle:
+        """Starts to save the checkpoint `prefix` in the background, see `save`."""
+
+        def finish(path: str) -> None:
+            self.make_latest(path, settings)
+
+        return self.write_async(prefix, session, settings, finish)
+
+    def make_latest(self, path: str, settings: WriteSettings) -> None:
+        """Makes the checkpoint of this absolute path the latest one of its directory."""
+        directory = os.path.dirname(path)
+        update_checkpoint_state(
+            directory, path, durability=settings.durability, storage=self.storage
+        )
 
     def write(self, prefix: str, session: Any, settings: WriteSettings) -> str:
         """Writes the checkpoint `prefix`, and returns its absolute path; no state file."""
         path = absolute_path(prefix)  # before the walk: the working directory may change meanwhile
         layout = layout_of_objects(self.root, self.attached, session)
-        write_layout(path, layout, settings)
+        with optional_storage(self.storage):
+            write_layout(path, layout, settings)
         return path
 
     def write_async(
@@ -66,7 +83,8 @@ class ObjectSaver(NamedTuple):
         """
         path = absolute_path(prefix)
         layout = layout_of_objects(self.root, self.attached, session)
-        return self.saves.write(prefix, path, layout, settings, finish=finish, failed=failed)
+        with optional_storage(self.storage):  # the background keeps it
+            return self.saves.write(prefix, path, layout, settings, finish=finish, failed=failed)
 
     def restore(self, function: str, save_path: Path | None, options: RestoreOptions) -> LoadStatus:
         """Restores a checkpoint.
@@ -76,18 +94,20 @@ class ObjectSaver(NamedTuple):
           options: as they were given to it.
         """
         check_options(function, options, RestoreOptions)
-        return restore_objects(
-            self.root, save_path, attached=self.attached, optional=self.optional, **options
-        )
+        with optional_storage(self.storage):
+            return restore_objects(
+                self.root, save_path, attached=self.attached, optional=self.optional, **options
+            )
 
     def plan(
         self, save_path: Path, renames: Mapping[str, str] | None, trusted_key: Key | None
     ) -> Report:
         """Reports what `restore` would do, without reading or assigning a value (S31)."""
-        return plan_objects(
-            self.root,
-            save_path,
-            attached=self.attached,
-            renames=renames,
-            trusted_key=trusted_key,
-        )
+        with optional_storage(self.storage):
+            return plan_objects(
+                self.root,
+                save_path,
+                attached=self.attached,
+                renames=renames,
+                trusted_key=trusted_key,
+            )

@@ -14,6 +14,7 @@ from checkpointable.common.suggestions import similar_names
 from checkpointable.common.types import Durability, Progress
 from checkpointable.manifest import Key, Signer, signer_of
 from checkpointable.saving.saving import WriteSettings
+from checkpointable.storage import Storage
 
 if TYPE_CHECKING:
     from checkpointable.restore import Names, Verify
@@ -104,6 +105,8 @@ class ManagerOptions(TypedDict, total=False):
       sign_with: signs the manifest of every save, see `SaveOptions`.
       trusted_key: every restored checkpoint must be signed with this key, see `RestoreOptions`;
         `restore_latest_valid` skips those that are not.
+      storage: where the checkpoints are. None (the default): the storage of the `checkpoint`, or
+        else the default storage.
     """
 
     init_fn: Callable[[], object] | None
@@ -111,6 +114,7 @@ class ManagerOptions(TypedDict, total=False):
     last_checkpoint_step: int | None
     sign_with: bool | Key
     trusted_key: Key | None
+    storage: Storage | None
 
 
 def check_options(function: str, options: Mapping[str, Any], known: Any) -> None:

@@ -9,7 +9,7 @@ from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
 from checkpointable.manifest import Key
-from checkpointable.savers.object_saver import ObjectSaver, make_latest
+from checkpointable.savers.object_saver import ObjectSaver
 from checkpointable.savers.options import (
     AsyncSaveOptions,
     RestoreOptions,
@@ -19,6 +19,7 @@ from checkpointable.savers.options import (
 )
 from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.numbering import numbered_prefix
+from checkpointable.storage import Storage, checked_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,19 +41,23 @@ class CheckpointableSaver:
 
     Args:
       root_checkpointable: the object to start from. Names in the checkpoint are paths from it.
+      storage: where checkpoints are written to and read from. None: the default storage, which
+        `use_storage` sets.
 
     Raises:
-      TypeError: the root cannot be saved.
+      TypeError: the root cannot be saved, or `storage` is not a `Storage`.
     """
 
-    def __init__(self, root_checkpointable: Any) -> None:
+    def __init__(self, root_checkpointable: Any, *, storage: Storage | None = None) -> None:
         if adapter_of(root_checkpointable) is None:
             raise TypeError(
                 f"cannot save a {type(root_checkpointable).__name__}: it is neither a "
                 "Checkpointable nor an object of a framework that an adapter knows"
             )
         self._saves = AsyncSaves()
-        self._objects = ObjectSaver(root_checkpointable, self._saves)
+        self._objects = ObjectSaver(
+            root_checkpointable, self._saves, storage=checked_storage(storage)
+        )
 
     @renamed_options(manifest="sign_with")
     @takes_blocking
@@ -87,7 +92,7 @@ class CheckpointableSaver:
         settings = write_settings("CheckpointableSaver.save", options, SaveOptions)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         self._saves.settle()
-        make_latest(self._objects.write(prefix, session, settings), settings.durability)
+        self._objects.save(prefix, session, settings)
         return prefix
 
     @renamed_options(manifest="sign_with")
@@ -117,11 +122,7 @@ class CheckpointableSaver:
         settings = write_settings("CheckpointableSaver.save_async", options, AsyncSaveOptions)
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         self._saves.settle()
-
-        def finish(path: str) -> None:
-            make_latest(path, settings.durability)
-
-        return self._objects.write_async(prefix, session, settings, finish)
+        return self._objects.save_async(prefix, session, settings)
 
     @renamed_options(key="trusted_key", prefix="module")
     def restore(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from checkpointable.storage.default import checked_storage as checked_storage
 from checkpointable.storage.default import default_storage as default_storage
+from checkpointable.storage.default import optional_storage as optional_storage
+from checkpointable.storage.default import takes_storage as takes_storage
 from checkpointable.storage.default import use_storage as use_storage
 from checkpointable.storage.interface import FileIdentity as FileIdentity
 from checkpointable.storage.interface import ReadableFile as ReadableFile
@@ -24,11 +27,14 @@ __all__ = [
     "Storage",
     "WritableFile",
     "check_durability",
+    "checked_storage",
     "create_temporary",
     "default_storage",
     "link_or_copy",
+    "optional_storage",
     "remove_stale",
     "replace_file",
+    "takes_storage",
     "temporary_of",
     "temporary_path",
     "use_storage",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import Any, TypeVar, cast
 
 from checkpointable.storage.interface import Storage
 from checkpointable.storage.local import LocalStorage
 
-__all__ = ["default_storage", "use_storage"]
+__all__ = ["checked_storage", "default_storage", "optional_storage", "takes_storage", "use_storage"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LOCAL: tuple[Storage, ...] = (LocalStorage(),)
 # The last one is the default. A tuple, since a context must not change those copied from it.
@@ -60,3 +64,35 @@ def use_storage(storage: Storage) -> Iterator[Storage]:
             if defaults[position] is storage:
                 _defaults.set(defaults[:position] + defaults[position + 1 :])
                 break
+
+
+def optional_storage(storage: Storage | None) -> AbstractContextManager[Storage]:
+    """Makes `storage` the default storage within a `with` block; None changes nothing.
+
+    Raises:
+      TypeError: `storage` is not a `Storage`.
+    """
+    storage = checked_storage(storage)
+    return nullcontext(default_storage()) if storage is None else use_storage(storage)
+
+
+def checked_storage(storage: Any) -> Storage | None:
+    """Returns the value of an option `storage=`.
+
+    Raises:
+      TypeError: it is neither a `Storage` nor None.
+    """
+    if storage is None or isinstance(storage, Storage):
+        return storage
+    raise TypeError(f"storage is a cp.abc.Storage or None, not {storage!r}")
+
+
+def takes_storage(function: _Function) -> _Function:
+    """Decorates a function so that its argument `storage=` is the default storage while it runs."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with optional_storage(options.get("storage")):
+            return function(*arguments, **options)
+
+    return cast("_Function", call)
