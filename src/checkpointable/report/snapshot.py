@@ -88,7 +88,7 @@ def snapshot_of_plan(match: Match) -> Snapshot:
         consumed,
         match.bound,
         restored,
-        {node_id for _, _, node_id, _ in match.missing},
+        {missing.node_id for missing in match.missing},
         match.mismatches,
         match.conflicts,
     )

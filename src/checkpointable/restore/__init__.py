@@ -1,20 +1,19 @@
-"""One restore in progress: which checkpoint node is which object, and what is still to come.
+"""Restores a checkpoint into the program's objects.
 
-A restore matches graph against graph from the root (S19), in three steps, and anew for every
-dependency that arrives later (S21):
+A restore matches the checkpoint's graph with the program's from the root (S19). It takes three
+steps, and takes them again for each dependency that is added later (S21):
 
-    matching.py  pure: which objects (binding.py), which values (values.py), which slots
-                 (slots.py), what is missing, what does not fit (mismatch.py); what it finds is a
-                 Match (match.py)
-    restore.py   check: shapes, dtypes and checksums, before anything is changed (S25);
-                 commit: assign (assigning.py), note on the objects what they hold
-    pending.py   the word that is left where something is missing
+    matching.py  match, without changing anything: objects (binding.py), values (values.py) and
+                 slots (slots.py). The result is a Match (match.py).
+    restore.py   check shapes, dtypes and checksums, before anything is changed (S25);
+                 commit: assign the values (assigning.py) and leave notes on the objects
+    pending.py   deferred restores: the notes about missing dependencies
 
-What is known between two of these is in context.py. Checkpoints without an object graph are
-restored by names: name_based.py.
+context.py has the checkpoint and what was matched so far. refused.py finds objects that were
+added later and do not fit. by_name/ restores checkpoints without an object graph.
 
-A restore holds no object alive: it refers to them by weak references to their notes, and
-lives as long as a status or an object that waits for something refers to it (S26).
+A restore keeps no object alive: it has weak references to the notes of objects. It lives as long
+as a status, or an object that waits for a dependency, refers to it (S26).
 """
 
 from __future__ import annotations

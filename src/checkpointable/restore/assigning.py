@@ -11,6 +11,7 @@ from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.value import ANY, STRING, VARIANT, AtOnce, Value
+from checkpointable.restore.progress import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["assign_values", "in_batches", "key_of", "write_values"]
 
-# As much is read at once, on several threads, before it is handed over: what is read and not
-# yet handed over is memory that the program would not need otherwise.
+# Bytes that are read at once, on several threads, before they are assigned: additional memory that
+# the restore needs.
 _BATCH_SIZE = 32 << 20
 
 
@@ -33,13 +34,17 @@ def assign_values(
     uid: int,
     progress: RestoreProgress | None = None,
 ) -> None:
-    """Assigns what `reader` holds under the keys; what fits has been checked by now.
-
-    Where all was to be verified before the first assignment (`verify=True`), it has been.
-    Values that an executor acts for are left to it.
+    """Assigns stored values that were checked to fit, except those that an executor restores.
 
     Args:
-      uid: that of the restore.
+      reader: the checkpoint.
+      values: (key, value) pairs.
+      verify: "stream" verifies the values as they are read. If True, they were verified before.
+      uid: the uid of the restore.
+      progress: the progress to advance, or None.
+
+    Raises:
+      CheckpointCorruptError: A value is damaged. With `verify="stream"`, others may be assigned.
     """
     in_memory: list[tuple[str, Any]] = []
     to_write: list[tuple[str, Value]] = []
@@ -51,17 +56,17 @@ def assign_values(
                 in_memory.append((key, value.memory))
             else:
                 to_write.append((key, value))
-    # First, since this is code that may refuse: filling memory is not.
-    with _unverified(verify, "some of the values that are handed over are assigned by now"):
-        for written in [to_write] if progress is None else progress.steps(to_write, key_of):
+    # Before memory is filled: `write` may raise.
+    with _unverified(verify, "some of the other values may have been assigned"):
+        for written in steps(progress, to_write, key_of):
             write_values(reader, written, verify)
     for _, value in to_write:
         value.settle(uid)
     how: Verify = "stream" if verify == "stream" else False
     with _unverified(
-        verify, "the values before it in the files are assigned by now, and maybe some after it"
+        verify, "the values before it in the files, and perhaps some after it, were assigned"
     ):
-        for filled in [in_memory] if progress is None else progress.steps(in_memory, key_of):
+        for filled in steps(progress, in_memory, key_of):
             reader.read_into(filled, verify=how)
     for _, value in values:
         if value.memory is not None and value.executor is None:
@@ -69,13 +74,13 @@ def assign_values(
 
 
 def key_of(pair: tuple[str, Any]) -> str:
-    """The key of a pair of a key and what is read under it."""
+    """Returns the key of a (key, value) or (key, array) pair."""
     return pair[0]
 
 
 @contextmanager
 def _unverified(verify: Verify, what: str) -> Iterator[None]:
-    """Has an error of damage say what was assigned although not all was verified before."""
+    """Adds to a `CheckpointCorruptError` that values may have been assigned before it."""
     try:
         yield
     except CheckpointCorruptError as error:
@@ -85,7 +90,7 @@ def _unverified(verify: Verify, what: str) -> Iterator[None]:
 
 
 def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
-    """Calls `write` of each value with a fresh array of what `reader` holds under its key."""
+    """Calls `write` of each value with a new array that holds its contents."""
     plain: list[tuple[str, Value]] = []
     for key, value in values:
         if value.dtype == VARIANT:
@@ -101,37 +106,37 @@ def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verif
         together: dict[AtOnce, tuple[list[Value], list[Any]]] = {}
         targets.reverse()
         for _, value, _ in batch:
-            array = targets.pop()[1]  # whether that stays is up to the value
+            array = targets.pop()[1]  # no other reference: the value may keep or drop the array
             at_once = value.at_once
             if at_once is None:
                 value.write(array)
             else:
-                own, arrays = together.setdefault(at_once, ([], []))
-                own.append(value)
+                group, arrays = together.setdefault(at_once, ([], []))
+                group.append(value)
                 arrays.append(array)
-        for at_once, (own, arrays) in together.items():
-            at_once.write(own, arrays)
+        for at_once, (group, arrays) in together.items():
+            at_once.write(group, arrays)
 
 
 def in_batches(
     reader: ValueReader, values: Iterable[tuple[str, Value]]
 ) -> Iterator[list[tuple[str, Value, tuple[int, ...]]]]:
-    """The values, and the stored shapes, in groups that can well be in memory twice.
+    """Yields batches of (key, value, stored shape) that are small enough to copy at once.
 
-    One that is larger than such a group is alone.
+    A value that is larger than a batch is alone in its batch.
     """
     batch: list[tuple[str, Value, tuple[int, ...]]] = []
     size = 0
     for key, value in values:
         shape = value.shape
-        if shape is None or None in shape:  # what is known fits, or we would not be here
+        if shape is None or None in shape:  # any other shape was compared with the stored one
             shape = reader.shape(key)
         known = cast("tuple[int, ...]", shape)
-        own = value.dtype.itemsize * math.prod(known)
-        if batch and size + own > _BATCH_SIZE:
+        nbytes = value.dtype.itemsize * math.prod(known)
+        if batch and size + nbytes > _BATCH_SIZE:
             yield batch
             batch, size = [], 0
         batch.append((key, value, known))
-        size += own
+        size += nbytes
     if batch:
         yield batch

@@ -25,23 +25,27 @@ _uids = itertools.count(1)
 
 
 def next_uid() -> int:
-    """A number that is higher than that of every restore before (S24)."""
+    """Returns a number that is higher than that of every earlier restore (S24)."""
     return next(_uids)
 
 
 class RestoreContext:
-    """What has been restored of a checkpoint until now.
+    """The checkpoint that a restore reads, and what it has matched so far.
 
     Attributes:
-      uid: grows with every call of restore; of two that know a value the higher wins (S24).
+      uid: grows with every call of `restore`; the restore with the highest uid wins (S24).
       reader: the open checkpoint.
-      graph: its object graph, renames applied.
+      graph: its object graph, with renames applied.
       fingerprint: equal for two checkpoints only if their graphs are equal.
-      consumed: (node, attribute) of every value that found its object.
+      consumed: (node, attribute) of each value that was matched.
       conflicts: the refused claims (S23).
-      stored_as_several: keys of values that have no entry of their own: others begin with them.
-      value_count: how many values the checkpoint has.
-      slots_of_variable, slots_of_optimizer: the slots by the node of either.
+      stored_as_several: keys of values that are stored as several, under keys that begin with it.
+      value_count: the number of values in the checkpoint.
+      slots_of_variable: node of a variable -> (node of the optimizer, slot).
+      slots_of_optimizer: node of an optimizer -> its slots.
+
+    Raises:
+      CheckpointCorruptError: The object graph names a key that the index lacks.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class RestoreContext:
         )
 
     def _mark_slotted_nodes(self) -> None:
-        """An object without values that has slots is waited for too: its slots are values."""
+        """Marks nodes without values that have slots, so that the restore waits for them too."""
         slotted = [n for n in self.slots_of_variable if not self.graph.nodes[n].may_have_values]
         if slotted:
             self.graph.mark_nodes_with_values(slotted)
@@ -90,8 +94,8 @@ class RestoreContext:
             for attribute in node.attributes:
                 if attribute.checkpoint_key not in missing:
                     continue
-                # A value that TensorFlow stores as several has keys that begin with its own.
-                if self._is_prefix(attribute.checkpoint_key):
+                # TensorFlow stores some values as several, under keys that begin with this one.
+                if self._begins_others(attribute.checkpoint_key):
                     self.stored_as_several.add(attribute.checkpoint_key)
                 else:
                     raise CheckpointCorruptError(
@@ -101,7 +105,7 @@ class RestoreContext:
                         key=attribute.checkpoint_key,
                     )
 
-    def _is_prefix(self, key: str) -> bool:
+    def _begins_others(self, key: str) -> bool:
         if "/.ATTRIBUTES/" not in key:
             return False
         keys = self.reader.keys()
@@ -115,32 +119,34 @@ class RestoreContext:
 
     @property
     def values(self) -> Iterator[tuple[int, str]]:
-        """(node, attribute) of every value in the checkpoint."""
+        """Yields (node, attribute) of each value in the checkpoint."""
         for node_id, node in enumerate(self.graph.nodes):
             for attribute in node.attributes:
                 yield node_id, attribute.name
 
     @property
     def bound_count(self) -> int:
-        """How many nodes found an object, the root included."""
+        """The number of nodes that are bound to an object, the root included."""
         return len(self._bound)
 
     def is_bound(self, node_id: int) -> bool:
-        """Whether the node found an object, which may be gone by now."""
+        """Returns whether the node was bound to an object, which may be gone."""
         return node_id in self._bound
 
     def notes(self, node_id: int) -> RestoreNotes | None:
-        """The notes of the living object that the node is bound to, or None."""
+        """Returns the notes of the living object that the node is bound to, or None."""
         reference = self._bound.get(node_id)
         return None if reference is None else reference()
 
     def expect_partial(self) -> None:
-        """Silences the warning that values were never used (S30)."""
+        """Silences the warning about values that were never restored (S30)."""
         self._expect_partial.set = True
 
     def waive(self, is_waived: Callable[[str], bool]) -> None:
-        """Leaves values out of that warning, by the paths of their nodes."""
-        self._waived.update(place for place in self.values if is_waived(self.paths[place[0]]))
+        """Excludes values from that warning, by the paths of their nodes."""
+        self._waived.update(
+            value_id for value_id in self.values if is_waived(self.paths[value_id[0]])
+        )
 
 
 class _Flag:
@@ -155,7 +161,7 @@ class _Flag:
 def _slot_edges(
     graph: ObjectGraph,
 ) -> tuple[dict[int, list[tuple[int, SlotVariable]]], dict[int, list[SlotVariable]]]:
-    """The slots by their variable's node, with the optimizer's, and by the optimizer's."""
+    """Returns the slots by the node of their variable, and by the node of their optimizer."""
     by_variable: dict[int, list[tuple[int, SlotVariable]]] = {}
     by_optimizer: dict[int, list[SlotVariable]] = {}
     for node_id, node in enumerate(graph.nodes):
@@ -172,7 +178,7 @@ def _finish(
     waived: set[tuple[int, str]],
     expect_partial: _Flag,
 ) -> None:
-    """Closes the files and says, once, if values were never used (S30)."""
+    """Closes the files, and warns if values were never restored (S30)."""
     reader.close()
     unused = value_count - len(consumed | waived)
     if unused and not expect_partial.set:

@@ -1,4 +1,4 @@
-"""What a match finds: which node is which object, what is assigned, and what does not go."""
+"""The result of a match: bound nodes, values to assign, conflicts and mismatches."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "Edge",
     "Match",
     "Mismatch",
+    "MissingChild",
     "NewSlot",
     "Reserved",
     "dtype_name",
@@ -35,30 +36,51 @@ __all__ = [
 
 _MOST_PROBLEMS = 10
 
-# The node of an owner and the local name under which it has a dependency; "" for the root, which
-# nobody has.
+# The node of a parent and the local name of its dependency; for the root, its own node and "".
 Edge = tuple[int, str]
 
 
 class Conflict(NamedTuple):
-    """A claim that S23 refuses: the node, or its value, is another object's already."""
+    """A claim that S23 refuses: another object has the node, or its value, already.
+
+    Attributes:
+      node_id: the node.
+      claimed_by: the path by which the refused object was reached.
+      what: the description of the conflict.
+      claimant: the notes of the refused object, without which the claim is void; None if the
+        checkpoint, not the program, has two objects.
+    """
 
     node_id: int
-    claimed_by: str  # path, as far as the claim tells it
+    claimed_by: str
     what: str
-    # The notes of the object that was refused: without it in the program there is no claim.
-    # None where it is the checkpoint that has two.
     claimant: weakref.ref[RestoreNotes] | None = None
 
 
 class Assignment(NamedTuple):
-    """A value that is to be assigned."""
+    """A stored value and the value of an object that it will be assigned to."""
 
     node_id: int
     attribute: str
     key: str
     notes: RestoreNotes
     value: Value
+
+
+class MissingChild(NamedTuple):
+    """A dependency that an object does not have yet.
+
+    Attributes:
+      notes: the notes of the object that lacks it.
+      local_name: its name.
+      node_id: its node.
+      parent: the node of the object that lacks it.
+    """
+
+    notes: RestoreNotes
+    local_name: str
+    node_id: int
+    parent: int
 
 
 class NewSlot(NamedTuple):
@@ -81,7 +103,7 @@ class Reserved(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A value whose dtype or shape is not that of the object it goes to (S25)."""
+    """A stored value whose dtype or shape differs from the value in the program (S25)."""
 
     path: str
     stored_dtype: np.dtype[Any]
@@ -94,11 +116,11 @@ class Mismatch(NamedTuple):
 
     @property
     def what(self) -> str:
-        """Both dtypes, or both shapes, or all four."""
+        """The differing dtypes and shapes, each in the checkpoint and in the program."""
         problems = []
         if not _fits(self.dtype, self.stored_dtype):
-            stored, own = dtype_name(self.stored_dtype), dtype_name(self.dtype)
-            problems.append(f"dtype {stored} in the checkpoint, {own} in the program")
+            stored, expected = dtype_name(self.stored_dtype), dtype_name(self.dtype)
+            problems.append(f"dtype {stored} in the checkpoint, {expected} in the program")
         if not fits(self.stored_shape, self.shape):
             problems.append(
                 f"shape {self.stored_shape} in the checkpoint, {self.shape} in the program"
@@ -108,27 +130,28 @@ class Mismatch(NamedTuple):
 
 @dataclass(slots=True)
 class Match:
-    """What a match found; nothing of it has happened yet.
+    """The result of a match. Committing it is up to the restore.
 
     Attributes:
-      bound: node -> the notes of the object that it becomes.
-      objects: the same, node -> the object and its adapter.
+      bound: node -> the notes of its object.
+      objects: node -> its object and the adapter of the object.
       assignments: values to assign, in breadth-first order.
-      in_place: (node, attribute) of values whose object holds them, or later ones, already.
-      missing: (notes, local name, node, node of the notes's object): dependencies that do
-        not exist yet.
+      in_place: (node, attribute) of values that their object has already, or has newer ones of.
+      missing: dependencies that do not exist yet.
       new_slots: slot's node -> slot that is to be made.
       reserved: slots that are assigned to, and then given to their optimizer.
-      filled: keys of what has been assigned already, since nobody else has its memory.
-      waiting_slots: optimizer's node -> its notes, if it lacks the variable of some slot.
-      conflicts, mismatches: what does not go; (node, attribute) -> mismatch.
+      filled: keys of values that were read while they were verified, into memory that is not in
+        use yet.
+      waiting_slots: optimizer's node -> its notes, if it lacks the variable of a slot.
+      conflicts: the refused claims.
+      mismatches: (node, attribute) -> the mismatch.
     """
 
     bound: dict[int, RestoreNotes] = field(default_factory=dict)
     objects: dict[int, tuple[Any, Adapter]] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
     in_place: list[tuple[int, str]] = field(default_factory=list)
-    missing: list[tuple[RestoreNotes, str, int, int]] = field(default_factory=list)
+    missing: list[MissingChild] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
     reserved: list[Reserved] = field(default_factory=list)
     filled: set[str] = field(default_factory=set)
@@ -144,7 +167,18 @@ def find_mismatch(
     dtype: np.dtype[Any],
     shape: tuple[int | None, ...] | None,
 ) -> Mismatch | None:
-    """Whether the value at `key` fits the object at `path`, of this dtype and shape (None: any)."""
+    """Compares a stored value with the dtype and shape that the program expects.
+
+    Args:
+      reader: the checkpoint.
+      path: the path of the object.
+      key: the key of the stored value.
+      dtype: the dtype in the program; `ANY` accepts all.
+      shape: the shape in the program; None accepts any, as does a dimension that is None.
+
+    Returns:
+      The mismatch, None if the value fits.
+    """
     stored, stored_shape = stored_dtype(reader, key), reader.shape(key)
     if _fits(dtype, stored) and fits(stored_shape, shape):
         return None
@@ -154,7 +188,7 @@ def find_mismatch(
 def mismatch_error(
     prefix: str, problems: Sequence[object], advice: str = ""
 ) -> CheckpointMismatchError:
-    """The error that lists what does not fit, at most ten and a count (S25)."""
+    """Returns the error that lists at most ten mismatches, and counts the others (S25)."""
     shown = "\n  ".join(map(str, problems[:_MOST_PROBLEMS]))
     more = len(problems) - _MOST_PROBLEMS
     rest = f"\n  … and {more} more" if more > 0 else ""
@@ -166,7 +200,7 @@ def mismatch_error(
 
 
 def stored_dtype(reader: ValueReader, key: str) -> np.dtype[Any]:
-    """The dtype of a stored value, `VARIANT` where it is one of TensorFlow's opaque objects."""
+    """Returns the dtype of a stored value, `VARIANT` for an opaque object of TensorFlow."""
     try:
         return reader.dtype(key)
     except CheckpointUnsupportedError:
@@ -176,7 +210,7 @@ def stored_dtype(reader: ValueReader, key: str) -> np.dtype[Any]:
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """How messages name a dtype."""
+    """Returns the name of a dtype for messages."""
     return {STRING: "string", VARIANT: "variant", ANY: "any"}.get(dtype, str(dtype.name))
 
 

@@ -1,4 +1,4 @@
-"""Matching: which node of the checkpoint is which object of the program. Changes nothing."""
+"""Matches the nodes of a checkpoint with the program's objects. Changes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from checkpointable.errors import at_path
 from checkpointable.graph.registry import adapter_of
 from checkpointable.restore.binding import Binding
+from checkpointable.restore.match import MissingChild
 from checkpointable.restore.slots import SlotMatcher
 from checkpointable.restore.values import ValueMatcher
 
@@ -26,13 +27,13 @@ def match(
     attached: Sequence[tuple[str, Any]] = (),
     optimizers: Iterable[int] = (),
 ) -> Match:
-    """Matches objects with nodes, and what they lead to, breadth-first.
+    """Matches nodes with objects, and with all objects below them, breadth-first (S19).
 
     Args:
-      restore: what has been matched before.
-      starts: (node, object, edge that led to it) to begin with.
-      attached: further dependencies of the first object that it does not track itself.
-      optimizers: nodes of optimizers matched before, whose slots are looked for again.
+      restore: the restore, with what was matched before.
+      starts: (node, object, edge that leads to the object), where the match starts.
+      attached: further dependencies of the first object, which it does not track itself.
+      optimizers: nodes of optimizers that were matched before, to match their slots again.
     """
     matcher = _Matcher(restore)
     extra = dict(attached)
@@ -44,7 +45,7 @@ def match(
     while queue:
         matcher.visit(queue.popleft(), extra)
         extra = {}
-    return matcher.binding.found
+    return matcher.binding.match
 
 
 class _Matcher:
@@ -56,43 +57,38 @@ class _Matcher:
         self._nodes = restore.graph.nodes
 
     def visit(self, node_id: int, extra: dict[str, Any]) -> None:
-        """Matches the values and dependencies of a node that has just got its object."""
-        obj, adapter = self.binding.found.objects[node_id]
+        """Matches the values, dependencies and slots of a node that was just bound."""
+        obj, adapter = self.binding.match.objects[node_id]
         node = self._nodes[node_id]
         if node.attributes:
             self.values.match(node_id, obj, adapter)
         if node.children:
-            self._match_children(node_id, obj, adapter, extra)
+            try:
+                self._match_children(node_id, obj, adapter, extra)
+            except Exception as error:
+                at_path(error, self._restore.paths[node_id])
+                raise
         if self.slots.has_any:
             self.slots.match(node_id)
 
     def _match_children(
         self, node_id: int, obj: Any, adapter: Adapter, extra: dict[str, Any]
     ) -> None:
-        try:
-            lookup = adapter.lookup(obj)
-        except Exception as error:
-            at_path(error, self._restore.paths[node_id])
-            raise
-        binding, found, nodes = self.binding, self.binding.found, self._nodes
-        bound, objects, enqueue = found.bound, found.objects, binding.queue.append
+        lookup = adapter.lookup(obj)
+        binding, match, nodes = self.binding, self.binding.match, self._nodes
+        bound, objects, enqueue = match.bound, match.objects, binding.queue.append
         is_bound = self._restore.is_bound
         for child_id, local_name in nodes[node_id].children:
-            try:
-                local = lookup(local_name)
-            except Exception as error:
-                at_path(error, self._restore.paths[node_id])
-                raise
-            if local is None and extra:
-                local = extra.get(local_name)
-            local_adapter = None if local is None else adapter_of(local)
-            if local_adapter is not None:
+            child = lookup(local_name)
+            if child is None and extra:
+                child = extra.get(local_name)
+            child_adapter = None if child is None else adapter_of(child)
+            if child_adapter is not None:
                 if child_id in bound or is_bound(child_id):
-                    binding.bind_known(child_id, local, local_adapter, local_name, node_id)
-                else:  # as that would, in fewer steps
-                    bound[child_id] = local_adapter.notes(local)
-                    objects[child_id] = (local, local_adapter)
+                    binding.bind_known(child_id, child, child_adapter, local_name, node_id)
+                else:  # the fast path of `bind_known`
+                    bound[child_id] = child_adapter.notes(child)
+                    objects[child_id] = (child, child_adapter)
                     enqueue(child_id)
             elif nodes[child_id].may_have_values:
-                notes = found.bound[node_id]
-                found.missing.append((notes, local_name, child_id, node_id))
+                match.missing.append(MissingChild(bound[node_id], local_name, child_id, node_id))

@@ -1,4 +1,4 @@
-"""The word that a restore leaves on an object: when this dependency comes, call me (S21)."""
+"""Deferred restores: notes on objects about values that wait for a dependency (S21)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
     "Pending",
     "PendingSlots",
     "as_array",
-    "leave_word",
     "pending_nodes",
+    "wait_for_child",
     "wait_for_slots",
 ]
 
 
 class Pending:
-    """Waits on an object's notes for a dependency; see `graph.adapter.PendingChild`."""
+    """A restore that waits for a dependency of an object; see `graph.adapter.PendingChild`."""
 
     __slots__ = ("_edge", "_strong", "_weak", "fingerprint", "node_id", "uid")
 
@@ -44,38 +44,38 @@ class Pending:
 
     @property
     def restore(self) -> Restore | None:
-        """The restore that waits; None if it was superseded and nobody asks for it any more."""
+        """The restore that waits; None if it was superseded and has no references left."""
         return self._weak()
 
     @property
     def is_wanted(self) -> bool:
-        """False once a later restore brings all that this would, and nobody asks for this one."""
+        """Whether the restore is still alive: it was not superseded, or its status is in use."""
         return self._weak() is not None
 
     def replaces(self, earlier: PendingChild) -> bool:
-        """Whether this brings all that `earlier` would."""
+        """Returns whether this restores every value that `earlier` would."""
         return isinstance(earlier, Pending) and (self.node_id, self.fingerprint) == (
             earlier.node_id,
             earlier.fingerprint,
         )
 
     def yield_to(self, later: Pending) -> None:
-        """Stops keeping the files open if `later` brings every value that this would.
+        """Releases the restore and its files if `later` restores every value that this would.
 
-        Without this a program that restores each new checkpoint in turn, and never builds
-        some part of it, would keep all of them open.
+        Otherwise a program that restores every new checkpoint, and never creates some of the
+        objects, would keep the files of all checkpoints open.
         """
         if later.replaces(self):
             self._strong = None
 
     def attach(self, child: Any) -> None:
-        """The dependency has come: match it, check it, restore it."""
+        """Matches, checks and restores the dependency, which was just added."""
         restore = self.restore
         if restore is not None:
             restore.attach(self.node_id, child, edge=self._edge)
 
     def plain_variable(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
-        """Dtype and shape of the variable waited for; see `PendingChild`."""
+        """Returns the dtype and shape of the expected variable; see `PendingChild`."""
         restore, node_id = self.restore, self.node_id
         if restore is None or restore.is_bound(node_id):
             return None
@@ -89,9 +89,9 @@ class Pending:
     def initial_value(
         self, dtype: np.dtype[Any], shape: tuple[int, ...] | None
     ) -> tuple[np.ndarray[Any, np.dtype[Any]], tuple[int, int]] | None:
-        """The value of the variable waited for, in a new buffer; see `PendingChild`."""
+        """Returns the value of the expected variable, in a new buffer; see `PendingChild`."""
         restore, node_id = self.restore, self.node_id
-        # A node that another object has already is no value to start from: attach says so.
+        # If another object has the node, `attach` warns about the conflict.
         if restore is None or restore.is_bound(node_id):
             return None
         attributes = restore.graph.nodes[node_id].attributes
@@ -105,7 +105,7 @@ class Pending:
 
 
 class PendingSlots:
-    """Waits on an optimizer's notes for it to get the variables of some slots (S22)."""
+    """A restore that waits for an optimizer to get the variables of some slots (S22)."""
 
     __slots__ = ("_restore", "node_id")
 
@@ -115,16 +115,16 @@ class PendingSlots:
 
     @property
     def uid(self) -> int:
-        """That of the restore."""
+        """The uid of the restore."""
         return self._restore.uid
 
     def retry(self) -> None:
-        """Restores the slots of the variables that the optimizer has by now."""
+        """Restores the slots of the variables that the optimizer now has."""
         self._restore.attach_slots(self.node_id)
 
 
 def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """What a reader gave, as an array also where it is a scalar string."""
+    """Returns the result of `get_tensor` as an array, a scalar string included."""
     if isinstance(contents, bytes):
         array = np.empty((), dtype=object)
         array[()] = contents
@@ -133,13 +133,13 @@ def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
     return result
 
 
-def leave_word(notes: RestoreNotes, local_name: str, pending: Pending) -> None:
+def wait_for_child(notes: RestoreNotes, local_name: str, pending: Pending) -> None:
     """Notes on an object that `pending` waits for its dependency `local_name`."""
     waiting = notes.pending.get(local_name, [])
     for other in waiting:
         if isinstance(other, Pending):
-            # Not always the other: where a dependency has just come, the latest restore has
-            # matched first, and left its word first (S24).
+            # `other` may be the later one: if a dependency was just added, the latest restore
+            # matches it first, and waits first for what is below it (S24).
             earlier, later = (other, pending) if other.uid < pending.uid else (pending, other)
             earlier.yield_to(later)
     notes.pending[local_name] = [*(p for p in waiting if p.is_wanted), pending]
@@ -148,15 +148,15 @@ def leave_word(notes: RestoreNotes, local_name: str, pending: Pending) -> None:
 
 
 def wait_for_slots(notes: RestoreNotes, pending: PendingSlots) -> None:
-    """Notes on an optimizer that `pending` waits for it to get more variables."""
-    # Of two restores the last wins, and what it does not know is not looked for again: the
-    # earlier one's files would have to be kept open for a variable that may never come.
+    """Notes on an optimizer that `pending` waits for more of its variables."""
+    # The latest restore replaces earlier ones, even where it lacks a slot that they have: otherwise
+    # their files would stay open for variables that may never be added.
     notes.waiting_slots = pending
     watch(notes)
 
 
 def pending_nodes(notes: RestoreNotes, restore: Restore) -> Iterator[tuple[str, int]]:
-    """(local name, node) of what the object waits for by `restore`."""
+    """Yields (local name, node) of each dependency of an object that `restore` waits for."""
     for local_name, waiting in notes.pending.items():
         for pending in waiting:
             if isinstance(pending, Pending) and pending.restore is restore:

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from checkpointable.bundle.reading.reader import Verify
     from checkpointable.readers.reader import ValueReader
 
-__all__ = ["RestoreProgress", "ScheduledSource"]
+__all__ = ["RestoreProgress", "ScheduledSource", "steps"]
 
 _Item = TypeVar("_Item")
 
-# What is done between two calls: so many bytes, and a value more.
-_STEP = 32 * 2**20
+_STEP = 32 * 2**20  # bytes between two calls, at least
 
 
 class RestoreProgress:
-    """Calls back with (bytes done, bytes in all, key) as values are verified and restored.
+    """Calls back with (bytes done, bytes in total, key) as values are verified and restored.
 
     Args:
-      reader: where the values are.
-      checked: keys of the values that are verified before the first one changes.
-      assigned: keys of those that are then assigned.
+      callback: the function of the user.
+      reader: the checkpoint.
+      checked: keys of the values to verify before the first assignment.
+      assigned: keys of the values to assign.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RestoreProgress:
     def steps(
         self, items: Sequence[_Item], key_of: Callable[[_Item], str]
     ) -> Iterator[list[_Item]]:
-        """The items in portions, which count as done when the next one is asked for."""
+        """Yields the items in portions. A portion counts as done when the next one is requested."""
         step: list[_Item] = []
         size = 0
         for item in items:
@@ -63,14 +63,21 @@ class RestoreProgress:
         self._callback(self._done, self._total, key)
 
 
+def steps(
+    progress: RestoreProgress | None, items: Sequence[_Item], key_of: Callable[[_Item], str]
+) -> Iterable[Sequence[_Item]]:
+    """Returns the portions of `RestoreProgress.steps`, or all items at once without progress."""
+    return [items] if progress is None else progress.steps(items, key_of)
+
+
 class ScheduledSource:
-    """A reader that verifies and tells how far it is; see `graph.executor.Source`.
+    """Reads the values that an executor restores; see `graph.executor.Source` (S34).
 
     Args:
-      reader: where the values are.
-      keys: those of the values that are restored.
-      verify: that of the restore: `True` has verified them when it was called.
-      progress: is called with (bytes done, bytes in all, key), or is None.
+      reader: the checkpoint.
+      keys: the keys of the values to restore.
+      verify: as in `restore`. If True, the values were verified when `restore` was called.
+      progress: called with (bytes done, bytes in total, key), or None.
     """
 
     def __init__(
@@ -83,18 +90,18 @@ class ScheduledSource:
         self.prefix = reader.prefix
         self._reader = reader
         self._verify: Verify = "stream" if verify == "stream" else False
-        self._told = None if progress is None else RestoreProgress(progress, reader, [], keys)
+        self._progress = None if progress is None else RestoreProgress(progress, reader, [], keys)
 
     def get_tensor(self, key: str) -> Any:
         """As `ValueReader.get_tensor`."""
         contents = self._reader.get_tensor(key)
-        self._tell(key)
+        self._advance(key)
         return contents
 
     def get_variants(self, key: str) -> Any:
         """As `Source.get_variants`."""
         contents = decode_variants(self._reader.get_bytes(key), self._reader.shape(key))
-        self._tell(key)
+        self._advance(key)
         return contents
 
     def shape(self, key: str) -> tuple[int, ...]:
@@ -108,12 +115,11 @@ class ScheduledSource:
     def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
         """As `ValueReader.read_into`."""
         pairs = list(targets)
-        steps = [pairs] if self._told is None else self._told.steps(pairs, lambda pair: pair[0])
-        for step in steps:
+        for step in steps(self._progress, pairs, lambda pair: pair[0]):
             self._reader.read_into(step, verify=verify or self._verify)
 
-    def _tell(self, key: str) -> None:
-        for _ in () if self._told is None else self._told.steps([key], str):
+    def _advance(self, key: str) -> None:
+        for _ in steps(self._progress, [key], str):
             pass
 
 

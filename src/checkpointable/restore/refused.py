@@ -1,8 +1,8 @@
-"""Objects that came after a restore and did not take what waits for them (S21, S25).
+"""Finds objects that were added after a restore and not restored (S21, S25).
 
-The assignment that brought one has raised; the object is there all the same, and its value waits
-for another of that name. What does not fit is not kept but looked at again, so that it is always
-that of the object which is there now.
+The assignment that added one has raised, because the object or one below it does not fit. The
+object stays in the program, and its value waits for another object of that name. Mismatches are
+not stored but found again for each report, so that they are those of the present object.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Refused", "refused_arrivals"]
 
 
 class Refused(NamedTuple):
-    """Such objects, and what they lead to.
+    """Objects that were not restored, and all objects below them.
 
     Attributes:
-      bound: node -> the notes of the object that would be it.
-      mismatches: (node, attribute) -> what does not fit.
+      bound: node -> the notes of the object that it would be bound to.
+      mismatches: (node, attribute) -> the mismatch.
       waiting: nodes that these objects would wait for.
     """
 
@@ -35,7 +35,7 @@ class Refused(NamedTuple):
     waiting: set[int]
 
     def of_notes(self, notes: RestoreNotes, attribute: str) -> Mismatch | None:
-        """What does not fit of the object of this notes."""
+        """Returns the mismatch of a value, by the notes of its object, or None."""
         for (node_id, name), mismatch in self.mismatches.items():
             if name == attribute and self.bound.get(node_id) is notes:
                 return mismatch
@@ -43,7 +43,7 @@ class Refused(NamedTuple):
 
 
 def refused_arrivals(restore: Restore, program: ObjectWalk) -> Refused:
-    """What is in `program`, and is waited for all the same."""
+    """Returns the objects in `program` whose nodes the restore still waits for."""
     refused = Refused({}, {}, set())
     for position, (obj, adapter) in enumerate(zip(program.objects, program.adapters, strict=True)):
         notes = adapter.notes(obj)
@@ -54,10 +54,10 @@ def refused_arrivals(restore: Restore, program: ObjectWalk) -> Refused:
             if local_name not in arrived or restore.is_bound(node_id):
                 continue
             try:
-                found = restore.match(node_id, program.objects[arrived[local_name]])
+                match = restore.match(node_id, program.objects[arrived[local_name]])
             except (CheckpointError, ValueError, NotImplementedError):
-                continue  # it cannot even be asked for its values
-            refused.bound.update(found.bound)
-            refused.mismatches.update(found.mismatches)
-            refused.waiting.update(missing[2] for missing in found.missing)
+                continue  # its hooks raise
+            refused.bound.update(match.bound)
+            refused.mismatches.update(match.mismatches)
+            refused.waiting.update(missing.node_id for missing in match.missing)
     return refused

@@ -21,10 +21,10 @@ from checkpointable.restore.pending import (
     Pending,
     PendingSlots,
     as_array,
-    leave_word,
+    wait_for_child,
     wait_for_slots,
 )
-from checkpointable.restore.progress import RestoreProgress, ScheduledSource
+from checkpointable.restore.progress import RestoreProgress, ScheduledSource, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,15 +39,21 @@ __all__ = ["Restore"]
 
 _ADVICE = " (plan() shows likely renames)"
 _LATE_ADVICE = (
-    " (what was assigned stays, as it was; the value waits for another object of that name)"
+    " (the assigned object stays as it was; the value waits for another object of that name)"
 )
 
 
 class Restore(RestoreContext):
     """A checkpoint that is being restored into the program's objects.
 
-    Each of `attach` and `attach_slots` matches, checks, and then commits: until everything that
-    was found is known to fit, nothing is changed (S25).
+    `attach` and `attach_slots` match, check and commit: nothing is changed before everything that
+    was matched is known to fit (S25).
+
+    Args:
+      reader: the open checkpoint.
+      graph: its object graph, with renames applied.
+      fingerprint: equal for two checkpoints only if their graphs are equal.
+      verify: as in `CheckpointableSaver.restore`.
     """
 
     def __init__(
@@ -66,13 +72,13 @@ class Restore(RestoreContext):
 
     @property
     def has_scheduled(self) -> bool:
-        """Whether the restoring of some value was scheduled."""
+        """Whether a value was scheduled for an executor."""
         return bool(self._scheduled)
 
     def replaced(self, program: ObjectWalk) -> list[str]:
-        """Paths of scheduled values whose object had given way to another one when they were run.
+        """Returns the paths of scheduled values whose object was replaced before they were run.
 
-        To be asked after each run: what gives way later has been restored.
+        Call this after each run: objects that are replaced later have been restored.
         """
         objects = zip(program.objects, program.adapters, strict=True)
         alive = {id(adapter.notes(obj)) for obj, adapter in objects}
@@ -82,15 +88,14 @@ class Restore(RestoreContext):
             if id(assignment.notes) not in alive
             and assignment.notes.last_uid(assignment.attribute) == self.uid
             and assignment.node_id not in self._was_run
-            # What the program has dropped is to be restored nowhere.
+            # Objects that the program has removed have no replacement.
             and program.has_path(self.paths[assignment.node_id].partition(SLOT_MARK)[0])
         ]
         self._was_run.update(assignment.node_id for assignment in self._scheduled)
         return [self.paths[assignment.node_id] for assignment in gone]
 
     def run_scheduled(self, session: Any) -> None:
-        """Restores the values whose restoring was scheduled, all that are known by now (S34)."""
-        # What a later restore has set, or scheduled, is not this one's any more (S24).
+        """Restores the scheduled values (S34), except those that a later restore sets (S24)."""
         current = [
             (assignment.key, assignment.value)
             for assignment in self._scheduled
@@ -100,8 +105,8 @@ class Restore(RestoreContext):
             return
         keys = [key for key, _ in current]
         source = ScheduledSource(self.reader, keys, self._verify, self._progress)
-        for executor, own in by_executor(current):
-            executor.run(own, source, session)
+        for executor, values in by_executor(current):
+            executor.run(values, source, session)
 
     def match(
         self,
@@ -110,7 +115,7 @@ class Restore(RestoreContext):
         attached: Sequence[tuple[str, Any]] = (),
         edge: Edge | None = None,
     ) -> Match:
-        """What `attach` would do."""
+        """Returns what `attach` would commit."""
         with collector_paused():
             return match(self, [(node_id, obj, edge or (node_id, ""))], attached)
 
@@ -122,69 +127,72 @@ class Restore(RestoreContext):
         progress: Callable[[int, int, str], None] | None = None,
         edge: Edge | None = None,
     ) -> None:
-        """Matches `obj`, and what it leads to, with the node and restores what exists.
+        """Restores `obj` and the objects below it from a node and the nodes below it.
 
         Args:
-          node_id: the node that `obj` is.
+          node_id: the node of `obj`.
           obj: an object that an adapter knows.
-          attached: further dependencies of `obj` that it does not track itself.
-          progress: called with (bytes done, bytes in all, key) as it goes; and again when what
-            is scheduled is run.
-          edge: the dependency by which it has come, if it is not the root.
+          attached: further dependencies of `obj`, which it does not track itself.
+          progress: called with (bytes done, bytes in total, key) as values are restored, now and
+            when scheduled values are run.
+          edge: the edge that leads to `obj`, unless it is the root.
 
         Raises:
-          CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
+          CheckpointMismatchError, CheckpointCorruptError: Nothing was changed.
         """
-        found = self.match(node_id, obj, attached, edge)
-        told = None
+        matched = self.match(node_id, obj, attached, edge)
         self._progress = progress or self._progress
-        if progress is not None:
-            new = _new_memory(found)
-            checked = self._keys(found) if self._verify is True else []
-            checked = [key for key in checked if key not in new]
-            assigned = [a.key for a in found.assignments if a.value.executor is None]
-            told = RestoreProgress(progress, self.reader, checked, assigned)
-        self._check(found, told, _ADVICE if edge is None else _LATE_ADVICE)
-        self._commit(found, told)
+        advance = None if progress is None else self._progress_of(matched, progress)
+        self._check(matched, advance, _ADVICE if edge is None else _LATE_ADVICE)
+        self._commit(matched, advance)
 
     def attach_slots(self, optimizer_id: int) -> None:
-        """Restores slots of variables that an optimizer has got since it was matched (S22).
+        """Restores slots of variables that an optimizer got since it was matched (S22).
 
-        Raises: as `attach`.
+        Raises:
+          CheckpointMismatchError, CheckpointCorruptError: Nothing was changed.
         """
         with collector_paused():
-            found = match(self, [], optimizers=[optimizer_id])
-        self._check(found)
-        self._commit(found)
+            matched = match(self, [], optimizers=[optimizer_id])
+        self._check(matched)
+        self._commit(matched)
+
+    def _progress_of(
+        self, matched: Match, callback: Callable[[int, int, str], None]
+    ) -> RestoreProgress:
+        new = _new_memory(matched)
+        checked = self._keys(matched) if self._verify is True else []
+        checked = [key for key in checked if key not in new]
+        assigned = [a.key for a in matched.assignments if a.value.executor is None]
+        return RestoreProgress(callback, self.reader, checked, assigned)
 
     @staticmethod
-    def _keys(found: Match) -> list[str]:
-        """The keys of what is restored, slots that are still to be made included."""
-        keys = [assignment.key for assignment in found.assignments]
-        return keys + [new.key for new in found.new_slots.values()]
+    def _keys(matched: Match) -> list[str]:
+        """Returns the keys of the values to restore, those of new slots included."""
+        keys = [assignment.key for assignment in matched.assignments]
+        return keys + [new.key for new in matched.new_slots.values()]
 
     def _check(
-        self, found: Match, progress: RestoreProgress | None = None, advice: str = _ADVICE
+        self, matched: Match, progress: RestoreProgress | None = None, advice: str = _ADVICE
     ) -> None:
-        """Raises before anything is changed (S25)."""
-        if found.mismatches:
-            raise mismatch_error(self.reader.prefix, list(found.mismatches.values()), advice)
-        new = _new_memory(found) if self._verify is True else {}
+        """Raises if a value does not fit or is damaged, before anything is changed (S25)."""
+        if matched.mismatches:
+            raise mismatch_error(self.reader.prefix, list(matched.mismatches.values()), advice)
+        new = _new_memory(matched) if self._verify is True else {}
         if self._verify is True:
-            keys = [key for key in self._keys(found) if key not in new]
-            for step in [keys] if progress is None else progress.steps(keys, str):
+            keys = [key for key in self._keys(matched) if key not in new]
+            for step in steps(progress, keys, str):
                 self.reader.check(step)
-        self._check_contents(found)
-        # Verified in the same pass: should it be damaged, nobody has seen it.
-        pairs = list(new.items())
-        for part in [pairs] if progress is None else progress.steps(pairs, key_of):
-            self.reader.read_into(part, verify="stream")
-        found.filled.update(new)
+        self._check_contents(matched)
+        # Verified while it is read: nothing refers to this memory yet.
+        for pairs in steps(progress, list(new.items()), key_of):
+            self.reader.read_into(pairs, verify="stream")
+        matched.filled.update(new)
 
-    def _check_contents(self, found: Match) -> None:
-        """Asks the values that are more than an array whether they would take what is there."""
+    def _check_contents(self, matched: Match) -> None:
+        """Checks the contents of values that are more than an array, such as Python state."""
         refusals: list[str] = []
-        for assignment in found.assignments:
+        for assignment in matched.assignments:
             if type(assignment.value).check is Value.check:
                 continue
             try:
@@ -194,14 +202,14 @@ class Restore(RestoreContext):
         if refusals:
             raise mismatch_error(self.reader.prefix, refusals)
 
-    def _commit(self, found: Match, progress: RestoreProgress | None = None) -> None:
-        self._assign(found, progress)
+    def _commit(self, matched: Match, progress: RestoreProgress | None = None) -> None:
+        self._assign(matched, progress)
         with collector_paused():
-            self._leave_notes(found)
-        for new in found.new_slots.values():
+            self._leave_notes(matched)
+        for new in matched.new_slots.values():
             self._create_slot(new)
-        self.conflicts += found.conflicts
-        for conflict in found.conflicts:
+        self.conflicts += matched.conflicts
+        for conflict in matched.conflicts:
             logger.warning(
                 "%s: %s claims %s: %s",
                 self.reader.prefix,
@@ -210,31 +218,31 @@ class Restore(RestoreContext):
                 conflict.what,
             )
         if len(self.consumed) == self.value_count and not self._scheduled:
-            # What still waits can only be a second claim, which needs no file.
+            # Only objects that claim a value again can still come, which need no file.
             self.reader.close()
 
-    def _assign(self, found: Match, progress: RestoreProgress | None) -> None:
-        filled = found.filled
+    def _assign(self, matched: Match, progress: RestoreProgress | None) -> None:
+        filled = matched.filled
         with collector_paused():
-            values = [(a.key, a.value) for a in found.assignments if a.key not in filled]
+            values = [(a.key, a.value) for a in matched.assignments if a.key not in filled]
         schedule_values(values)
-        self._scheduled += [a for a in found.assignments if a.value.executor is not None]
+        self._scheduled += [a for a in matched.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
-        for reserved in found.reserved:
+        for reserved in matched.reserved:
             reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
 
-    def _leave_notes(self, found: Match) -> None:
-        """Notes on the objects what they hold, and what they wait for."""
+    def _leave_notes(self, matched: Match) -> None:
+        """Notes on the objects which values they have, and which dependencies they wait for."""
         uid, consume = self.uid, self.consumed.add
-        for node_id, attribute, _, notes, _ in found.assignments:
+        for node_id, attribute, _, notes, _ in matched.assignments:
             notes.sources[attribute] = (uid, node_id)
             consume((node_id, attribute))
-        self.consumed.update(found.in_place)
-        for node_id, notes in found.bound.items():
+        self.consumed.update(matched.in_place)
+        for node_id, notes in matched.bound.items():
             self._bound[node_id] = weakref.ref(notes)
-        for notes, local_name, node_id, parent in found.missing:
-            leave_word(notes, local_name, Pending(self, node_id, (parent, local_name)))
-        for node_id, notes in found.waiting_slots.items():
+        for notes, local_name, node_id, parent in matched.missing:
+            wait_for_child(notes, local_name, Pending(self, node_id, (parent, local_name)))
+        for node_id, notes in matched.waiting_slots.items():
             wait_for_slots(notes, PendingSlots(self, node_id))
 
     def _create_slot(self, new: NewSlot) -> None:
@@ -254,11 +262,11 @@ class Restore(RestoreContext):
         self.consumed.add((node_id, VARIABLE_VALUE))
 
 
-def _new_memory(found: Match) -> dict[str, Any]:
-    """Key -> memory of slots that their optimizer does not have yet."""
-    reserved = {reserved.node_id for reserved in found.reserved}
+def _new_memory(matched: Match) -> dict[str, Any]:
+    """Returns key -> memory of slots that their optimizer does not have yet."""
+    reserved = {reserved.node_id for reserved in matched.reserved}
     return {
         key: value.memory
-        for node_id, _, key, _, value in found.assignments
+        for node_id, _, key, _, value in matched.assignments
         if node_id in reserved and value.memory is not None and value.executor is None
     }

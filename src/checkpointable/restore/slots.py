@@ -1,4 +1,4 @@
-"""Which slots of optimizers there are for the slots of the checkpoint (S22). Changes nothing."""
+"""Matches stored slots with the slots of optimizers (S22). Changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["SlotMatcher"]
 
 
 class SlotMatcher:
-    """Matches the slots whose variable and optimizer are both bound to their nodes.
+    """Matches slots whose variable and optimizer are both bound.
 
     Attributes:
       has_any: whether the checkpoint has slots.
@@ -27,22 +27,22 @@ class SlotMatcher:
     def __init__(self, binding: Binding, values: ValueMatcher) -> None:
         self._restore = binding.restore
         self._graph = binding.restore.graph
-        self._found = binding.found
+        self._match = binding.match
         self.has_any = bool(binding.restore.slots_of_optimizer)
         self._binding = binding
         self._values = values
         # node of an optimizer -> its slots
         self._slots_of: dict[int, Slots | None] = {}
-        # node of an optimizer that knows its variables -> these, by the id of their notes
+        # node of an optimizer that knows its variables -> id of notes -> variable
         self._variables: dict[int, dict[int, Any]] = {}
 
     def match_again(self, optimizer_id: int) -> None:
-        """Looks for the slots of an optimizer that was matched before."""
+        """Matches the slots of an optimizer that was matched before."""
         for slot in self._restore.slots_of_optimizer.get(optimizer_id, ()):
             self._match_slot(optimizer_id, slot)
 
     def match(self, node_id: int) -> None:
-        """Slots whose variable and optimizer are both known, now that this node is (S22)."""
+        """Matches the slots of a variable or an optimizer whose node was just bound (S22)."""
         for optimizer_id, slot in self._restore.slots_of_variable.get(node_id, ()):
             self._match_slot(optimizer_id, slot)
         for slot in self._restore.slots_of_optimizer.get(node_id, ()):
@@ -51,7 +51,7 @@ class SlotMatcher:
 
     def _match_slot(self, optimizer_id: int, slot: SlotVariable) -> None:
         node_id = slot.slot_variable_node_id
-        if node_id in self._found.bound or self._restore.is_bound(node_id):
+        if node_id in self._match.bound or self._restore.is_bound(node_id):
             return
         if self._binding.notes(optimizer_id) is None:
             return
@@ -69,7 +69,7 @@ class SlotMatcher:
             return
         key = self._variable_key(node_id)
         if key is not None:
-            self._found.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
+            self._match.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
 
     def _match_known_slot(
         self, node_id: int, optimizer_id: int, slots: Slots, slot: SlotVariable
@@ -80,7 +80,7 @@ class SlotMatcher:
         if variable is None:  # it may get that variable later
             optimizer_notes = self._binding.notes(optimizer_id)
             if optimizer_notes is not None:
-                self._found.waiting_slots[optimizer_id] = optimizer_notes
+                self._match.waiting_slots[optimizer_id] = optimizer_notes
             return
         if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
             return
@@ -93,9 +93,9 @@ class SlotMatcher:
         obj, values = reserved
         adapter = adapter_of(obj)
         assert adapter is not None
-        self._found.bound[node_id] = adapter.notes(obj)
-        self._found.objects[node_id] = (obj, adapter)
-        self._found.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
+        self._match.bound[node_id] = adapter.notes(obj)
+        self._match.objects[node_id] = (obj, adapter)
+        self._match.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
         self._values.match_each(node_id, values)
 
     def _bind_existing(

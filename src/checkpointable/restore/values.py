@@ -1,10 +1,10 @@
-"""Which stored value goes to which value of an object. Changes nothing."""
+"""Matches stored values with the values of objects. Changes nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.errors import CheckpointUnsupportedError, at_path
+from checkpointable.errors import CheckpointUnsupportedError, at_path, shown_path
 from checkpointable.graph.value import Value, stored_values
 from checkpointable.restore.match import Assignment, Conflict, find_mismatch, stored_dtype
 
@@ -22,17 +22,17 @@ _NOWHERE = (0, 0)
 
 
 class ValueMatcher:
-    """Matches the values of objects that are bound to their nodes."""
+    """Matches the values of objects whose nodes are bound."""
 
     def __init__(self, binding: Binding) -> None:
         self._restore = binding.restore
         self._graph = binding.restore.graph
-        self._found = binding.found
-        # (notes's id, attribute) -> node whose value goes there in this match
+        self._match = binding.match
+        # (id of notes, attribute) -> the node whose value this match assigns to it
         self._holders: dict[tuple[int, str], int] = {}
 
     def match(self, node_id: int, obj: Any, adapter: Adapter) -> None:
-        """Matches the values of an object that has just become this node."""
+        """Matches the values of an object that was just bound to the node."""
         try:
             values = adapter.values(obj)
         except Exception as error:
@@ -41,61 +41,63 @@ class ValueMatcher:
         self.match_each(node_id, values)
 
     def match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
-        """As `match`, of values that are known."""
+        """Matches values that are known; see `match`."""
         restore = self._restore
-        notes = self._found.bound[node_id]
+        notes = self._match.bound[node_id]
         for name, _, key in self._graph.nodes[node_id].attributes:
-            made = values.get(name)
-            if made is None:
+            value_or_factory = values.get(name)
+            if value_or_factory is None:
                 continue
             uid, source = notes.sources.get(name, _NOWHERE)
-            place = (id(notes), name)
-            holder = self._holders.get(place, source if uid == restore.uid else None)
+            target = (id(notes), name)
+            holder = self._holders.get(target, source if uid == restore.uid else None)
             if holder == node_id or (holder is None and uid > restore.uid):
-                # A variable that was made with this value, or a later restore has set it.
-                self._found.in_place.append((node_id, name))
+                # The variable was created with this value, or a later restore has set it (S24).
+                self._match.in_place.append((node_id, name))
             elif holder is not None:
                 self._match_second_value(node_id, holder, name)
             else:
-                self._holders[place] = node_id
-                value = made if isinstance(made, Value) else made(key)
+                self._holders[target] = node_id
+                value = value_or_factory
+                if not isinstance(value, Value):
+                    value = value(key)
                 if value.parts is None and key not in restore.stored_as_several:
                     self._assign(node_id, name, key, notes, value)
                     continue
                 parts = list(stored_values(key, value))
                 if all(part in restore.reader for part, _ in parts):
-                    for part, own in parts:
-                        self._assign(node_id, name, part, notes, own)
+                    for part, part_value in parts:
+                        self._assign(node_id, name, part, notes, part_value)
 
     def _assign(
         self, node_id: int, attribute: str, key: str, notes: RestoreNotes, value: Value
     ) -> None:
-        # Past the class's own, slower way of being made: one a value.
+        # Faster than calling the class, and called once per value.
         assignment = tuple.__new__(Assignment, (node_id, attribute, key, notes, value))
-        self._found.assignments.append(assignment)
+        self._match.assignments.append(assignment)
         reader = self._restore.reader
         try:
             stored, shape = reader.dtype_and_shape(key)
         except CheckpointUnsupportedError:
             stored, shape = stored_dtype(reader, key), reader.shape(key)
         if stored == value.dtype and value.shape == shape:
-            return  # the path of what fits is not asked for
+            return  # before the path is built, which is slow
         problem = find_mismatch(reader, self._restore.paths[node_id], key, value.dtype, value.shape)
         if problem is not None:
-            self._found.mismatches[node_id, attribute] = problem
+            self._match.mismatches[node_id, attribute] = problem
 
     def _match_second_value(self, node_id: int, holder: int, attribute: str) -> None:
-        """Two nodes go to one object: fine as long as their values do not collide (S23)."""
+        """Handles two nodes that are one object: a conflict unless their values are equal (S23)."""
         first, second = self._entry(holder, attribute), self._entry(node_id, attribute)
         if _same_contents(first, second):
-            self._found.in_place.append((node_id, attribute))
+            self._match.in_place.append((node_id, attribute))
             return
         paths = self._restore.paths
         what = (
             "the program has one object there, the checkpoint two whose values differ: that "
-            f"of {paths[holder]} was restored, this one was not"
+            f"of {shown_path(paths[holder])} was restored, this one was not"
         )
-        self._found.conflicts.append(Conflict(node_id, paths[node_id], what))
+        self._match.conflicts.append(Conflict(node_id, paths[node_id], what))
 
     def _entry(self, node_id: int, attribute: str) -> StoredValue | None:
         for candidate in self._graph.nodes[node_id].attributes:
@@ -105,7 +107,7 @@ class ValueMatcher:
 
 
 def _same_contents(first: StoredValue | None, second: StoredValue | None) -> bool:
-    """Whether two values are equal, as far as dtype, shape, size and checksum tell."""
+    """Returns whether two values have the same dtype, shape, size and checksum."""
     if first is None or second is None:
         return False
     return first[1:] == second[1:]  # all but the key
