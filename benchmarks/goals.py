@@ -1,4 +1,4 @@
-"""What was aimed at, and what a run came to."""
+"""The goals, and the results of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ IMPORT_SECONDS = 0.060  # that `import checkpointable` may add to `import numpy`
 
 
 def reached(results: Iterable[Result]) -> Iterator[tuple[Goal, Spread]]:
-    """Each goal that the results speak of, and the ratio that was measured."""
+    """Yields each goal that the results cover, with the measured ratio."""
     by_work = {result.work: result for result in results}
     for goal in GOALS:
         result = by_work.get(goal.work)
@@ -58,18 +58,18 @@ def reached(results: Iterable[Result]) -> Iterator[tuple[Goal, Spread]]:
 
 
 def table(results: list[Result], imported: Result) -> str:
-    """The goals as a table of a page."""
+    """Returns the goals and results as a Markdown table."""
     lines = [
         "| work | | against | at least | measured | |",
         "| --- | --- | --- | ---: | ---: | --- |",
     ]
     for goal, ratio in reached(results):
         measured = f"{ratio.median:.2f} ({ratio.min:.2f}–{ratio.max:.2f})"
-        verdict = "reached" if ratio.median >= goal.least else "**falls short**"
+        verdict = "reached" if ratio.median >= goal.least else "**missed**"
         figures = f"{goal.least:.2f} | {measured} | {verdict}"
         lines.append(f"| {goal.work} | {goal.own} | {goal.peer} | {figures} |")
     more = added(imported, imports.OURS)
-    verdict = "reached" if more.median <= IMPORT_SECONDS else "**falls short**"
+    verdict = "reached" if more.median <= IMPORT_SECONDS else "**missed**"
     lines.append(
         f"| {imports.OURS} | | {imports.NUMPY} | + {IMPORT_SECONDS * 1e3:.0f} ms | "
         f"{more.median * 1e3:+.0f} ms ({more.min * 1e3:+.0f}–{more.max * 1e3:+.0f}) | {verdict} |"

@@ -50,7 +50,7 @@ def comparison(result: Result) -> Table:
     table = Table(title=result.work[0].upper() + result.work[1:])
     table.add_column("contender")
     table.add_column("ms, median (least–greatest)", justify="right", no_wrap=True)
-    table.add_column("we are … times as fast", justify="right", no_wrap=True)
+    table.add_column("ours is … times as fast", justify="right", no_wrap=True)
     for name in result.seconds:
         ratio = "" if name == result.ours else _times(result.ratio(name))
         table.add_row(name, _milliseconds(result.spread(name)), ratio)

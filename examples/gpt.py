@@ -1,13 +1,13 @@
-"""A small GPT that learns a text letter by letter, and goes on where it was stopped.
+"""Trains a small GPT on the letters of a text, and resumes where it was stopped.
 
     python examples/gpt.py                  # 60 steps; a checkpoint every 20
-    python examples/gpt.py --steps 120      # goes on from step 60
-    python examples/gpt.py --steps 140 --layers 3     # with a layer more: the rest goes on
+    python examples/gpt.py --steps 120      # resumes at step 60
+    python examples/gpt.py --steps 140 --layers 3     # one layer more: the others resume
 
-Everything that the program needs to go on is named in one line: the model, its optimizer with
-the moments of every weight, the schedule, the random state that draws the batches, the step.
-Stop it whenever you like (Ctrl-C, a crash, kill -9) and start it again: it ends as if it had
-never been stopped. Needs PyTorch.
+One call names all state that the program needs to resume: the model, its optimizer with the moments
+of every weight, the schedule, the random state that draws the batches, and the step. Stop it at any
+time (Ctrl-C, a crash, kill -9) and start it again: it ends as if it had never been stopped. Needs
+PyTorch.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WIDTH, HEADS, CONTEXT, BATCH = 32, 4, 32, 16
 
 
 class Block(nn.Module):
-    """Attention to what came before, then two dense layers."""
+    """Attention to earlier letters, then two dense layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Letters in, the next letter out; the embedding is tied to the output."""
+    """Predicts the next letter; the embedding is tied to the output layer."""
 
     def __init__(self, layers: int) -> None:
         super().__init__()
@@ -98,14 +98,14 @@ class GPT(nn.Module):
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Random stretches of the text, and the letters that follow."""
+    """Returns random parts of the text, and the letters that follow, both (BATCH, CONTEXT)."""
     starts = torch.randint(len(DATA) - CONTEXT, (BATCH,))
     stretches = torch.stack([DATA[start : start + CONTEXT + 1] for start in starts])
     return stretches[:, :-1], stretches[:, 1:]
 
 
 def main() -> None:
-    """Trains up to `--steps`, from the latest checkpoint on."""
+    """Trains from the latest checkpoint to `--steps`."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--layers", type=int, default=2)

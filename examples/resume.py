@@ -1,11 +1,11 @@
-"""Train, be killed in the middle, start again, end as if nothing had happened.
+"""Trains, is killed in the middle, resumes, and ends as if it had never been interrupted.
 
     python examples/resume.py
 
-A child process trains a small classifier on data that it makes, saves every few steps, and
-kills itself with SIGKILL. The same program is started again; it resumes from the latest
-checkpoint. At the end every saved value, weights and Adam's slots alike, is compared bit for
-bit with that of a run that was never interrupted. NumPy is all it needs.
+A child process trains a small classifier on generated data, saves every few steps, and kills
+itself with SIGKILL. The same program starts again and resumes from the latest checkpoint. At the
+end every saved value, including Adam's slots, is compared bit for bit with that of a run that was
+never interrupted. It needs NumPy only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ console = Console()
 
 
 class Classifier(cp.Checkpointable):
-    """Two dense layers. Whatever is assigned to an attribute is saved under its name."""
+    """Two dense layers. Objects that you assign to an attribute are saved under its name."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.kernels = [
@@ -70,7 +70,7 @@ class Classifier(cp.Checkpointable):
 
 
 class Adam(cp.Optimizer):
-    """Adam; its moments are slots: they belong to a variable, not to a position in a list."""
+    """Adam. Its moments are slots, which belong to a variable, not to a position in a list."""
 
     def __init__(self, rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.999) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Adam(cp.Optimizer):
         rate = self.rate * np.sqrt(1 - self.beta2_power.numpy()) / (1 - self.beta1_power.numpy())
         for variable, gradient in gradients:
             zeros = np.zeros(variable.shape, variable.dtype)
-            m = self.add_slot(variable, "m", zeros)  # returns the one that exists, or was saved
+            m = self.add_slot(variable, "m", zeros)  # returns the existing or restored slot, if any
             v = self.add_slot(variable, "v", zeros)
             m.assign_add((1 - self.beta1) * (gradient - m.numpy()))
             v.assign_add((1 - self.beta2) * (gradient**2 - v.numpy()))
@@ -92,7 +92,7 @@ class Adam(cp.Optimizer):
 
 
 def spirals(rng: np.random.Generator) -> tuple[Array, Array]:
-    """POINTS points on CLASSES arms of a spiral: ((POINTS, 2), (POINTS,))."""
+    """Returns POINTS points on CLASSES arms of a spiral, shape (POINTS, 2), and their classes."""
     y = np.arange(POINTS) % CLASSES
     radius = rng.uniform(0.05, 1, POINTS)
     angle = 4 * radius + y * (2 * np.pi / CLASSES) + rng.normal(0, 0.15, POINTS)
@@ -106,14 +106,14 @@ def train(directory: Path, die_at: int | None) -> None:
     step = cp.Variable(np.int64(0))
 
     checkpoint = cp.Checkpoint(model=model, optimizer=adam, step=step)
-    found = cp.latest_checkpoint(directory)
-    checkpoint.restore(found).initialize_or_restore()  # the first start, and every later one
+    latest = cp.latest_checkpoint(directory)
+    checkpoint.restore(latest).initialize_or_restore()  # on the first start and every later one
     start = int(step.numpy())
-    console.print(f"  {'resume from ' + Path(found).name if found else 'start'} at step {start}")
+    console.print(f"  {'resume from ' + Path(latest).name if latest else 'start'} at step {start}")
 
     batches = POINTS // BATCH
     while (now := int(step.numpy())) < STEPS:
-        # The order of each pass over the data follows from its number alone.
+        # The number of a pass over the data determines its order.
         order = np.random.default_rng([3, now // batches]).permutation(POINTS)
         batch = order[now % batches * BATCH :][:BATCH]
         loss, gradients = model.loss_and_gradients(x[batch], y[batch])
@@ -157,7 +157,7 @@ def demonstrate(directory: Path) -> int:
     console.rule(f"1. train {STEPS} steps, save every {SAVE_EVERY}, be killed at {DIE_AT}")
     code = child(killed, DIE_AT)
     if code != -signal.SIGKILL:
-        console.print(f"[red]the child was to die by SIGKILL, and ended with {code}")
+        console.print(f"[red]the child should have been killed by SIGKILL, but ended with {code}")
         return 1
     console.rule("2. start the same program again")
     if child(killed) != 0:
@@ -180,7 +180,12 @@ def demonstrate(directory: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--train", type=Path, metavar="DIRECTORY", help="train, as the child does")
+    parser.add_argument(
+        "--train",
+        type=Path,
+        metavar="DIRECTORY",
+        help="train in this directory (used for the child process)",
+    )
     parser.add_argument("--die-at", type=int, metavar="STEP")
     options = parser.parse_args()
     if options.train:
