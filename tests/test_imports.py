@@ -46,9 +46,10 @@ ROOMS = {
     "savers",
     "testing": "errors storage bundle readers",
     "torch": "common",
+    "abc": "graph bundle directory readers report status comparison savers manager storage",
     # The package itself, which puts the rooms together: all of them but the command line.
     "checkpointable": "errors graph tracking adapters.own adapters.state adapters directory saving "
-    "readers report status comparison maintenance savers manager torch",
+    "readers report status comparison maintenance savers manager torch abc",
     "cli": "errors common storage manifest graph bundle directory readers report "
     "comparison maintenance savers manager checkpointable",
 }

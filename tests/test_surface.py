@@ -40,6 +40,17 @@ NAMES = {
     *("CheckpointUnsupportedError", "CheckpointMismatchError"),
     *("CheckpointIOError", "CheckpointPermissionError"),
 }
+OF_ABC = {
+    # to be implemented by others
+    *("Adapter", "RestoreNotes", "Slots", "Watcher", "resolve_pending", "Value"),
+    *("Storage", "WritableFile", "ReadableFile", "FileIdentity"),
+    *("CheckpointReader", "StoredValue", "Damage"),
+    # what calls return, and their options
+    *("LoadStatus", "ValueInfo", "CheckpointState", "ObjectGraph", "Preemption"),
+    *("Comparison", "Difference", "Verdict"),
+    *("SaveOptions", "AsyncSaveOptions", "RestoreOptions", "ManagerOptions"),
+}
+CONTAINERS = {"List", "Dict", "JSONState"}  # have the methods of built-in ones
 API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 
 
@@ -60,8 +71,56 @@ def test_what_a_type_checker_sees_is_what_is_loaded():
         for alias in node.names:
             assert alias.asname == alias.name
             assert getattr(import_module(node.module), alias.name) is getattr(cp, alias.name)
-    assert {alias.name for node in imports for alias in node.names} == {*NAMES, "torch"}
-    assert {*NAMES, "torch"} <= set(dir(cp))
+    assert {alias.name for node in imports for alias in node.names} == {*NAMES, "abc", "torch"}
+    assert {*NAMES, "abc", "torch"} <= set(dir(cp))
+
+
+def test_interfaces_and_types_have_a_public_home():
+    assert sorted(cp.abc.__all__) == sorted(OF_ABC) == sorted(cp.abc._MODULE_OF)
+    assert set(dir(cp.abc)) >= OF_ABC
+    (block,) = (
+        node
+        for node in ast.parse(Path(cp.abc.__file__).read_bytes()).body
+        if isinstance(node, ast.If)
+    )
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert getattr(import_module(node.module), alias.name) is getattr(cp.abc, alias.name)
+    assert {alias.name for node in block.body for alias in node.names} == OF_ABC
+    with pytest.raises(AttributeError, match=r"'checkpointable.abc' has no attribute 'Stor'"):
+        cp.abc.Stor  # noqa: B018 - the attribute is what is asked for
+
+
+@pytest.mark.parametrize("name", sorted(OF_ABC))
+def test_a_name_of_abc_is_explained_and_in_the_documentation(name):
+    thing = getattr(cp.abc, name)
+    assert inspect.isclass(thing) or inspect.isfunction(thing)
+    assert (thing.__doc__ or "").strip()
+    assert not (thing.__doc__ or "").startswith(f"{name}(")  # that of a dataclass or a tuple
+    assert f"`cp.abc.{name}`" in API_PAGE.read_text(encoding="utf-8")
+    if inspect.isclass(thing):
+        methods = [a for a, value in vars(thing).items() if inspect.isfunction(value)]
+        public = [a for a in methods if not a.startswith("_")]
+        assert not [a for a in public if not inspect.getdoc(getattr(thing, a))]
+
+
+def test_classes_that_a_call_returns_are_public():
+    """A program must be able to name the type of what it got."""
+    public = {getattr(cp, name) for name in NAMES} | {getattr(cp.abc, name) for name in OF_ABC}
+    names = {thing.__name__ for thing in public} | {
+        *dir(builtins),
+        "Iterator",
+        "Any",
+        "Self",
+        "Array",
+    }
+    for name, function in public_functions().items():
+        if inspect.isclass(function) or name.partition(".")[0] in CONTAINERS:
+            continue
+        returned = str(inspect.signature(function).return_annotation)
+        unknown = set(re.findall(r"(?<![\w.])[A-Z]\w+", returned)) - names
+        assert not unknown, f"{name} returns {returned}"
 
 
 def test_a_name_that_is_not_there():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from checkpointable.graph.registry import Finder, register_built_in
 
 if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
+    from checkpointable import abc as abc
     from checkpointable import torch as torch
     from checkpointable.comparison import compare_checkpoints as compare_checkpoints
     from checkpointable.directory.latest import get_checkpoint_state as get_checkpoint_state
@@ -145,6 +146,10 @@ _MODULES = {
     "tracking.random_state": ("NumpyRandomState", "RandomState"),
     "tracking.variable": ("Variable",),
 }
+_SUBMODULES = {
+    "abc": "checkpointable.abc",  # interfaces, and types that calls return
+    "torch": "checkpointable.torch",  # for users of PyTorch alone
+}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
@@ -163,8 +168,8 @@ register_built_in(_built_in_finders)
 def __getattr__(name: str) -> object:
     module = _MODULE_OF.get(name)
     if module is None:
-        if name == "torch":  # what is for the users of one framework
-            return import_module("checkpointable.torch")
+        if name in _SUBMODULES:
+            return import_module(_SUBMODULES[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"checkpointable.{module}"), name)
     globals()[name] = value  # the next time it is found without this function
@@ -172,4 +177,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF, "torch"})
+    return sorted({*globals(), *_MODULE_OF, *_SUBMODULES})
