@@ -67,6 +67,28 @@ def test_every_block_names_its_language(page):
     assert page in PROGRAMS or "text" not in fences
 
 
+# docs/style.md, "English": turns that can be recognized without reading the sentence.
+AVOIDED = (
+    *(
+        r"\bwhoever\b",
+        r"\bthat which\b",
+        r"\btakes? part\b",
+        r"\bhand(s|ed) back\b",
+        r"\bby hand\b",
+    ),
+    *(r"\bamid\b", r"\bthereof\b", r"\bas it were\b", r"\band the like\b", r"\bis told\b"),
+    *(r"\bso many bytes\b", r"\ball the same\b", r"\bhas its turn\b"),
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_avoid_what_the_style_page_lists(page):
+    if page.name in {"style.md", "CHANGELOG.md"}:
+        return
+    text = page.read_text("utf-8")
+    assert not [turn for turn in AVOIDED if re.search(turn, text, re.IGNORECASE)]
+
+
 def test_most_pages_have_examples():
     assert len(PROGRAMS) >= 8
 
