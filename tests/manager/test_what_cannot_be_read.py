@@ -11,7 +11,7 @@ import pytest
 
 import checkpointable as cp
 from checkpointable.bundle.index.header import Header
-from checkpointable.bundle.writing.writer import write_index
+from checkpointable.bundle.writing.index import write_index
 from checkpointable.maintenance.repair import repair_directory
 from checkpointable.manager.history import HISTORY_FILE_NAME
 from checkpointable.storage import use_storage

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 import checkpointable as cp
 from checkpointable.bundle import ValueToWrite, datatype_of, make_layout
 from checkpointable.bundle.checksum import crc32c, mask
-from checkpointable.bundle.writing.writer import encode_index
+from checkpointable.bundle.writing.index import encode_index
 from checkpointable.manifest.document import decode_manifest
 
 SECRET = bytes(range(32))

@@ -10,7 +10,7 @@ from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.index.entry import encode_fields
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
-from checkpointable.bundle.index.writer import encode_layout
+from checkpointable.bundle.writing.index import encode_layout
 from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
 
 

@@ -1,4 +1,4 @@
-"""Whoever waits long for the lock of a directory says for whom."""
+"""Waiting long for the lock of a directory is logged, with its holder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from checkpointable.storage.local import LocalStorage, waiting
+from checkpointable.storage.local import LocalStorage, locks
 from tests.storage.test_local import HOLD, child
 
 
 @pytest.fixture
 def said(monkeypatch):
     """What is said at once instead of after some seconds; `wait` until there is a word."""
-    monkeypatch.setattr(waiting, "SECONDS_BEFORE_A_WORD", 0.0)
+    monkeypatch.setattr(locks, "SECONDS_BEFORE_WARNING", 0.0)
     words, there = [], threading.Event()
 
     class Handler(logging.Handler):
@@ -47,7 +47,7 @@ def test_another_process_is_named(tmp_path, said):
     assert word.startswith(f"{tmp_path}: waiting for ")
     if os.path.exists("/proc/locks"):
         assert f"process {holder.pid} (" in word
-    assert "This goes on when that is done" in word
+    assert "This continues when that has finished" in word
 
 
 def test_another_thread_is_named(tmp_path, said):
@@ -71,7 +71,7 @@ def test_no_more_threads_only_means_that_nothing_is_said(tmp_path, said, monkeyp
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Timer, "start", refuse)
-    with waiting.said_if_long(str(tmp_path), lambda: "nobody"):
+    with locks._warning_if_long(str(tmp_path), lambda: "nobody"):
         pass
     assert said[0] == []
 
@@ -79,6 +79,6 @@ def test_no_more_threads_only_means_that_nothing_is_said(tmp_path, said, monkeyp
 def test_a_holder_that_the_system_does_not_tell(tmp_path):
     fd = os.open(tmp_path, os.O_RDONLY)
     try:
-        assert waiting.process_holding(fd) == "another process, maybe of another machine"
+        assert locks._process_holding(fd) == "another process, maybe of another machine"
     finally:
         os.close(fd)

@@ -11,17 +11,17 @@ from checkpointable.bundle.index.header import Header as Header
 from checkpointable.bundle.reading.open_files import checkpoints_in as checkpoints_in
 from checkpointable.bundle.reading.reader import BundleReader as BundleReader
 from checkpointable.bundle.reading.verify import Damage as Damage
-from checkpointable.bundle.writing.commit import check_target as check_target
+from checkpointable.bundle.writing.index import encode_index as encode_index
+from checkpointable.bundle.writing.index import write_index as write_index
 from checkpointable.bundle.writing.layout import Layout as Layout
 from checkpointable.bundle.writing.layout import ValueToWrite as ValueToWrite
 from checkpointable.bundle.writing.layout import make_layout as make_layout
 from checkpointable.bundle.writing.rekey import rekey_bundle as rekey_bundle
 from checkpointable.bundle.writing.staging import Staging as Staging
 from checkpointable.bundle.writing.staging import StagingMemory as StagingMemory
+from checkpointable.bundle.writing.target import check_target as check_target
 from checkpointable.bundle.writing.writer import BundleWriter as BundleWriter
-from checkpointable.bundle.writing.writer import encode_index as encode_index
 from checkpointable.bundle.writing.writer import write_bundle as write_bundle
-from checkpointable.bundle.writing.writer import write_index as write_index
 
 __all__ = [
     "BundleReader",

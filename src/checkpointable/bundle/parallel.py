@@ -1,4 +1,4 @@
-"""Work shared among threads: how many, in what portions, and in what order it ends."""
+"""Divides work among threads: how many threads, in what portions, in what order of results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -17,35 +18,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHUNK_SIZE",
+    "PIECE_SIZE",
     "READ_CHUNK_SIZE",
     "STREAM_CHUNK_SIZE",
     "WRITE_CHUNK_SIZE",
+    "Buffers",
     "portions",
     "run_in_order",
     "thread_count",
 ]
 
-# The portion of bytes that a thread takes at a time. Smaller, and the threads hand over the
-# GIL too often; larger, and what a first pass brought into the cache is gone at the second.
+# All sizes are in bytes.
+
+# The portion of work for one thread. Smaller portions cause too many switches of the GIL; larger
+# ones leave the cache between a first and a second pass.
 CHUNK_SIZE = 2 * 2**20
 
-# What is read once, to be verified or to be copied, need not stay in a cache: fewer turns.
+# For data that is read once, to be verified or to be copied: it need not stay in a cache.
 READ_CHUNK_SIZE = 8 * 2**20
 
-# Verified and copied in one pass: between the two.
+# For data that is verified and copied in one pass.
 STREAM_CHUNK_SIZE = 4 * 2**20
 
-# Written: the system takes from one thread at a time, and each handing over costs; what is
-# larger is gone from the cache, where its checksum brought it, when it is copied.
+# For writes. The system accepts data from one thread at a time, so each switch costs time; larger
+# chunks have left the cache, where the checksum brought them, when they are copied.
 WRITE_CHUNK_SIZE = 4 * 2**20
 
-# With less than this to do in all, threads cost more than they bring.
+# The amount that is read into a buffer and then used: it stays in a core's cache in between.
+PIECE_SIZE = 512 * 1024
+
+# Below this total, threads cost more than they gain.
 _PARALLEL_SIZE = 4 * 2**20
 
-# Beyond, memory and disk are the limit, not the processors.
+# More threads do not help: memory and disk are the limit.
 _THREADS_MAX = 8
 
-# Nor is more shared than so many small values at a time, whose numbers become objects.
+# The maximum number of small values in a portion, since each becomes some Python objects.
 _COUNT = 4096
 
 _Work = TypeVar("_Work")
@@ -53,7 +61,11 @@ _Result = TypeVar("_Result")
 
 
 def thread_count(threads: int | None) -> int:
-    """The number of threads to use: `threads`, or as many as this process has processors.
+    """Returns the number of threads to use.
+
+    Args:
+      threads: The number that the user asked for; None for the number of CPUs available to this
+        process, at most 8.
 
     Raises:
       ValueError: `threads` is not positive.
@@ -70,16 +82,20 @@ def thread_count(threads: int | None) -> int:
 def run_in_order(
     tasks: Iterable[tuple[_Work, Callable[[], _Result]]], size: int, threads: int | None
 ) -> Generator[tuple[_Work, _Result], None, None]:
-    """Runs tasks on several threads; yields (work, result) in the order they came.
+    """Runs tasks in several threads and yields their results in the order of the tasks.
 
-    `tasks` is advanced in the calling thread and only a few tasks ahead of what was yielded,
-    so what the tasks hold stays little. After an error no further task starts, and none
-    runs any more when the error leaves.
+    `tasks` is advanced in the calling thread, and only a few tasks ahead of the results, which
+    limits the memory that tasks hold. After an error no further task starts, and none is still
+    running when the error is raised here.
 
     Args:
-      tasks: pairs of what names the work, and a function that does it.
-      size: bytes there are to do in all; few are done in the calling thread alone.
-      threads: how many; None for as many as there are processors.
+      tasks: (work, function) pairs; `work` identifies the task.
+      size: The number of bytes in all tasks together. Small amounts are processed in the calling
+        thread.
+      threads: The number of threads; None to choose one, see `thread_count`.
+
+    Yields:
+      (work, result of the function).
     """
     workers = thread_count(threads)
     if size < _PARALLEL_SIZE:
@@ -110,7 +126,7 @@ def _submit(pool: ThreadPoolExecutor, run: Callable[[], _Result]) -> Future[_Res
     """
     try:
         return pool.submit(copy_context().run, run)
-    except RuntimeError:  # the interpreter is about to end: a save at exit is one all the same
+    except RuntimeError:  # the interpreter is shutting down; a save at exit must still succeed
         future: Future[_Result] = Future()
         try:
             future.set_result(run())
@@ -125,13 +141,19 @@ def portions(
     sizes: npt.NDArray[np.int64],
     alone: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[int, int]]:
-    """Divides values, given in file order, into ranges `[start, stop)` to be done in one go.
+    """Divides values, given in file order, into ranges that are processed together.
 
-    A range is of one data file, and has and covers about a chunk's bytes, or has one value.
+    The values of a range lie in one data file. A range has one value, or values of about
+    `CHUNK_SIZE` bytes that span about as many bytes of the file.
 
     Args:
-      shards, offsets, sizes: of the values.
-      alone: which values are to be ranges by themselves.
+      shards: The data file of each value.
+      offsets: The offset of each value, in bytes.
+      sizes: The size of each value, in bytes.
+      alone: Whether each value must be a range of its own.
+
+    Yields:
+      (start, stop): the range `[start, stop)`.
     """
     count = len(sizes)
     cuts = np.flatnonzero(alone)
@@ -139,7 +161,7 @@ def portions(
     bounds = np.unique(np.concatenate((cuts, cuts + 1, changes, (0, count))))
     before = np.concatenate(((0,), np.cumsum(sizes)))
     for first, end in pairwise(bounds.tolist()):
-        # Where all values up to each have ended: an empty one may lie before another's end.
+        # The end of the values so far: an empty value may lie before the end of another.
         reach = np.maximum.accumulate(offsets[first:end] + sizes[first:end])
         start = first
         while start < end:
@@ -148,3 +170,29 @@ def portions(
             stop = min(end, start + _COUNT, max(start + 1, min(full, near)))
             yield start, stop
             start = stop
+
+
+class Buffers:
+    """Buffers that the tasks of one pass over a file reuse.
+
+    There are as many of them as tasks that run at the same time. A memory map would need none,
+    but the system ends the process if it cannot read a page of the map (a disk error, a file
+    that was truncated), while a read raises an error that names the file.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[memoryview] = []
+
+    @contextmanager
+    def borrow(self, size: int) -> Iterator[memoryview]:
+        """Yields a buffer of at least `size` bytes, whose contents are undefined."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = memoryview(b"")
+        if len(buffer) < size:
+            buffer = np.empty(max(size, PIECE_SIZE), np.uint8).data
+        try:
+            yield buffer
+        finally:
+            self._free.append(buffer)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from checkpointable.bundle.reading.opening import checkpoint_exists, open_checkpoint
+from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.bundle.v1.files import v1_prefixes_in
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Path

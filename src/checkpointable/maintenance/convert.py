@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.bundle import ValueToWrite, datatype_of, write_bundle
-from checkpointable.bundle.writing.commit import exists_already
+from checkpointable.bundle.writing.target import exists_already
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.named_tree import NamedTree
 from checkpointable.graph.object_graph import Attribute, NodePaths

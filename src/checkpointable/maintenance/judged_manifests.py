@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from checkpointable.bundle import BundleReader, Damage
 from checkpointable.bundle.format import index_path
+from checkpointable.bundle.opening import open_bundle
 from checkpointable.bundle.reading.authenticated_file import AuthenticFile
-from checkpointable.bundle.reading.opening import open_bundle
 from checkpointable.bundle.reading.signed import manifests_of
 from checkpointable.bundle.reading.verify import damage_of_unused
 from checkpointable.common.types import Progress

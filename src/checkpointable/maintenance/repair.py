@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from checkpointable.bundle import Damage
 from checkpointable.bundle.format import index_path, parse_data_name
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.latest import list_checkpoints
 from checkpointable.directory.state_file import CheckpointState, state_or_error, write_state

@@ -8,7 +8,7 @@ from functools import partial
 
 from checkpointable.bundle import BundleReader
 from checkpointable.bundle.format import index_path, split_prefix
-from checkpointable.bundle.reading.opening import open_bundle
+from checkpointable.bundle.opening import open_bundle
 from checkpointable.bundle.reading.signed import manifests_of
 from checkpointable.bundle.writing.hashing import hash_file
 from checkpointable.bundle.writing.writer import make_manifest

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.common.logs import logger
 from checkpointable.errors import (
     CheckpointCorruptError,

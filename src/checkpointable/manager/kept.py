@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from checkpointable.bundle.reading.opening import checkpoint_exists
+from checkpointable.bundle.opening import checkpoint_exists
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.logs import logger
 from checkpointable.common.working_directory import GivenPath, absolute_path

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.format import index_path
-from checkpointable.bundle.reading.opening import open_checkpoint
+from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.reading.targets import check_mapped
 from checkpointable.directory.latest import open_named

@@ -14,6 +14,7 @@ from checkpointable.storage.interface import WritableFile as WritableFile
 from checkpointable.storage.local import LocalStorage as LocalStorage
 from checkpointable.storage.temporary import check_durability as check_durability
 from checkpointable.storage.temporary import create_temporary as create_temporary
+from checkpointable.storage.temporary import finish_writing as finish_writing
 from checkpointable.storage.temporary import link_or_copy as link_or_copy
 from checkpointable.storage.temporary import remove_stale as remove_stale
 from checkpointable.storage.temporary import replace_file as replace_file
@@ -30,6 +31,7 @@ __all__ = [
     "checked_storage",
     "create_temporary",
     "default_storage",
+    "finish_writing",
     "link_or_copy",
     "optional_storage",
     "remove_stale",

@@ -23,6 +23,7 @@ __all__ = [
     "DURABILITIES",
     "check_durability",
     "create_temporary",
+    "finish_writing",
     "link_or_copy",
     "remove_stale",
     "replace_file",
@@ -91,6 +92,19 @@ def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool
         return
 
 
+def finish_writing(file: WritableFile, *, sync: bool) -> None:
+    """Waits until the system can no longer refuse what was written.
+
+    Args:
+      file: The file that was written.
+      sync: Wait until its contents would survive a power failure.
+    """
+    if sync:
+        file.sync()
+    else:
+        file.flush()
+
+
 def replace_file(
     storage: Storage,
     path: str,
@@ -118,10 +132,7 @@ def replace_file(
             position += len(part)
             if progress is not None:
                 progress(position)
-        if durability == "fsync":
-            file.sync()
-        else:
-            file.flush()
+        finish_writing(file, sync=durability == "fsync")
         storage.rename(file.path, path)
     except BaseException:
         file.abort()
@@ -169,10 +180,7 @@ def link_or_copy(
             file.write_at(part, offset)
             if progress is not None:
                 progress(offset + len(part))
-        if sync:
-            file.sync()
-        else:
-            file.flush()
+        finish_writing(file, sync=sync)
         storage.rename(file.path, path)
     except BaseException:
         file.abort()

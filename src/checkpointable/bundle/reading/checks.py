@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle.buffers import PIECE_SIZE, Buffers
 from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.dtypes import DataType
-from checkpointable.bundle.parallel import CHUNK_SIZE, READ_CHUNK_SIZE, portions, run_in_order
+from checkpointable.bundle.parallel import (
+    CHUNK_SIZE,
+    PIECE_SIZE,
+    READ_CHUNK_SIZE,
+    Buffers,
+    portions,
+    run_in_order,
+)
 from checkpointable.bundle.reading.data import Files
 from checkpointable.bundle.strings import checksum_strings
 from checkpointable.bundle.variants import checksum_variants

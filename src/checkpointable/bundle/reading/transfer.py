@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle.buffers import PIECE_SIZE, Buffers
 from checkpointable.bundle.checksum import combine, load_crc32c, mask, unmask
 from checkpointable.bundle.dtypes import byteswapped
 from checkpointable.bundle.parallel import (
     CHUNK_SIZE,
+    PIECE_SIZE,
     READ_CHUNK_SIZE,
     STREAM_CHUNK_SIZE,
+    Buffers,
     portions,
     run_in_order,
 )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from checkpointable.bundle.buffers import PIECE_SIZE
 from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.parallel import PIECE_SIZE
 from checkpointable.bundle.reading.checks import (
     Stored,
     check_values,

@@ -21,8 +21,9 @@ from checkpointable.bundle.index.header import Unreferenced
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.slices import slice_key
 from checkpointable.bundle.strings import encode_strings
-from checkpointable.bundle.writing.commit import Publication, check_target
-from checkpointable.bundle.writing.writer import encode_index
+from checkpointable.bundle.writing.commit import Publication
+from checkpointable.bundle.writing.index import encode_index
+from checkpointable.bundle.writing.target import check_target
 from checkpointable.storage import Storage, check_durability, default_storage
 
 if TYPE_CHECKING:

@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.format import data_path, index_path, split_prefix
-from checkpointable.bundle.index.entry import Entry, encode_entry
-from checkpointable.bundle.index.header import Header, encode_header
-from checkpointable.bundle.index.table_writer import TableBuilder
-from checkpointable.bundle.index.writer import encode_layout
+from checkpointable.bundle.index.header import Header
 from checkpointable.bundle.writing.commit import Publication
 from checkpointable.bundle.writing.hashing import HashedFile
+from checkpointable.bundle.writing.index import encode_layout
 from checkpointable.bundle.writing.layout import ValueToWrite, make_layout
 from checkpointable.bundle.writing.values import write_values
 from checkpointable.manifest import FileHashes, Manifest, Signer, encode_manifest, signed_manifest
@@ -23,7 +21,6 @@ from checkpointable.storage import (
     WritableFile,
     check_durability,
     default_storage,
-    replace_file,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from checkpointable.bundle.writing.layout import Layout
     from checkpointable.bundle.writing.values import Progress
 
-__all__ = ["BundleWriter", "encode_index", "make_manifest", "write_bundle", "write_index"]
+__all__ = ["BundleWriter", "make_manifest", "write_bundle"]
 
 # What a manifest names as its writer: this format's own version, so that the same values give
 # the same bytes with every release that writes it (S13).
@@ -181,36 +178,3 @@ def make_manifest(
     hashes = FileHashes(index_path(base), len(index), leaf_hashes(index, chunk_size))
     manifest = Manifest(base, _WRITER, chunk_size, (hashes, *data), UNSIGNED, "")
     return encode_manifest(signed_manifest(manifest, signer))
-
-
-def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:
-    """The contents of an index file.
-
-    Args:
-      entries: (key, entry); a key as bytes is that of a part of a partitioned value.
-    """
-    table = TableBuilder()
-    table.add(b"", encode_header(header))
-    encoded = ((k.encode() if isinstance(k, str) else k, entry) for k, entry in entries)
-    for key, entry in sorted(encoded, key=lambda pair: pair[0]):
-        table.add(key, encode_entry(entry))
-    return table.finish()
-
-
-def write_index(
-    path: str | os.PathLike[str],
-    header: Header,
-    entries: Iterable[tuple[bytes | str, Entry]],
-    *,
-    durability: str = "fsync",
-    storage: Storage | None = None,
-) -> None:
-    """Writes or replaces an index file in one step, for data files that are there already.
-
-    Args:
-      path: of the index file itself.
-      header, entries: what it is to say, as `BundleReader.header` and
-        `BundleReader.raw_entries` give them.
-    """
-    contents = encode_index(header, entries)
-    replace_file(storage or default_storage(), os.fspath(path), contents, durability)

@@ -8,6 +8,8 @@ after row, is the block. A property in the tests holds it equal to the plain way
 from __future__ import annotations
 
 import heapq
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ from checkpointable.bundle.index.entry import Entry, encode_entry, encode_fields
 from checkpointable.bundle.index.header import Header, encode_header
 from checkpointable.bundle.index.table_writer import TableBuilder
 from checkpointable.bundle.writing.layout import Layout, PlacedValue, ValueToWrite
+from checkpointable.storage import Storage, default_storage, replace_file
 from checkpointable.wire.varints import encode_varint
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     # Rows of bytes, and how many of each are used.
     Part: TypeAlias = tuple[npt.NDArray[np.uint8], Ints]
 
-__all__ = ["encode_layout"]
+__all__ = ["encode_index", "encode_layout", "write_index"]
 
 # Entries in a matrix at a time: some megabytes.
 _ROWS = 16_384
@@ -36,6 +39,43 @@ _ROWS = 16_384
 _KEY_MAX = 255
 # Of fewer entries the same holds.
 _COUNT_MIN = 64
+
+
+def encode_index(header: Header, entries: Iterable[tuple[bytes | str, Entry]]) -> bytes:
+    """Returns the contents of an index file.
+
+    Args:
+      header: The header.
+      entries: (key, entry) pairs in any order. The key of a part of a partitioned value is
+        `bytes`.
+    """
+    encoded = (
+        (k.encode() if isinstance(k, str) else k, encode_entry(entry)) for k, entry in entries
+    )
+    table = TableBuilder()
+    _add_entries(table, header, sorted(encoded))
+    return table.finish()
+
+
+def write_index(
+    path: str | os.PathLike[str],
+    header: Header,
+    entries: Iterable[tuple[bytes | str, Entry]],
+    *,
+    durability: str = "fsync",
+    storage: Storage | None = None,
+) -> None:
+    """Writes or replaces an index file in one step, for data files that exist already.
+
+    Args:
+      path: The path of the index file itself.
+      header: The header, as `BundleReader.header` returns it.
+      entries: (key, entry) pairs, as `BundleReader.raw_entries` returns them.
+      durability: "fsync" or "flush".
+      storage: Where to write; None for the default storage.
+    """
+    contents = encode_index(header, entries)
+    replace_file(storage or default_storage(), os.fspath(path), contents, durability)
 
 
 def encode_layout(header: Header, layout: Layout, block_size: int = BLOCK_SIZE) -> bytes:
@@ -51,7 +91,7 @@ def encode_layout(header: Header, layout: Layout, block_size: int = BLOCK_SIZE) 
         or len(values) < _COUNT_MIN
         or max(len(placed.key) for placed in values) > _KEY_MAX
     ):
-        _add_plainly(table, header, layout)
+        _add_entries(table, header, _encoded_entries(layout))
         return table.finish()
     message = encode_header(header)
     before = b"\0\0" + encode_varint(len(message)) + message  # with the empty key
@@ -67,12 +107,21 @@ def encode_layout(header: Header, layout: Layout, block_size: int = BLOCK_SIZE) 
     return table.finish()
 
 
-def _add_plainly(table: TableBuilder, header: Header, layout: Layout) -> None:
+def _add_entries(
+    table: TableBuilder, header: Header, entries: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Adds a header and encoded entries, in the order of their keys, one by one."""
     table.add(b"", encode_header(header))
-    entries = ((placed.key, _entry(placed)) for placed in layout.values)
-    partitioned = sorted((value.key.encode(), _whole_entry(value)) for value in layout.partitioned)
-    for key, entry in heapq.merge(entries, partitioned) if partitioned else entries:
+    for key, entry in entries:
         table.add(key, entry)
+
+
+def _encoded_entries(layout: Layout) -> Iterable[tuple[bytes, bytes]]:
+    entries = ((placed.key, _entry(placed)) for placed in layout.values)
+    if not layout.partitioned:
+        return entries
+    whole = sorted((value.key.encode(), _whole_entry(value)) for value in layout.partitioned)
+    return heapq.merge(entries, whole)
 
 
 def _entry(placed: PlacedValue) -> bytes:
