@@ -86,7 +86,10 @@ def test_a_report_never_raises(path):
 def test_requirements(path):
     checkpoint = program(a=3, b=3, new=3)
     status = checkpoint.restore(path)
-    with pytest.raises(AssertionError, match="nothing is restored yet: call run_restore_ops"):
+    with pytest.raises(
+        AssertionError,
+        match="nothing was restored yet from this name-based checkpoint: call run_restore_ops",
+    ):
         status.require("a")
     status.run_restore_ops()
     assert status.require("a", "b") is status

@@ -56,7 +56,7 @@ def test_it_restores_into_a_graph(written, parts, resource):
         session.run(v1.global_variables_initializer())
         before = net.values(session)
         status = cp.Checkpoint(net=net).restore(path)
-        with pytest.raises(AssertionError, match="nothing is restored yet"):
+        with pytest.raises(AssertionError, match="nothing was restored yet"):
             status.assert_consumed()
         assert net.values(session) == before
         status.run_restore_ops(session)

@@ -109,7 +109,7 @@ def test_what_restores_nothing_says_so(tmp_path, caplog):
     assert "nothing was restored" in told
     assert "the program has '0.weight', '0.bias', '1.weight', …" in told
     assert "the checkpoint 'encoder.w'" in told
-    with pytest.raises(AssertionError, match="nothing under their name"):
+    with pytest.raises(AssertionError, match="no value under their name"):
         status.assert_consumed()
 
 

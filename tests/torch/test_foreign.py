@@ -23,7 +23,7 @@ def test_a_file_of_tensors_restores_by_name_when_it_is_run(tmp_path, write):
     status = cp.Checkpoint(model=model, optimizer=optimizer, step=cp.Variable(0)).restore(path)
     assert isinstance(status, cp.NameBasedSaverStatus)
     assert not equal(model, whole)
-    with pytest.raises(AssertionError, match="nothing is restored yet"):
+    with pytest.raises(AssertionError, match="nothing was restored yet"):
         status.assert_consumed()
     status.run_restore_ops()
     assert equal(model, whole)

@@ -1,4 +1,4 @@
-"""What two checkpoints have in common and where they differ, value by value."""
+"""Compares two checkpoints, value by value."""
 
 from __future__ import annotations
 

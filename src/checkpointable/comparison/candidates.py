@@ -1,4 +1,4 @@
-"""The likely counterparts of values that are only in one of two checkpoints."""
+"""Finds likely counterparts of values that only one of two checkpoints has."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ __all__ = ["add_candidates"]
 
 
 def add_candidates(result: Comparison) -> None:
-    """Sets the candidates of the differences, and the renames that follow from them."""
+    """Sets the candidates of the differences, and the renames that follow from them.
+
+    Args:
+      result: the comparison to change.
+    """
     alone: defaultdict[str, list[Difference]] = defaultdict(list)
     for entry in result.differences:
         if entry.verdict in (Verdict.ONLY_IN_FIRST, Verdict.MISMATCH):
             alone["first"].append(entry)
         if entry.verdict in (Verdict.ONLY_IN_SECOND, Verdict.MISMATCH):
             alone["second"].append(entry)
-    found = find_counterparts(
+    counterparts = find_counterparts(
         [unmatched(e.path, e.attribute, e.second) for e in alone["second"]],
         [unmatched(e.path, e.attribute, e.first) for e in alone["first"]],
     )
     sides: list[tuple[list[Difference], Mapping[str, Any]]] = [
-        (alone["second"], found.of_program),
-        (alone["first"], found.of_checkpoint),
+        (alone["second"], counterparts.of_program),
+        (alone["first"], counterparts.of_checkpoint),
     ]
     for entries, guesses in sides:
         for entry in entries:
@@ -42,4 +46,4 @@ def add_candidates(result: Comparison) -> None:
             if path in taken:
                 break
             taken.add(path)
-    result.renames = suggest_renames(found.moved(), settled, taken)
+    result.renames = suggest_renames(counterparts.moved(), settled, taken)

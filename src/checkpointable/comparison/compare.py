@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_checkpoints"]
 
-_BATCH_SIZE = 1 << 26  # bytes that are verified together
+_BATCH_SIZE = 1 << 26  # bytes that are verified at once
 
 
 @renamed_options(key="trusted_key")
@@ -42,25 +42,34 @@ def compare_checkpoints(
     trusted_key: Key | None = None,
     storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> Comparison:
-    """Compares the values of two checkpoints, by object path or, without graphs, by name.
+    """Compares the values of two checkpoints.
 
-    Objects are matched as a restore matches them: from the root along edges of equal local
-    name, slots by their optimizer and their variable. The names of a name-based checkpoint
-    count as paths beside one with objects.
+        result = cp.compare_checkpoints("runs/a/ckpt-7", "runs/b/ckpt-7")
+        result.equal
+        [d.path for d in result if d.verdict is cp.Verdict.CHANGED]
 
-    Elements are equal if their numbers are, and also where both are not a number. Every value
-    that is compared is verified; large ones are compared in chunks where they lie.
+    Values are matched by object, as a restore matches them: from the root along edges of the same
+    local name, and slots by optimizer and variable. Name-based checkpoints are matched by name; if
+    only one has an object graph, the names of the other count as paths.
+
+    Two elements are equal if their numbers are equal or both are NaN. Every value is verified
+    before it is compared. Large values are compared in chunks, without loading them into memory.
 
     Args:
-      first, second: a prefix, an `.index` file, or a directory (its latest checkpoint).
-      tolerance: elements that differ by no more than this are equal.
-      progress: called with (bytes done, bytes in all, key), bytes of the first.
+      first, second: a checkpoint prefix, an `.index` file, or a directory, which stands for its
+        latest checkpoint.
+      tolerance: the absolute difference up to which two elements are equal.
+      progress: called with (bytes done, bytes in total, key); counts the bytes of `first`.
       trusted_key: the key that must have signed both, as in `load_checkpoint`.
       storage: where the files are. None: the default storage, which `use_storage` sets.
 
+    Returns:
+      A `Comparison` with one `Difference` per value, equal values included.
+
     Raises:
-      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: as
-        `load_checkpoint`; also for a value whose checksum does not hold.
+      CheckpointNotFoundError, CheckpointSignatureError: As in `load_checkpoint`.
+      CheckpointCorruptError: As in `load_checkpoint`, or a value is damaged.
+      ValueError: `tolerance` is negative or NaN.
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
@@ -86,12 +95,12 @@ def compare_checkpoints(
 
 
 def _size(reader: CheckpointReader, pair: ValuePair) -> int:
-    """The bytes of the first that are compared."""
+    """Returns the number of bytes to compare, counted in the first checkpoint."""
     return reader.stored(pair.first).nbytes if pair.first and pair.second else 0
 
 
 def _batches(sizes: list[int]) -> Iterator[tuple[int, int]]:
-    """Portions, from and to, that stay in memory from their check to their comparison."""
+    """Yields (start, stop) of batches small enough to stay cached between check and comparison."""
     start = size = 0
     for position, more in enumerate(sizes, 1):
         size += more
@@ -137,7 +146,7 @@ def _info(reader: CheckpointReader, key: str | None) -> ValueInfo | None:
 
 
 def _contents(reader: CheckpointReader, key: str) -> npt.NDArray[Any] | None:
-    """A value: where it lies in the file if that can be; None if it is no array."""
+    """Returns a value, mapped from its file if possible; None for an opaque value."""
     try:
         return reader.view(key)
     except CheckpointUnsupportedError:

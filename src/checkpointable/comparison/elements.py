@@ -1,4 +1,4 @@
-"""Two arrays, element by element."""
+"""Compares two arrays element by element."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ _CHUNK_ELEMENTS = 1 << 20
 def difference(
     a: npt.NDArray[Any], b: npt.NDArray[Any], tolerance: float = 0.0
 ) -> tuple[int, float | None]:
-    """How many elements of two arrays of one dtype and shape differ, and by how much at most.
+    """Compares two arrays of the same dtype and shape.
 
-    The largest difference is None where nothing differs or elements are no numbers, NaN where
-    one side alone is not a number. Of integers it is exact.
+    Args:
+      a, b: the arrays.
+      tolerance: the absolute difference up to which two elements are equal.
+
+    Returns:
+      The number of elements that differ, and the largest absolute difference: exact for integers,
+      NaN if only one of two elements is NaN, None if no elements differ or they are not numbers.
     """
     if a.dtype == STRING or a.dtype.kind == "S":
         count = sum(x != y for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True))
@@ -38,37 +43,37 @@ def difference(
         unequal, by = _difference_of_chunk(x, y)
         if tolerance and by is not None:
             unequal &= ~(by <= tolerance)
-        found = int(np.count_nonzero(unequal))
-        if not found:
+        unequal_count = int(np.count_nonzero(unequal))
+        if not unequal_count:
             continue
-        count += found
+        count += unequal_count
         if by is not None:
             largest = _larger(largest, by[unequal].max().item())
     return count, largest
 
 
 def _larger(a: float | None, b: float) -> float:
-    """The larger of two amounts; not a number, if one of them is that."""
+    """Returns the larger of two differences, NaN if one of them is NaN."""
     return b if a is None or not (math.isnan(a) or b <= a) else a
 
 
 def _difference_of_chunk(
     x: npt.NDArray[Any], y: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any] | None]:
-    """(which elements differ, by how much); no amount for what is no number."""
+    """Returns which elements differ, and by how much; None for elements that are not numbers."""
     if x.dtype.kind == "b":
         return x != y, None
     if x.dtype.name.startswith(("int", "uint")):
         if x.dtype.kind not in "iu":  # those of 2 and 4 bits
             x, y = x.astype(np.int8), y.astype(np.int8)
-        # Modulo 2^64, so exact for all of them.
+        # Modulo 2^64: exact for all integer dtypes.
         by = np.maximum(x, y).astype(np.uint64) - np.minimum(x, y).astype(np.uint64)
         return x != y, by
     wide = np.complex128 if x.dtype.kind == "c" else np.float64
-    own, other = x.astype(wide), y.astype(wide)
-    unequal = (own != other) & ~(np.isnan(own) & np.isnan(other))
+    x, y = x.astype(wide), y.astype(wide)
+    unequal = (x != y) & ~(np.isnan(x) & np.isnan(y))
     with np.errstate(invalid="ignore", over="ignore"):
-        return unequal, np.abs(own - other)
+        return unequal, np.abs(x - y)
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

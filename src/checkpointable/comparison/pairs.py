@@ -1,4 +1,4 @@
-"""Which value of one checkpoint stands against which of another."""
+"""Pairs the values of two checkpoints."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ __all__ = ["ValuePair", "pairs_of"]
 
 
 class ValuePair(NamedTuple):
-    """A value of either checkpoint, or of both."""
+    """A value of one checkpoint, or of both.
+
+    Attributes:
+      path: the path of its object, or its name.
+      attribute: the name of the value within its object; "" without an object.
+      first, second: its keys, None where a checkpoint lacks it.
+    """
 
     path: str
     attribute: str
-    first: str | None  # the keys
+    first: str | None
     second: str | None
 
 
 def pairs_of(one: CheckpointReader, other: CheckpointReader) -> list[ValuePair]:
-    """Every value, by object path or, without graphs, by name; sorted."""
+    """Returns the pairs of two checkpoints, sorted by path, or by name without object graphs."""
     graphs = [one.graph(), other.graph()]
     if graphs[0] is not None and graphs[1] is not None:
         pairs = _pairs_of_graphs(graphs[0], graphs[1])
@@ -61,16 +67,19 @@ def _pairs_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[ValuePair]:
     pairs: list[ValuePair] = []
     in_a, in_b = set[int](), set[int]()
     for i, j in _matched(a, b):
-        # Of an object that is two objects on the other side, each stands under its own path.
+        # If an object is two objects on the other side, each has its own path.
         again = i in in_a
         in_a.add(i)
         in_b.add(j)
         if not (a.nodes[i].attributes or b.nodes[j].attributes):
             continue
         path = b_paths[j] if again else a_paths[i]
-        keys = {v.name: v.checkpoint_key for v in b.nodes[j].attributes}
-        own = {v.name: v.checkpoint_key for v in a.nodes[i].attributes}
-        pairs += [ValuePair(path, name, own.get(name), keys.get(name)) for name in {**own, **keys}]
+        a_keys = {v.name: v.checkpoint_key for v in a.nodes[i].attributes}
+        b_keys = {v.name: v.checkpoint_key for v in b.nodes[j].attributes}
+        pairs += [
+            ValuePair(path, name, a_keys.get(name), b_keys.get(name))
+            for name in {**a_keys, **b_keys}
+        ]
     pairs += [
         ValuePair(a_paths[i], value.name, value.checkpoint_key, None)
         for i, node in enumerate(a.nodes)
@@ -87,7 +96,7 @@ def _pairs_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[ValuePair]:
 
 
 def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
-    """The nodes that a restore would match; one may be matched with several."""
+    """Returns the pairs of nodes that a restore would match; a node may be in several."""
     pairs = [(0, 0)] if a.nodes and b.nodes else []
     seen_a, seen_b = {0}, {0}
     partner = {0: 0}
@@ -126,7 +135,7 @@ def _matched(a: ObjectGraph, b: ObjectGraph) -> list[tuple[int, int]]:
 def _of_no_object(
     one: CheckpointReader, a: ObjectGraph, other: CheckpointReader, b: ObjectGraph
 ) -> list[ValuePair]:
-    """Values that no object has: those of TensorFlow's registered savers, say."""
+    """Pairs values that belong to no object, such as those of TensorFlow's registered savers."""
     left = []
     for reader, graph in ((one, a), (other, b)):
         known = {value.checkpoint_key for node in graph.nodes for value in node.attributes}

@@ -1,4 +1,4 @@
-"""What a comparison of two checkpoints found, as data."""
+"""The result of a comparison of two checkpoints, as data."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Comparison", "Difference", "Verdict"]
 
 
 class Verdict(str, enum.Enum):
-    """What the comparison of a value came to."""
+    """The result of a comparison for one value."""
 
     EQUAL = "equal"
     CHANGED = "changed"
-    MISMATCH = "mismatch"  # another shape or dtype
+    MISMATCH = "mismatch"  # different shape or dtype
     ONLY_IN_FIRST = "only in the first"
     ONLY_IN_SECOND = "only in the second"
 
@@ -27,21 +27,22 @@ class Verdict(str, enum.Enum):
 
 @dataclass
 class Difference:
-    """One value of either checkpoint, or of both.
+    """The comparison of one value.
 
     Attributes:
-      path: the object's path; the name, where a checkpoint has no object graph.
-      attribute: the attribute, as "VARIABLE_VALUE"; "" for a value of no object.
-      verdict: what the comparison came to.
-      first, second: dtype and shape on either side, None where it is not there.
-      first_key, second_key: its key on either side, None where it is not there.
-      elements: how many there are, where both sides have the same shape.
-      count: how many of them differ; None where a value can be compared only as a whole.
-      largest: the largest absolute difference of two elements; None unless numbers changed,
-        NaN where one side alone is not a number.
-      contents: of a value of one element that changed, both sides: a number or `bytes`.
-      candidate: the path of the likely counterpart of a value that is only on one side, or
-        that is another one under this path.
+      path: the path of its object, or its name in a name-based checkpoint.
+      attribute: the name of the value within its object, such as "VARIABLE_VALUE"; "" without an
+        object.
+      verdict: the result.
+      first, second: its dtype and shape in each checkpoint, None where that lacks it.
+      first_key, second_key: its key in each checkpoint, None where that lacks it.
+      elements: the number of elements, if both sides have the same dtype and shape.
+      count: the number of elements that differ; None if only the whole value can be compared.
+      largest: the largest absolute difference of two elements; None unless numbers changed, NaN if
+        only one of two elements is NaN.
+      contents: both sides of a single element that changed, as numbers or `bytes`.
+      candidate: the path of the likely counterpart of a value that only one side has, or whose
+        dtypes or shapes differ.
     """
 
     path: str
@@ -60,13 +61,16 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What `compare_checkpoints` found, in the order of the paths.
+    """The result of `compare_checkpoints`.
+
+        result = cp.compare_checkpoints("runs/a/ckpt-7", "runs/b/ckpt-7")
+        result.counts                       # {"equal": 10, "changed": 2}
 
     Attributes:
-      first, second: the checkpoints' prefixes.
-      differences: one a value, equal ones too.
-      renames: first's path -> second's, where a rename is likely: what
-        `restore(first, renames=…)` would need in a program that fits the second.
+      first, second: the checkpoint prefixes.
+      differences: one per value in the order of the paths, equal values included.
+      renames: likely renames, path in the first -> path in the second: the `renames` argument to
+        restore the first into a program that fits the second.
     """
 
     first: str
@@ -79,14 +83,14 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether all values are on both sides, and equal."""
+        """Whether both checkpoints have the same values."""
         return all(entry.verdict is Verdict.EQUAL for entry in self.differences)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many values have which verdict; verdicts that none has are left out."""
-        counted = {
+        """The number of values per verdict, without verdicts that no value has."""
+        counts = {
             verdict.value: sum(entry.verdict is verdict for entry in self.differences)
             for verdict in Verdict
         }
-        return {verdict: number for verdict, number in counted.items() if number}
+        return {verdict: number for verdict, number in counts.items() if number}

@@ -22,10 +22,14 @@ __all__ = ["NameBasedSaverStatus"]
 
 
 class NameBasedSaverStatus(LoadStatus):
-    """The status of a checkpoint without an object graph (S38).
+    """The load status of a name-based checkpoint or a file of tensors (S38).
 
-    Nothing is read or assigned until `run_restore_ops` or `initialize_or_restore` is called;
-    there is no deferred restore. Dropped without having been run, it logs a warning.
+        status = checkpoint.restore("model.safetensors")
+        status.run_restore_ops()
+        status.assert_consumed()
+
+    Nothing is read or assigned before `run_restore_ops` or `initialize_or_restore` is called, and
+    there is no deferred restore. A warning is logged if neither is called.
     """
 
     def __init__(
@@ -42,10 +46,13 @@ class NameBasedSaverStatus(LoadStatus):
         weakref.finalize(self, _warn_if_not_run, restore)
 
     def run_restore_ops(self, session: Any = None) -> None:
-        """Restores every value that has something under its name (S38, S39).
+        """Restores every value whose name the checkpoint has (S38, S39).
+
+        Args:
+          session: the session of a TensorFlow graph; None uses the default session.
 
         Raises:
-          CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
+          CheckpointMismatchError, CheckpointCorruptError: Nothing was changed.
         """
         self._run(session)
         if self._restore.has_scheduled:
@@ -57,8 +64,8 @@ class NameBasedSaverStatus(LoadStatus):
         if not restore.matched:
             wanted = [name for name in restore.missing.values() if name]
             logger.warning(
-                "%s: nothing was restored: no object has a value under its name (the program has "
-                "%s; the checkpoint %s); names= says under which names to look",
+                "%s: nothing was restored: the checkpoint has none of the program's names (the "
+                "program has %s; the checkpoint has %s). Map paths to names with names=",
                 restore.reader.prefix,
                 _some(wanted),
                 _some(restore.reader.keys()),
@@ -66,15 +73,14 @@ class NameBasedSaverStatus(LoadStatus):
         optimizers = restore.reader.dicts.optimizers
         if optimizers:
             logger.warning(
-                "%s: %s is the state of an optimizer by the position of its parameters, and is "
-                "not restored; optimizer.load_state_dict takes it, and what is saved then is by "
-                "object",
+                "%s: %s is the state of an optimizer by the position of its parameters, and was "
+                "not restored. Load it with optimizer.load_state_dict()",
                 restore.reader.prefix,
                 ", ".join(repr(name) for name in optimizers) if any(optimizers) else "this",
             )
 
     def initialize_or_restore(self, session: Any = None) -> None:
-        """Restores what is in the checkpoint and initializes the rest (graph mode, S35)."""
+        """Calls `run_restore_ops` and initializes variables that the checkpoint lacks (S35)."""
         self._run(session)
         initialize(self._root, self._attached, session, self._restore.is_set)
 
@@ -87,25 +93,24 @@ class NameBasedSaverStatus(LoadStatus):
         return build_report_by_name(self._restore, self._root, self._attached, self._optional)
 
     def require(self, *patterns: str) -> NameBasedSaverStatus:
-        """Fails before the status was run, or if anything under the patterns was not restored.
-
-        Args, Returns, Raises: as `CheckpointLoadStatus.require`.
-        """
+        """Asserts that the restore was run, and all values that match; see `LoadStatus.require`."""
         self._assert_run()
         return super().require(*patterns)
 
     def allow_missing(self, *patterns: str) -> NameBasedSaverStatus:
-        """As `CheckpointLoadStatus.allow_missing`."""
+        """Excludes values from the assertions; see `CheckpointLoadStatus.allow_missing`."""
         for pattern in patterns:
             path_pattern(pattern)
         self._allowed += patterns
         return self
 
     def assert_consumed(self) -> NameBasedSaverStatus:
-        """Fails before it was run, or if an object had nothing under its name.
+        """Asserts that the restore was run, and that the checkpoint had the name of every value.
+
+        Ignores names that only the checkpoint has.
 
         Raises:
-          AssertionError: names the paths and the names, at most ten and a count.
+          AssertionError: It was not, or had not. The message names at most ten paths.
         """
         self._assert_run()
         missing = [
@@ -115,29 +120,29 @@ class NameBasedSaverStatus(LoadStatus):
         ]
         if missing:
             prefix = self._restore.reader.prefix
-            listed = listing("object(s) have nothing under their name", missing)
-            raise AssertionError(f"{prefix}: {listed}")
+            listed = listing("object(s) have no value under their name", missing)
+            raise AssertionError(f"{prefix}: {listed}. Map paths to names with names=")
         return self
 
     def assert_existing_objects_matched(self) -> NameBasedSaverStatus:
-        """As `assert_consumed`: names that nothing asks for are not counted."""
+        """Asserts the same as `assert_consumed`."""
         return self.assert_consumed()
 
     def assert_nontrivial_match(self) -> NameBasedSaverStatus:
-        """Fails before it was run, or if no object had anything under its name."""
+        """Asserts that the restore was run, and restored a value."""
         self._assert_run()
         if not self._restore.matched:
             raise AssertionError(
-                f"{self._restore.reader.prefix}: no object has a value under its name; names= "
-                "says under which names to look"
+                f"{self._restore.reader.prefix}: no object has a value under its name. Map paths "
+                "to names with names="
             )
         return self
 
     def _assert_run(self) -> None:
         if not self._restore.ran:
             raise AssertionError(
-                f"{self._restore.reader.prefix}: a name-based checkpoint, and nothing is "
-                "restored yet: call run_restore_ops() or initialize_or_restore() first"
+                f"{self._restore.reader.prefix}: nothing was restored yet from this name-based "
+                "checkpoint: call run_restore_ops() or initialize_or_restore() first"
             )
 
 
@@ -145,13 +150,13 @@ def _warn_if_not_run(restore: NameBasedRestore) -> None:
     restore.reader.close()
     if not restore.ran:
         logger.warning(
-            "%s: a name-based checkpoint was to be restored, but nothing was: "
-            "call run_restore_ops() on the status that restore returned",
+            "%s: nothing was restored from this name-based checkpoint: call run_restore_ops() on "
+            "the status that restore() returned",
             restore.reader.prefix,
         )
 
 
 def _some(names: Sequence[str]) -> str:
-    """A few of some names."""
+    """Returns the first three names as text."""
     shown = ", ".join(repr(name) for name in names[:3])
     return f"{shown}, …" if len(names) > 3 else shown or "none"
