@@ -20,7 +20,7 @@ def plainly(header, layout, block_size):
     for placed in layout.values:
         value = placed.value
         table.add(
-            value.key,
+            placed.key,
             encode_fields(value.dtype, value.shape, 0, placed.offset, placed.size, placed.crc),
         )
     return table.finish()
