@@ -1,9 +1,4 @@
-"""What a user of PyTorch needs by name; loaded when it is first used.
-
-import checkpointable as cp
-
-ckpt = cp.Checkpoint(model=model, optimizer=optimizer, rng=cp.torch.RandomState())
-"""
+"""`cp.torch`: classes for users of PyTorch. PyTorch is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -17,24 +12,34 @@ __all__ = ["RandomState"]
 
 
 class RandomState:
-    """The state of PyTorch's random number generators, asked for at every save (S8).
+    """The state of PyTorch's random number generators, saved with every checkpoint (S8).
 
-        ckpt = cp.Checkpoint(model=model, rng=cp.torch.RandomState())
-        ckpt = cp.Checkpoint(data=cp.torch.RandomState(loader.generator))
-
-    Restoring sets it. What is built after that draws from it again: where a program builds
-    modules after `restore`, it attaches its random state last.
+    A restore sets the state. Everything that draws random numbers afterwards changes it again: if
+    your program builds modules after `restore`, attach the random state last.
 
     Args:
-      generator: the generator whose state it is. None: the global ones, that of the CPU and that
-        of every CUDA device.
+      generator: the generator whose state is saved. None: the global generators of the CPU and of
+        every CUDA device.
+
+    Example:
+        ckpt = cp.Checkpoint(model=model, optimizer=optimizer, rng=cp.torch.RandomState())
+        ckpt.save("runs/a/ckpt")
+
+        shuffling = torch.Generator()
+        loader = DataLoader(data, shuffle=True, generator=shuffling)
+        ckpt = cp.Checkpoint(model=model, data=cp.torch.RandomState(shuffling))
     """
 
     def __init__(self, generator: _torch.Generator | None = None) -> None:
         self._generator = generator
 
     def state_dict(self) -> dict[str, Any]:
-        """The states, as tensors."""
+        """Returns the state.
+
+        Returns:
+          `{"generator": state}`, or `{"cpu": state, "cuda": [state per device]}` for the global
+          generators, without `"cuda"` where there is no CUDA device. A state is a tensor of bytes.
+        """
         if self._generator is not None:
             return {"generator": self._generator.get_state()}
         state: dict[str, Any] = {"cpu": _torch.get_rng_state()}
@@ -43,17 +48,20 @@ class RandomState:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Sets the states.
+        """Sets the state.
+
+        If the numbers of CUDA devices differ, the state of as many as possible is set, with a
+        warning.
+
+        Args:
+          state: a result of `state_dict`.
 
         Raises:
-          ValueError: it is the state of one generator and was to be that of the global ones, or
-            the other way round.
+          ValueError: `state` is that of one generator and this object stands for the global ones,
+            or the reverse.
         """
         if (self._generator is not None) != ("generator" in state):
-            own, other = ("one generator", "the global ones")
-            if self._generator is None:
-                own, other = other, own
-            raise ValueError(f"the checkpoint has the state of {other}, the program {own}")
+            raise ValueError(_MISMATCH[self._generator is not None])
         if self._generator is not None:
             self._generator.set_state(state["generator"])
             return
@@ -62,11 +70,24 @@ class RandomState:
         present = _torch.cuda.device_count() if _torch.cuda.is_available() else 0
         if len(stored) != present and stored:
             logger.warning(
-                "the checkpoint has the random state of %d CUDA devices, there are %d: "
-                "the first %d are set",
+                "the checkpoint has the random state of %d CUDA device(s), the program has %d: "
+                "the first %d are restored",
                 len(stored),
                 present,
                 min(len(stored), present),
             )
-        for device, own_state in enumerate(stored[:present]):
-            _torch.cuda.set_rng_state(own_state, device)
+        for device, device_state in enumerate(stored[:present]):
+            _torch.cuda.set_rng_state(device_state, device)
+
+
+# Whether this object stands for one generator -> the message.
+_MISMATCH = {
+    True: (
+        "the checkpoint has the state of the global generators, the program has one generator: "
+        "restore into RandomState()"
+    ),
+    False: (
+        "the checkpoint has the state of one generator, the program has the global ones: "
+        "restore into RandomState(generator)"
+    ),
+}

@@ -349,11 +349,11 @@ def test_lbfgs_refuses_another_order_and_size(tmp_path):
     with pytest.raises(cp.CheckpointMismatchError) as error:
         read(path, net=other, optimizer=lbfgs(other, "bac"))
     text = str(error.value)
-    assert "elements 0 to 2 of its state in the checkpoint, as elements 3 to 5" in text
+    assert "elements 0 to 2 of its state in the checkpoint, but as elements 3 to 5" in text
     for name in "ab":
         assert f"net/{name}/.OPTIMIZER_SLOT/optimizer/position" in text
     assert torch.equal(other.c, torch.ones(4))
-    with pytest.raises(cp.CheckpointMismatchError, match="over 10 elements in the checkpoint"):
+    with pytest.raises(cp.CheckpointMismatchError, match="covers 10 elements in the checkpoint"):
         read(path, net=other, optimizer=lbfgs(other, "ab"))
 
 

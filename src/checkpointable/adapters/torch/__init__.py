@@ -1,1 +1,1 @@
-"""PyTorch's objects: tensors, modules, optimizers. Imported only once torch is."""
+"""Adapters of PyTorch: tensors, modules, optimizers. Imported only after `torch`."""

@@ -1,7 +1,7 @@
-"""LBFGS: one state over all parameters, laid end to end.
+"""LBFGS: one state over all parameters, which it concatenates.
 
-The state is the optimizer's own, and means what it says only for the same parameters in the
-same order. So each parameter has a slot that says where it lies: first element and count.
+The state belongs to the optimizer, and is valid only for the same parameters in the same order. So
+each parameter has a slot with its position in the state: first element and number of elements.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ _SLOT = "position"
 
 
 def values(optimizer: Any) -> StateValues:
-    """The state of an LBFGS optimizer, and how many elements it is over."""
+    """Returns the state of an LBFGS optimizer and its number of elements, as values."""
 
     def get() -> dict[str, Any]:
         return {"size": _size(optimizer), "state": dict(_state(optimizer))}
 
     def check(state: Any) -> None:
-        stored, own = state.get("size"), _size(optimizer)
-        if stored != own:
+        stored, expected = state.get("size"), _size(optimizer)
+        if stored != expected:
             raise CheckpointMismatchError(
-                f"the state of LBFGS is over {stored} elements in the checkpoint, and its "
-                f"parameters have {own} in the program"
+                f"the state of LBFGS covers {stored} elements in the checkpoint, but its "
+                f"parameters have {expected} in the program. Give it the same parameters, or "
+                "restore without the optimizer"
             )
 
     def put(state: dict[str, Any], _: int) -> None:
-        own = _state(optimizer)
-        own.clear()
-        own.update(state["state"])
+        present = _state(optimizer)
+        present.clear()
+        present.update(state["state"])
 
     return StateValues(get, put, check=check, what="LBFGS")
 
@@ -54,7 +55,7 @@ def _state(optimizer: Any) -> dict[str, Any]:
 
 
 def _count(parameter: Any) -> int:
-    # A complex number is two there.
+    # LBFGS views a complex number as two real ones.
     return int(parameter.numel()) * (2 if parameter.is_complex() else 1)
 
 
@@ -63,7 +64,7 @@ def _size(optimizer: Any) -> int:
 
 
 class PositionSlots(Slots):
-    """Where each parameter lies in the state."""
+    """The position of each parameter in the state, as its slot."""
 
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
@@ -86,7 +87,7 @@ class PositionSlots(Slots):
 
 
 class Position(StandIn):
-    """Stands for where one parameter lies."""
+    """Stands for the position of one parameter in the state."""
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any) -> None:
         super().__init__()
@@ -96,8 +97,8 @@ class Position(StandIn):
     def values(self) -> Mapping[str, Value | ValueFactory]:
         return {VARIABLE_VALUE: _PositionValue(self)}
 
-    def place(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """First element and count."""
+    def extent(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Returns the first element and the number of elements, an int64 array of shape (2,)."""
         start = 0
         for parameter in parameters_of(self._optimizer()):
             if parameter is self.parameter:
@@ -107,7 +108,7 @@ class Position(StandIn):
 
 
 class _PositionValue(Value):
-    """It is never assigned: the program's order stands, or the restore is refused."""
+    """Never assigned: a restore is refused if the program has another order or size."""
 
     __slots__ = ("_position",)
 
@@ -118,22 +119,23 @@ class _PositionValue(Value):
         self._position = position
 
     def read(self) -> np.ndarray[Any, np.dtype[Any]]:
-        return self._position.place()
+        return self._position.extent()
 
     def check(self, contents: Any) -> None:
-        stored, own = _span(contents), _span(self._position.place())
-        if stored != own:
+        stored, expected = _span(contents), _span(self._position.extent())
+        if stored != expected:
             raise CheckpointMismatchError(
-                f"LBFGS has this parameter as {stored} of its state in the checkpoint, as {own} "
-                "in the program: its state cannot follow another order or size of parameters"
+                f"LBFGS has this parameter as {stored} of its state in the checkpoint, but as "
+                f"{expected} in the program. Pass the parameters in the order and with the sizes "
+                "in the checkpoint, or restore without the optimizer"
             )
 
     def write(self, contents: Any) -> None:
         pass
 
 
-def _span(place: Any) -> str:
-    start, count = (int(number) for number in place)
+def _span(extent: Any) -> str:
+    start, count = (int(number) for number in extent)
     return f"elements {start} to {start + count - 1}"
 
 

@@ -1,4 +1,4 @@
-"""The slots of an optimizer: what `optimizer.state[parameter]` holds under each name."""
+"""The slots of an optimizer: the entries of `optimizer.state[parameter]`, by name."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def parameters_of(optimizer: Any) -> list[torch.Tensor]:
-    """The parameters in its groups, in order."""
+    """Returns the parameters in the groups of an optimizer, in order."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 class OptimizerSlots(Slots):
-    """The slots of one optimizer; state of parameters that are in no group is none."""
+    """The slots of one optimizer.
+
+    State of tensors that are in none of its groups is not saved.
+    """
 
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
@@ -57,8 +60,9 @@ class OptimizerSlots(Slots):
         wrong = [name for name in names if not isinstance(name, (str, int))]
         if wrong:
             raise NotImplementedError(
-                f"{type(self._optimizer).__name__} keeps state of a parameter under "
-                f"{wrong[0]!r}, which is neither a name nor a number"
+                f"{type(self._optimizer).__name__} keeps state of a parameter under the key "
+                f"{wrong[0]!r}, a {type(wrong[0]).__name__}: only str and int can be saved. "
+                "Convert the keys, or save the state as part of a state_dict()"
             )
         return list(dict.fromkeys(map(_name_of, names)))
 
@@ -66,22 +70,21 @@ class OptimizerSlots(Slots):
         state = self._optimizer.state
         if id(variable) not in self._groups or variable not in state:
             return None
-        own = state[variable]
         key = _key_of(slot_name)
-        if key not in own:
+        if key not in state[variable]:
             return None
-        slot = own[key]
-        place = (id(variable), key)
-        if isinstance(slot, torch.Tensor) and self._holders.get(id(slot), place) == place:
+        slot = state[variable][key]
+        holder = (id(variable), key)
+        if isinstance(slot, torch.Tensor) and self._holders.get(id(slot), holder) == holder:
             return slot
         return _state_slots.of(self._optimizer).of(variable, slot_name)
 
     @functools.cached_property
     def _holders(self) -> dict[int, tuple[int, Any]]:
-        """id of a tensor -> the parameter and name that it is the slot of, the first if several.
+        """id of a tensor -> the first (id of a parameter, name) that it is the slot of.
 
-        Some optimizers have one tensor in the state of all parameters (tables of 8-bit optimizers,
-        say). The others get a copy of it in the checkpoint.
+        Some optimizers hold one tensor in the state of every parameter (tables of 8-bit
+        optimizers). In a checkpoint it is the slot of the first parameter; the others get copies.
         """
         holders: dict[int, tuple[int, Any]] = {}
         state = self._optimizer.state
@@ -116,8 +119,9 @@ class OptimizerSlots(Slots):
         return made, {VARIABLE_VALUE: value_of(made)}
 
     def _device(self, slot_name: str, variable: Any, group: dict[str, Any]) -> Any:
-        """Where the optimizer would keep such a scalar: with the host, unless a step runs there
-        where the parameter is.
+        """Returns the device on which the optimizer keeps a scalar.
+
+        That is the CPU, unless the step is computed on the device of the parameter.
         """
         on_device = group.get("capturable") or group.get("fused") or slot_name in _BESIDE
         if on_device or isinstance(self._optimizer, torch.optim.ASGD):
@@ -130,32 +134,33 @@ class OptimizerSlots(Slots):
 
 
 def _warn_of_strays(optimizer: Any, known: dict[int, Any]) -> None:
-    """Says, once, that an optimizer has state that belongs to none of its parameters."""
-    told = _told_of.of(optimizer)
-    if told or not optimizer.state:
+    """Warns, once per optimizer, of state that belongs to none of its parameters."""
+    warned = _warned.of(optimizer)
+    if warned or not optimizer.state:
         return
     strays = sum(isinstance(one, torch.Tensor) and id(one) not in known for one in optimizer.state)
     if strays:
-        told.append(strays)
+        warned.append(strays)
         logger.warning(
-            "%s has state for %d tensor(s) that are in none of its groups: it is not saved "
-            "(its own state_dict() fails for them)",
+            "%s has state for %d tensor(s) that are in none of its groups. This state is not "
+            "saved; state_dict() of the optimizer fails because of it. Add the tensors to a "
+            "group, or delete their state",
             type(optimizer).__name__,
             strays,
         )
 
 
-_told_of: Beside[list[int]] = Beside(lambda _: [])
+_warned: Beside[list[int]] = Beside(lambda _: [])
 
 
 def state_of(optimizer: Any, parameter: Any) -> Any:
-    """The state of one parameter, empty if it has none yet."""
-    # Some third parties' is a plain dict.
+    """Returns the state of one parameter; an empty dict that is added if it has none yet."""
+    # The state of some third-party optimizers is a plain dict, which adds nothing by itself.
     return optimizer.state.setdefault(parameter, {})
 
 
 def _name_of(key: str | int) -> str:
-    """The slot's name: a number in brackets where the optimizer has numbers for names."""
+    """Returns the slot name of a key in the state: numbers are written in brackets."""
     return key if isinstance(key, str) else f"[{int(key)}]"
 
 
@@ -164,22 +169,26 @@ def _key_of(name: str) -> str | int:
     return int(number) if f"[{number}]" == name and number.isdecimal() else name
 
 
-# Scalars that PyTorch's optimizers keep: not of the parameter's dtype, but of that in which
-# they compute with Python numbers. Those of the second line lie with the parameter.
+# Scalars of PyTorch's optimizers. Their dtype is not that of the parameter, but the one that
+# PyTorch uses for Python numbers.
 _SCALARS = frozenset(("step", "mu_product", "eta", "mu"))
+# Those that are always on the device of the parameter.
 _BESIDE = frozenset(("eta", "mu"))
 
 
 def _scalar_dtype(group: dict[str, Any]) -> torch.dtype:
-    """As torch.optim makes its scalars."""
+    """Returns the dtype that torch.optim gives to its scalars."""
     if group.get("fused"):
         return torch.float32
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
 
 
 def _like(parameter: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """A tensor beside a parameter, of its strides if it is of its shape; not initialized."""
-    # A parameter that is built later is built row by row.
+    """Returns an uninitialized tensor on the device of a parameter.
+
+    It has the parameter's strides if it has its shape.
+    """
+    # A lazy parameter that is built later will be contiguous.
     if is_lazy(parameter) or shape != tuple(parameter.shape):
         return _empty(shape, dtype, parameter.device)
     with torch.inference_mode(False), torch.no_grad():
@@ -187,7 +196,7 @@ def _like(parameter: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: Any) -> torch.Tensor:
-    # What is made in inference mode could not be trained outside of it.
+    # A tensor that is made in inference mode cannot be trained outside it.
     with torch.inference_mode(False), torch.no_grad():
         return torch.empty(shape, dtype=dtype, device=device)
 
@@ -214,7 +223,7 @@ class _Converted(Value):
 class StateSlot(StandIn):
     """Stands for a slot that is no tensor: a number, None, or tensors within lists and dicts.
 
-    Or for one that is a tensor, and the slot of another parameter already.
+    Stands also for a tensor that is already the slot of another parameter.
     """
 
     def __init__(self, optimizer: weakref.ref[Any], parameter: Any, name: str) -> None:
@@ -224,9 +233,9 @@ class StateSlot(StandIn):
         self._name = name
 
     def values(self) -> Mapping[str, Value | ValueFactory]:
-        held = self._state().get(_key_of(self._name))
-        if isinstance(held, torch.Tensor):
-            return {VARIABLE_VALUE: value_of(held)}
+        slot = self._state().get(_key_of(self._name))
+        if isinstance(slot, torch.Tensor):
+            return {VARIABLE_VALUE: value_of(slot)}
         return StateValues(self._get, self._put, what="the optimizer's state")
 
     def _get(self) -> Any:
@@ -237,12 +246,12 @@ class StateSlot(StandIn):
 
     def _state(self) -> Any:
         optimizer = self._optimizer()
-        assert optimizer is not None  # it is what led here
+        assert optimizer is not None  # slots are reached through their optimizer
         return state_of(optimizer, self.parameter)
 
 
 class _StateSlots:
-    """Those of one optimizer: always the same object for the same parameter and name."""
+    """The stand-ins for slots of one optimizer: one object per parameter and name."""
 
     def __init__(self, optimizer: weakref.ref[Any]) -> None:
         self._optimizer = optimizer

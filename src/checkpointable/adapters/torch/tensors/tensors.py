@@ -1,4 +1,4 @@
-"""Tensors and parameters: one value each, filled in place."""
+"""Tensors and parameters: one value each, restored in place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["LazyValue", "TensorAdapter", "TensorValue", "value_of"]
 
 
 class TensorAdapter(Adapter):
-    """Tensors of every kind; those that cannot be stored are refused."""
+    """Tensors of every kind; an error names those that cannot be stored."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         return ()
@@ -39,10 +39,10 @@ class TensorAdapter(Adapter):
 
 
 def value_of(tensor: torch.Tensor) -> Value:
-    """The value of a tensor.
+    """Returns the value of a tensor.
 
     Raises:
-      CheckpointUnsupportedError: it cannot be stored.
+      CheckpointUnsupportedError: the checkpoint format cannot represent the tensor.
     """
     if tensor.is_meta:
         return MetaValue(tensor)
@@ -52,17 +52,17 @@ def value_of(tensor: torch.Tensor) -> Value:
 
 
 class TensorValue(Value):
-    """A tensor's contents: its own memory in the host, else copied to and from its device.
+    """The contents of a tensor: its memory if that is in the host, else copies of it.
 
-    The tensor stays the same object, with its strides, device and `requires_grad`; autograd
-    is told that it was changed.
+    A restore keeps the tensor, its strides, device and `requires_grad`, and increments the version
+    by which autograd notices changes.
     """
 
     __slots__ = ("_tensor",)
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        # Not the base's initializer, which normalizes what is normal here: one is made for
-        # every tensor at every save.
+        # Every save makes one for each tensor, so the initializer of the base is skipped: it
+        # normalizes arguments that are normal here.
         kind = storable(tensor)
         self.dtype = kind.dtype
         self.shape = tuple(tensor.shape)
@@ -73,7 +73,7 @@ class TensorValue(Value):
 
     @property
     def fresh(self) -> bool:  # type: ignore[override]
-        """Whether `read` copies: from another device it does."""
+        """True if `read` returns a copy, which is so for tensors on a device."""
         return self.memory is None and self._tensor.device.type != "cpu"
 
     def read(self) -> np.ndarray[Any, np.dtype[Any]]:
@@ -85,27 +85,27 @@ class TensorValue(Value):
 
     def write(self, contents: Any) -> None:
         if _overlaps(self._tensor):
-            # One element of memory is many of the tensor: all that go there must be equal.
+            # Several elements of the tensor share one element of memory: they must be equal.
             strides = self._tensor.stride()
             once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)
             if not np.array_equal(np.broadcast_to(contents[once], contents.shape), contents):
                 raise CheckpointMismatchError(
-                    "the tensor is expanded: its elements share memory in the program, and "
-                    "differ in the checkpoint"
+                    "the tensor is expanded: its elements share memory in the program but differ "
+                    "in the checkpoint. Replace it by its contiguous() before you restore"
                 )
             fill(self._tensor.detach()[once], contents[once])
         else:
             fill(self._tensor, contents)
 
     def filled(self) -> None:
-        # What a backward pass has kept of it would be wrong now, and autograd can tell.
+        # A backward pass that has saved the tensor would be wrong now; autograd then raises.
         torch.autograd.graph.increment_version(self._tensor)
 
 
 class LazyValue(Value):
     """A parameter or buffer whose shape is not known yet (`torch.nn.LazyLinear`).
 
-    It takes the shape that the checkpoint has, and the module then finds it built.
+    A restore gives it the shape in the checkpoint, and its module counts as built then.
     """
 
     __slots__ = ("_tensor",)
@@ -115,14 +115,16 @@ class LazyValue(Value):
     def __init__(self, tensor: Any) -> None:
         kind = counterpart(tensor.dtype)
         if kind is None:
-            raise CheckpointUnsupportedError(f"the format has no place for {tensor.dtype}")
+            raise CheckpointUnsupportedError(
+                f"the checkpoint format has no dtype {tensor.dtype}; save it as another dtype"
+            )
         self.dtype = kind.dtype
         self.shape = None
         self.memory = None
         self._tensor = tensor
 
     def read(self) -> Any:
-        raise ValueError("the parameter is not initialized: its module has not seen an input yet")
+        raise ValueError("the parameter is not initialized: call its module with an input first")
 
     def write(self, contents: Any) -> None:
         tensor = self._tensor
@@ -140,7 +142,7 @@ def _overlaps(tensor: torch.Tensor) -> bool:
 def _unless_overlapping(
     array: np.ndarray[Any, np.dtype[Any]],
 ) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """The array, unless some of its elements share memory."""
+    """Returns the array; None if some of its elements share memory."""
     shared = any(
         stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)
     )
