@@ -108,7 +108,7 @@ def test_what_restores_nothing_says_so(tmp_path, caplog):
     (told,) = [record.message for record in caplog.records]
     assert "nothing was restored" in told
     assert "the program has '0.weight', '0.bias', '1.weight', …" in told
-    assert "the checkpoint 'encoder.w'" in told
+    assert "the checkpoint has 'encoder.w'" in told
     with pytest.raises(AssertionError, match="no value under their name"):
         status.assert_consumed()
 
