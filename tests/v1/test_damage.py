@@ -181,7 +181,7 @@ def test_a_list_that_the_parts_do_not_bear_out(metas, match, tmp_path):
         (4, {"int_val": [0, 0, 0, 0, 0, -1]}, "does not fit DT_UINT8"),
         (19, {"half_val": [0, 0, 0, 0, 0, 65536]}, "does not fit DT_HALF"),
         (7, {"string_val": [b""] * 7}, "has 7 elements"),
-        (8, {"scomplex_val": [1] * 11}, "44 bytes, no multiple of the 8"),
+        (8, {"scomplex_val": [1] * 11}, "44 bytes, not a multiple of the 8"),
     ],
 )
 def test_a_part_of_other_numbers(dtype, numbers, match, tmp_path):

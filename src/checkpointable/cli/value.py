@@ -1,4 +1,4 @@
-"""One value: what it is, where it lies, and what its elements are like."""
+"""Describes one value: dtype, shape, location and statistics of its elements."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["Details", "Number", "describe", "statistics"]
 
 Number: TypeAlias = int | float | complex
 
-# Elements that are looked at together: few enough for a processor's cache.
+# The number of elements that are processed together; they fit the cache of a processor.
 _CHUNK = 1 << 17
 
 
 @dataclass
 class Details:
-    """What is known of a value.
+    """The description of a value.
 
     Attributes:
-      stored: what the index says of it.
-      elements: how many it has.
-      locations: where its bytes lie; several for a partitioned value.
-      contents: its elements; None if they cannot be read.
-      note: why they cannot.
-      is_verified: whether the checksum of its bytes was compared, and holds.
-      statistics: of its elements, by name.
+      stored: Its key, dtype, shape and size.
+      elements: The number of its elements.
+      locations: The locations of its bytes; several for a partitioned value.
+      contents: Its elements; None if they cannot be read.
+      note: The reason why they cannot be read.
+      is_verified: Whether the checksum of its bytes was verified.
+      statistics: Statistics of its elements, by name.
     """
 
     stored: Stored
@@ -54,8 +54,8 @@ def describe(reader: CheckpointReader, key: str, progress: Progress | None = Non
     """Reads and verifies a value.
 
     Args:
-      progress: called with (bytes done, bytes in all, key) as its elements are looked at; each
-        counts as often as it is.
+      progress: Called with (bytes done, bytes in all, key) as the elements are processed; each
+        counts once a pass.
 
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError
@@ -81,7 +81,7 @@ def describe(reader: CheckpointReader, key: str, progress: Progress | None = Non
 
 
 def _verify_bytes(reader: CheckpointReader, key: str) -> bool:
-    """Verifies a value that has no array; False if that cannot be done for it alone."""
+    """Verifies a value that NumPy cannot represent; returns False if it has no checksum."""
     try:
         reader.get_bytes(key)
     except CheckpointUnsupportedError:
@@ -98,14 +98,14 @@ def _as_array(contents: Array | bytes) -> Array:
 
 
 class _Passes:
-    """The elements of a value in chunks, as often as they are looked at; tells how far that is."""
+    """Passes over the elements of a value in chunks; reports progress."""
 
     def __init__(
         self, key: str, array: Array, dtype: str, progress: Progress | None = None
     ) -> None:
         self._key = key
         self._progress = progress
-        # Of complex numbers both parts, each half of the bytes.
+        # Complex numbers take two passes for each part, which has half of the bytes.
         self._done, self._total = 0, (1 if "int" in dtype else 2) * array.nbytes
 
     def over(self, flat: Array) -> Iterator[Array]:
@@ -118,16 +118,17 @@ class _Passes:
 
 
 def statistics(array: Array, dtype: str, passes: _Passes | None = None) -> dict[str, Number]:
-    """Numbers about the elements of an array; none if it has none.
+    """Returns statistics of the elements of an array; empty if it has no elements.
 
-    numbers: min, max, mean, std of those that are finite; of floats also how many are nan, inf
+    numbers: min, max, mean, std of the finite elements; for floats also the counts nan, inf
     complex: abs_min, abs_max, mean, std, nan, inf
     bool:    true, false
     string:  shortest, longest, total (bytes)
 
     Args:
-      dtype: its name in the checkpoint.
-      passes: in what its elements are looked at.
+      array: The array.
+      dtype: The name of its dtype in the checkpoint.
+      passes: Reports progress.
     """
     passes = passes or _Passes("", array, dtype)
     flat = array.reshape(-1)
@@ -197,7 +198,7 @@ def _real(number: Number) -> float:
 
 
 def _finite(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int, int]:
-    """(the finite ones, how many are NaN, how many are infinite)."""
+    """Returns (finite values, number of NaN, number of infinite values)."""
     finite = np.isfinite(values)
     if finite.all():
         return values, 0, 0
@@ -210,7 +211,7 @@ class _Moments:
     """Mean and standard deviation of chunks, merged without loss (Chan et al. 1979).
 
     Args:
-      largest: the largest magnitude to come. What is too large to be squared is scaled.
+      largest: The largest magnitude of all chunks; values too large to be squared are scaled.
     """
 
     def __init__(self, largest: float) -> None:

@@ -1,4 +1,4 @@
-"""Looking into a checkpoint without any objects."""
+"""Reads checkpoints without the objects of a program."""
 
 from __future__ import annotations
 
@@ -35,22 +35,28 @@ def load_checkpoint(
             reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
 
     Args:
-      ckpt_dir_or_file: a prefix, an `.index` file, or a directory (its latest checkpoint); a
-        `.safetensors` file (or the `.safetensors.index.json` of several), or a state dict that
-        `torch.load(weights_only=True)` takes: their keys are its names. These have no checksums.
-      mmap: True: `get_tensor` gives read-only arrays on the mapped files: nothing is read
-        before it is used, nothing is copied, and nothing is verified unless `check` is called.
-        "c": arrays that may be changed, which does not change the files. What cannot be used
-        where it lies (strings, partitioned values, another byte order) is read as ever.
-      trusted_key: the checkpoint must have a manifest signed with this key. Everything that is
+      ckpt_dir_or_file: A checkpoint prefix, an `.index` file, or a directory (its latest
+        checkpoint). Or a tensor file: a `.safetensors` file, the `.safetensors.index.json` of
+        several, or a state dict that `torch.load(weights_only=True)` loads. Tensor files are
+        recognized by content; their names are the keys, and they have no checksums.
+      mmap: True: `get_tensor` returns read-only arrays on the mapped files. Nothing is read
+        before it is used, nothing is copied, and nothing is verified unless you call `check`.
+        "c": the arrays are writable; writing to them does not change the files. Strings,
+        partitioned values and values in another byte order are read as without `mmap`.
+      trusted_key: The checkpoint must have a manifest signed with this key. Everything that is
         read is compared with the manifest first, as in `restore`. (With `mmap` the arrays are then
-        on private memory.)
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+        in private memory.)
+      storage: Where the files are; None: the default storage, which `use_storage` sets.
+
+    Returns:
+      An open reader; close it, or use it as a context manager.
 
     Raises:
-      ValueError: `mmap` has a wrong value; `trusted_key` is not a key.
-      CheckpointSignatureError: the checkpoint has no manifest signed with `trusted_key`.
-      CheckpointNotFoundError, CheckpointCorruptError, CheckpointUnsupportedError.
+      ValueError: `mmap` has another value; `trusted_key` is not a key.
+      CheckpointSignatureError: The checkpoint has no manifest signed with `trusted_key`.
+      CheckpointNotFoundError: There is nothing at the path; names the checkpoints beside it.
+      CheckpointCorruptError: The checkpoint is damaged.
+      CheckpointUnsupportedError: The file has a format that the library does not read.
     """
     return open_stored(ckpt_dir_or_file, mmap=mmap, verifier=verifier_of_option(trusted_key))
 
@@ -63,9 +69,12 @@ def list_variables(
     trusted_key: Key | None = None,
     storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> list[tuple[str, tuple[int, ...]]]:
-    """Key and shape of every value, sorted by key; the object graph is one of them.
+    """Returns (key, shape) of every value, sorted by key; the object graph is one of them.
 
-    Args, errors: as `load_checkpoint`.
+        for key, shape in cp.list_variables("runs/a"):
+            print(key, shape)
+
+    Args, Raises: As for `load_checkpoint`.
     """
     with load_checkpoint(ckpt_dir_or_file, trusted_key=trusted_key) as reader:
         return [(name, reader.shape(name)) for name in reader.keys()]
@@ -79,14 +88,19 @@ def object_metadata(
     trusted_key: Key | None = None,
     storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> ObjectGraph:
-    """The object graph of a checkpoint: `.nodes[i].children`, `.attributes`, `.slot_variables`.
+    """Returns the object graph of a checkpoint.
 
     Args:
-      trusted_key, storage: as in `load_checkpoint`.
+      save_path: A checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      trusted_key, storage: As for `load_checkpoint`.
+
+    Returns:
+      The graph; `.nodes[i]` has `.children`, `.attributes` and `.slot_variables`.
 
     Raises:
-      CheckpointUnsupportedError: a name-based checkpoint, which has none.
-      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError.
+      CheckpointUnsupportedError: The checkpoint is name-based and has no object graph.
+      CheckpointNotFoundError, CheckpointCorruptError, CheckpointSignatureError: As for
+        `load_checkpoint`.
     """
     with load_checkpoint(save_path, trusted_key=trusted_key) as reader:
         graph = reader.graph()

@@ -1,4 +1,4 @@
-"""Restoring the objects below a root; what every `restore`, `read` and `plan` does."""
+"""Restores the objects below a root: shared by every `restore`, `read` and `plan`."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def restore_objects(
     progress: Progress | None = None,
     trusted_key: Key | None = None,
 ) -> LoadStatus:
-    """What every `restore` and `read` does.
+    """Opens a checkpoint and restores it, by objects or by names.
 
-    Args: as `CheckpointableSaver.restore`, and
-      attached: further dependencies of the root that it does not track itself.
-      optional: paths that a name-based checkpoint may lack.
+    Args: As for `CheckpointableSaver.restore`, and
+      attached: Dependencies of the root beside those that it tracks.
+      optional: Paths that a name-based checkpoint may lack.
     """
     look_again()
     verifier = verifier_of_option(trusted_key, verify)
@@ -73,7 +73,7 @@ def restore_objects(
     try:
         restore.attach(0, root, attached, progress)
     except BaseException:
-        restore.expect_partial()  # the error says more than the warning would
+        restore.expect_partial()  # the error says more than the warning
         raise
     return CheckpointLoadStatus(restore, root, attached)
 
@@ -109,10 +109,10 @@ def _finder(reader: CheckpointReader, module: str | None) -> FindValues:
 
 
 def _start(reader: CheckpointReader, renames: Mapping[str, str] | None, verify: Verify) -> Restore:
-    import hashlib  # slow to load
+    import hashlib  # slow to import
 
     data = read_graph(reader)
-    # Renames make another graph of the same bytes.
+    # With other renames, the same bytes are another graph.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()
     with collector_paused():
@@ -128,14 +128,14 @@ def plan_objects(
     renames: Mapping[str, str] | None = None,
     trusted_key: Key | None = None,
 ) -> Report:
-    """What every `plan` does."""
+    """Reports what `restore_objects` would do, without changing anything."""
     look_again()
     verifier = verifier_of_option(trusted_key)
     with open_stored(save_path, verifier=verifier) as reader:
         if reader.kind != "object-based":
             raise CheckpointUnsupportedError(
                 "a name-based checkpoint, or file of tensors, has no object graph to match with: "
-                "restore(...).run_restore_ops() says what has no name",
+                "restore(...).run_restore_ops() lists the paths without a name",
                 path=reader.prefix,
             )
         restore = _start(reader, renames, verify=True)

@@ -1,4 +1,4 @@
-"""Which files a V1 checkpoint is: one, or several with numbers; and which lie in a directory."""
+"""Finds the files of V1 checkpoints: one file each, or several with numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$", re.ASCII)
 
 
 def v1_files(prefix: str, storage: Storage) -> list[str]:
-    """The files of a V1 checkpoint, in the order of their numbers; none if there is none.
+    """Returns the files of a V1 checkpoint in the order of their numbers; none if there is none.
+
+    Args:
+      prefix: The path of one file, or the name of several: `model.ckpt`,
+        `model.ckpt-?????-of-00002`.
+      storage: Where to look.
 
     Raises:
-      CheckpointCorruptError: some of several are missing.
+      CheckpointCorruptError: Some of several files are missing.
     """
     if _is_file(prefix, storage):
         return [prefix]
@@ -43,20 +48,20 @@ def v1_files(prefix: str, storage: Storage) -> list[str]:
             "to it, or give the number of shards",
             path=prefix,
         )
-    ((total, found),) = groups.items()
-    if sorted(found) != list(range(total)):
-        missing = sorted(set(range(total)) - set(found))[:10]
+    ((total, shards),) = groups.items()
+    if sorted(shards) != list(range(total)):
+        missing = sorted(set(range(total)) - set(shards))[:10]
         raise CheckpointCorruptError(
             f"of its {total} files {', '.join(f'{n:05d}' for n in missing)} (and maybe more) are "
             "missing",
             path=prefix,
         )
-    return [found[number] for number in range(total)]
+    return [shards[number] for number in range(total)]
 
 
 def v1_prefixes_in(directory: str, storage: Storage) -> list[str]:
-    """The paths of the V1 checkpoints in a directory, by their form alone, newest first."""
-    found: dict[str, int] = {}
+    """Returns the paths of the V1 checkpoints in a directory, recognized by form, newest first."""
+    modified_ns: dict[str, int] = {}
     for name in _names(directory, storage):
         if name.startswith(".") or name.endswith((".index", ".meta")):
             continue
@@ -72,8 +77,8 @@ def v1_prefixes_in(directory: str, storage: Storage) -> list[str]:
             continue
         shard = _SHARD.search(path)
         prefix = path if shard is None else f"{path[: shard.start()]}-?????-of-{shard[2]}"
-        found[prefix] = max(modified, found.get(prefix, 0))
-    return sorted(found, key=lambda prefix: (found[prefix], prefix), reverse=True)
+        modified_ns[prefix] = max(modified, modified_ns.get(prefix, 0))
+    return sorted(modified_ns, key=lambda prefix: (modified_ns[prefix], prefix), reverse=True)
 
 
 def _names(directory: str, storage: Storage) -> list[str]:

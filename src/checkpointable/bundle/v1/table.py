@@ -1,7 +1,7 @@
-"""The string table of a V1 checkpoint: as that of an index, but with the values in it.
+"""Reads the string table of a V1 checkpoint, which stores the values themselves.
 
-So it may be large: nothing is read but the footer, the index of the blocks, and the blocks that
-are asked for, one at a time. Layout: docs/format.md, "Index".
+The table may be large, so only the footer, the index of the blocks and single blocks are read.
+Layout: docs/format.md, "Index".
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Stretch", "Table", "is_table"]
 
-# A block of many small entries is kept for the next one; one with a large value is not.
+# A block of small entries is kept for the next look-up; a block with a large value is not.
 _KEPT_SIZE = 1024 * 1024
 
 
 def is_table(file: ReadableFile) -> bool:
-    """Whether a file ends as a string table does."""
+    """Returns whether a file ends with the magic number of a string table."""
     if file.size < FOOTER_SIZE:
         return False
     return int.from_bytes(file.read(file.size - 8, 8), "little") == TABLE_MAGIC
 
 
 class Stretch(NamedTuple):
-    """The value of an entry: the bytes `[start, end)` of a block's contents.
+    """The value of an entry: the bytes `[start, end)` of the contents of a block.
 
     Attributes:
-      data: the block's contents.
-      offset: where in the file the block starts.
-      plain: whether it is stored as it is, not compressed.
+      data: The contents of the block.
+      start: The first byte of the value in `data`.
+      end: The byte after its last.
+      offset: The offset of the block in the file.
+      plain: Whether the block is stored uncompressed.
     """
 
     data: Buffer
@@ -59,24 +61,28 @@ class Stretch(NamedTuple):
     plain: bool
 
     def where(self, position: int) -> int:
-        """The offset in the file of a position in `data`; of a compressed block, its start."""
+        """Returns the file offset of a position in `data`; for a compressed block, its start."""
         return self.offset + position if self.plain else self.offset
 
 
 class _Handle(NamedTuple):
-    last_key: bytes  # not below any key of the block, and below all that follow
+    last_key: bytes  # at or above the keys of the block, below the keys of the next
     offset: int
     size: int
 
 
 class Table:
-    """A table, opened: its blocks are verified when they are read.
+    """Reads a string table; verifies each block when it is read.
 
     Args:
-      file: an open file; the caller closes it.
+      file: The open file; the caller closes it.
+
+    Attributes:
+      path: The path of the file.
+      size: Its size in bytes.
 
     Raises:
-      CheckpointCorruptError: it is no table, or its blocks do not join.
+      CheckpointCorruptError: The file is not a table, or its blocks do not join.
     """
 
     def __init__(self, file: ReadableFile) -> None:
@@ -89,19 +95,19 @@ class Table:
             self._handles = list(self._read_index(index))
             self._check_joins([*self._handles, metaindex, index])
             for _ in self._parse(self._contents(metaindex)[0]):
-                pass  # nothing is known to be stored there, but it must have its form
+                pass  # unused, but it must be well-formed
         except Malformed as error:
             raise self.corrupt(error.what, error.position) from None
 
     def corrupt(self, what: str, offset: int) -> CheckpointCorruptError:
-        """The error for damage in this file."""
+        """Returns the error for damage in this file."""
         return CheckpointCorruptError(what, path=self.path, offset=offset)
 
     def find(self, key: bytes) -> Stretch | None:
-        """The value of a key, or None.
+        """Returns the value of a key; None if there is no such key.
 
         Raises:
-          CheckpointCorruptError: its block is damaged.
+          CheckpointCorruptError: The block of the key is damaged.
         """
         low, high = 0, len(self._handles)
         while low < high:
@@ -121,7 +127,7 @@ class Table:
         return kept[1].get(key)
 
     def blocks(self) -> Iterator[tuple[int, int, list[tuple[bytes, Stretch]] | str]]:
-        """Each block's offset and size, and its entries, or what is wrong with it."""
+        """Yields (offset, size, entries) of each block; a message in place of damaged entries."""
         for number, handle in enumerate(self._handles):
             try:
                 yield handle.offset, handle.size, list(self._entries(number))
@@ -138,7 +144,7 @@ class Table:
             for key, start, end in self._parse(data):
                 if key > handle.last_key:
                     raise Malformed(
-                        f"the key {key!r:.200} is above the last one that the table's index says",
+                        f"the key {key!r:.200} is above the last key in the table's index",
                         start,
                     )
                 yield key, Stretch(data, start, end, handle.offset, plain)
@@ -147,11 +153,11 @@ class Table:
             raise self.corrupt(error.what, where) from None
 
     def _parse(self, data: Buffer) -> Iterator[tuple[bytes, int, int]]:
-        """The entries of a block's contents; positions, in errors too, are those in `data`."""
+        """Yields (key, start, end) of the entries in a block; positions are those in `data`."""
         return block_entries(Block(data, 0, len(data), 0), self._budget())  # type: ignore[arg-type]
 
     def _budget(self) -> Budget:
-        # One block at a time is held: each may take what the whole file allows.
+        # Only one block is held at a time, so each has the budget of the whole file.
         return Budget(self.path, self.size)
 
     def _read_footer(self) -> tuple[_Handle, _Handle]:
@@ -204,7 +210,7 @@ class Table:
             )
 
     def _contents(self, handle: _Handle) -> tuple[Buffer, bool]:
-        """The contents of a block, verified, and whether they are stored as they are."""
+        """Returns the verified contents of a block, and whether they are stored uncompressed."""
         _, offset, size = handle
         end = offset + size
         if end + BLOCK_TRAILER_SIZE > self.size - FOOTER_SIZE:
@@ -218,7 +224,7 @@ class Table:
                 offset,
             )
         kind = self._data[end]
-        # Of a large value no copy is made: a mapped file is as good as its bytes.
+        # A slice of the mapped file: large values are not copied.
         contents = self._data[offset:end]
         if kind == COMPRESSION_NONE:
             return contents, True

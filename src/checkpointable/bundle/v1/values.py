@@ -1,4 +1,4 @@
-"""The messages in a V1 checkpoint, and the arrays in them.
+"""Decodes the messages in a V1 checkpoint, and the arrays in them.
 
     SavedTensorSlices      {1 meta, 2 data}
     SavedTensorSliceMeta   {1 tensor[] {1 name, 2 shape, 3 type, 4 slice[]}, 2 versions}
@@ -6,8 +6,8 @@
     TensorProto            {5 float_val, 6 double_val, 7 int_val, 8 string_val, 9 scomplex_val,
                             10 int64_val, 11 bool_val, 12 dcomplex_val, 13 half_val}
 
-The entry of the empty key holds the meta, every other one a part of a value. Numbers are
-packed: as they are, or, integers, as varints; a half is the varint of its bits.
+The entry of the empty key holds the meta; every other entry holds a slice of a value. Numbers
+are packed: floats as they are, integers as varints, a half as the varint of its bits.
 
 Source: tensorflow/core/util/saved_tensor_slice.proto, tensorflow/core/framework/tensor.proto.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SavedMeta", "decode_meta", "decode_part", "decode_varints", "is_stored"]
 
-# kind -> (field of TensorProto, how its numbers are stored; None: as varints)
+# data type -> (field of TensorProto, NumPy dtype of its numbers; None: varints)
 _FIELDS: dict[DataType, tuple[int, str | None]] = {
     DataType.DT_FLOAT: (5, "<f4"),
     DataType.DT_DOUBLE: (6, "<f8"),
@@ -64,16 +64,23 @@ _FIELDS: dict[DataType, tuple[int, str | None]] = {
 _STRING_FIELD = 8
 _VARINT_BYTES_MAX = 10
 _CHUNK_SIZE = 4 * 1024 * 1024
-_META_COST = 500  # what the description of a value takes in memory, its name apart, in bytes
+_META_COST = 500  # memory of the description of a value without its name, in bytes
 
 
 def is_stored(dtype: int) -> bool:
-    """Whether V1 files can hold values of this kind."""
+    """Returns whether V1 files can store values of this data type."""
     return DataType(dtype) in _FIELDS
 
 
 class SavedMeta(NamedTuple):
-    """What a file says of one value."""
+    """The description of a value in one file.
+
+    Attributes:
+      name: The name of the value.
+      dtype: Its data type.
+      shape: The dimensions of the whole value.
+      slices: The extents of the slices in this file.
+    """
 
     name: str
     dtype: DataType
@@ -84,13 +91,16 @@ class SavedMeta(NamedTuple):
 def decode_meta(
     data: Buffer, start: int, end: int, budget: Budget
 ) -> tuple[list[SavedMeta], tuple[int, int, tuple[int, ...]]]:
-    """The values that a file holds parts of, and (producer, min_consumer, bad_consumers).
+    """Decodes the entry of the empty key.
+
+    Returns:
+      The values that the file has slices of, and (producer, min_consumer, bad_consumers).
 
     Raises:
-      Malformed: it is no such message.
-      CheckpointCorruptError: it would take more memory than the budget allows.
+      Malformed: The bytes are not such a message.
+      CheckpointCorruptError: The message would take more memory than the budget allows.
     """
-    found: list[SavedMeta] = []
+    tensors: list[SavedMeta] = []
     versions: tuple[int, int, tuple[int, ...]] = (0, 0, ())
     metas = 0
     for number, kind, a, b in wire.fields(data, start, end):
@@ -100,9 +110,9 @@ def decode_meta(
         for number_, kind_, a_, b_ in wire.fields(data, a, b):
             if (number_, kind_) == (1, wire.LENGTH):
                 budget.spend(_META_COST + 2 * (b_ - a_))
-                found.append(_decode_tensor(data, a_, b_))
+                tensors.append(_decode_tensor(data, a_, b_))
             elif (number_, kind_) == (2, wire.LENGTH):
-                # The versions have the place and form that they have in a bundle's header.
+                # The versions have the field number and the form of those in a bundle's header.
                 message = b"\x1a" + encode_varint(b_ - a_) + bytes(data[a_:b_])
                 try:
                     header = decode_header(message, 0, len(message))
@@ -111,7 +121,7 @@ def decode_meta(
                 versions = (header.producer, header.min_consumer, header.bad_consumers)
     if metas != 1:
         raise Malformed("the first entry does not list what the file holds", start)
-    return found, versions
+    return tensors, versions
 
 
 def _decode_tensor(data: Buffer, start: int, end: int) -> SavedMeta:
@@ -144,7 +154,7 @@ def _decode_name(data: Buffer, start: int, end: int) -> str:
 class _Part(NamedTuple):
     name: str
     extents: Extents
-    numbers: list[Any]  # the packed runs of the field that was asked for
+    numbers: list[Any]  # the packed runs of the requested field
 
 
 def _decode_saved_slice(data: Buffer, start: int, end: int, field: int) -> _Part:
@@ -159,8 +169,8 @@ def _decode_saved_slice(data: Buffer, start: int, end: int, field: int) -> _Part
             elif (number_, kind_) == (2, wire.LENGTH):
                 extents = decode_slice(data, a_, b_)[0]
             elif (number_, kind_) == (3, wire.LENGTH):
-                for found, kind__, a__, b__ in wire.fields(data, a_, b_):
-                    if found == field:
+                for number__, kind__, a__, b__ in wire.fields(data, a_, b_):
+                    if number__ == field:
                         whole = kind__ != wire.VARINT
                         numbers.append(data[a__:b__] if whole else encode_varint(a__))
     return _Part(name, extents, numbers)
@@ -174,14 +184,21 @@ def decode_part(
     extents: Extents,
     count: int,
 ) -> npt.NDArray[Any]:
-    """The elements of a part, flat; may share the memory of `data`.
+    """Decodes the elements of a slice.
 
     Args:
-      data, span: the entry's value are the bytes `[start, end)` of `data`.
-      name, dtype, extents, count: what the meta says of it; `is_stored(dtype)`.
+      data: The contents of a block.
+      span: The (start, end) of the entry's value in `data`.
+      name: The name of the value, from the meta.
+      dtype: Its data type, from the meta; `is_stored(dtype)` holds.
+      extents: The extents of the slice, from the meta.
+      count: The number of its elements.
+
+    Returns:
+      A flat array; may share the memory of `data`.
 
     Raises:
-      Malformed: it is something else.
+      Malformed: The entry is not this slice.
     """
     start, end = span
     field, stored = _FIELDS[dtype]
@@ -209,7 +226,7 @@ def _fixed(run: Buffer, stored: str, where: int) -> npt.NDArray[Any]:
     dtype = np.dtype(stored)
     if len(run) % dtype.itemsize:
         raise Malformed(
-            f"the part has {len(run)} bytes, no multiple of the {dtype.itemsize} of an element",
+            f"the part has {len(run)} bytes, not a multiple of the {dtype.itemsize} of an element",
             where,
         )
     array: npt.NDArray[Any] = np.frombuffer(run, dtype)
@@ -235,15 +252,14 @@ def _decode_varint_kind(run: Buffer, dtype: DataType, where: int) -> npt.NDArray
 
 
 def decode_varints(run: Buffer, where: int = 0) -> npt.NDArray[np.uint64]:
-    """The varints in `run`, to its last byte.
-
-    Takes little memory beyond the result: it goes by chunks.
+    """Decodes the varints in `run`, chunk by chunk to save memory.
 
     Args:
-      where: the position that errors name.
+      run: Varints without gaps.
+      where: The position that errors name.
 
     Raises:
-      Malformed
+      Malformed: A varint is longer than 10 bytes, or runs over the end.
     """
     data = np.frombuffer(run, np.uint8)
     if data.size and data[-1] >= 128:
@@ -263,10 +279,10 @@ def decode_varints(run: Buffer, where: int = 0) -> npt.NDArray[np.uint64]:
             raise Malformed("a varint of more than 10 bytes", where)
         values = result[done : done + ends.size]
         values[:] = chunk[starts] & 127
-        for place in range(1, longest):
-            rows = np.flatnonzero(lengths > place)
-            byte = (chunk[starts[rows] + place] & 127).astype(np.uint64)
-            values[rows] |= byte << np.uint64(7 * place)
+        for digit in range(1, longest):
+            rows = np.flatnonzero(lengths > digit)
+            byte = (chunk[starts[rows] + digit] & 127).astype(np.uint64)
+            values[rows] |= byte << np.uint64(7 * digit)
         done += ends.size
         position += chunk.size
     return result

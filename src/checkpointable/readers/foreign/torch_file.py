@@ -40,6 +40,19 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
         is not installed.
       CheckpointCorruptError: The file is damaged.
     """
+    contents = _load(candidate)
+    arrays = _arrays(contents, candidate)
+    if not arrays:
+        raise CheckpointUnsupportedError("there is no state dict in it", path=candidate.path)
+    return ArrayReader(
+        candidate.path, arrays, dicts=_file_dicts(contents), in_place=options.mmap is True
+    )
+
+
+FORMAT = Format("a file of torch.save", is_torch_file, open_torch_file)
+
+
+def _load(candidate: Candidate) -> Any:
     path, is_zip = candidate.path, candidate.start.startswith(_ZIP)
     try:
         import torch
@@ -49,14 +62,16 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
             "safetensors files need nothing",
             path=path,
         ) from None
-    from checkpointable.adapters.torch.tensors.arrays import host_array, storable
-    from checkpointable.adapters.torch.tensors.dtypes import counterpart
-
-    size = candidate.size
     if is_zip:
-        _check_archive(path, size)
+        _check_archive(path, candidate.size)
+    if path.endswith(".safetensors"):  # torch.load goes by this ending, not by the content
+        raise CheckpointUnsupportedError(
+            "this is a file of torch.save, which torch.load cannot read under this ending: rename "
+            "it to end with .pt",
+            path=path,
+        )
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointUnsupportedError(
@@ -65,13 +80,20 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
             "that can be read",
             path=path,
         ) from None
-    except Exception as error:  # noqa: BLE001 - whatever it stumbles over in damaged bytes
+    except Exception as error:  # noqa: BLE001 - damaged bytes raise errors of many types
         raise CheckpointCorruptError(
             f"torch.load cannot read it: {type(error).__name__}: {error}", path=path
         ) from None
+
+
+def _arrays(contents: Any, candidate: Candidate) -> dict[str, Any]:
+    """Returns the tensors as arrays that share their memory, by name."""
+    from checkpointable.adapters.torch.tensors.arrays import host_array, storable
+    from checkpointable.adapters.torch.tensors.dtypes import counterpart
+
     arrays: dict[str, Any] = {}
-    budget = _RATIO * size + _SLACK
-    for name, tensor in _tensors(contents, path, budget):
+    budget = _RATIO * candidate.size + _SLACK
+    for name, tensor in _tensors(contents, candidate.path, budget):
         nbytes = tensor.numel() * tensor.element_size()
         twice = name in arrays
         try:
@@ -82,8 +104,8 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
                 raise CheckpointUnsupportedError("a tensor of the meta device has no contents")
             if nbytes > budget:
                 raise CheckpointUnsupportedError(
-                    f"the file has {size} bytes, and this would be {nbytes}: it repeats the same "
-                    "few over and over"
+                    f"the file has {candidate.size} bytes, and this would be {nbytes}: it repeats "
+                    "the same few over and over"
                 )
         except CheckpointUnsupportedError as error:
             dtype = str(tensor.dtype).removeprefix("torch.")
@@ -93,12 +115,7 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
         kind = counterpart(tensor.dtype)
         assert kind is not None
         arrays[name] = host_array(tensor, kind)
-    if not arrays:
-        raise CheckpointUnsupportedError("there is no state dict in it", path=path)
-    return ArrayReader(path, arrays, dicts=_file_dicts(contents), in_place=options.mmap is True)
-
-
-FORMAT = Format("a file of torch.save", is_torch_file, open_torch_file)
+    return arrays
 
 
 def _file_dicts(contents: Any) -> FileDicts:
@@ -134,7 +151,7 @@ def _check_archive(path: str, size: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except Exception as error:  # noqa: BLE001 - zipfile raises many kinds for damaged archives
+    except Exception as error:  # noqa: BLE001 - damaged archives raise errors of many types
         raise CheckpointCorruptError(f"it is no zip archive: {error}", path=path) from None
     if sum(member.file_size for member in members) > size:
         raise CheckpointCorruptError(
