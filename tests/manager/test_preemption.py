@@ -178,7 +178,7 @@ def test_a_real_training_that_is_preempted_twice(tmp_path):
     ("options", "error", "match"),
     [
         ({"durability": "sync"}, ValueError, "durability is 'sync'"),
-        ({"metrics": {"loss": 1.0}}, TypeError, "a function that gives them, not a dict"),
+        ({"metrics": {"loss": 1.0}}, TypeError, "a function that returns them, not a dict"),
         ({"signals": (signal.SIGKILL,)}, ValueError, "no program can answer"),
         ({"signals": (12345,)}, ValueError, "no program can answer the signal 12345"),
         ({"signals": ("TERM",)}, TypeError, "a signal is a number"),

@@ -182,12 +182,28 @@ def test_the_best_are_not_deleted_since_the_history_is_damaged(tmp_path, caplog)
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"max_to_keep": "3"}, ValueError, "a positive number or None, not '3'"),
-        ({"max_to_keep": 2.5}, ValueError, "a positive number or None, not 2.5"),
-        ({"max_to_keep": True}, ValueError, "a positive number or None, not True"),
+        (
+            {"max_to_keep": "3"},
+            ValueError,
+            "max_to_keep is '3'; it must be a positive integer or None",
+        ),
+        (
+            {"max_to_keep": 2.5},
+            ValueError,
+            "max_to_keep is 2.5; it must be a positive integer or None",
+        ),
+        (
+            {"max_to_keep": True},
+            ValueError,
+            "max_to_keep is True; it must be a positive integer or None",
+        ),
         ({"keep_checkpoint_every_n_hours": -1}, ValueError, "hours cannot be negative"),
         ({"keep_checkpoint_every_n_hours": float("nan")}, ValueError, "hours cannot be negative"),
-        ({"keep_checkpoint_every_n_hours": "1"}, TypeError, "a number of hours or None, not '1'"),
+        (
+            {"keep_checkpoint_every_n_hours": "1"},
+            TypeError,
+            "n_hours is '1'; it must be a number of hours or None",
+        ),
         ({"checkpoint_name": None}, TypeError, "checkpoint_name is a str"),
         ({"checkpoint_name": "../up"}, ValueError, "leads out of the directory"),
         ({"checkpoint_name": "/abs"}, ValueError, "leads out of the directory"),

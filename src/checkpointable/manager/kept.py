@@ -1,4 +1,4 @@
-"""The checkpoints of a manager: the latest, those that are kept, and the deletion of the rest."""
+"""The checkpoints of a manager: the latest, those that are kept, and deletion of the others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from checkpointable.directory.latest import (
 )
 from checkpointable.directory.state_file import relative_path
 from checkpointable.errors import CheckpointError
+from checkpointable.manager.checks import Retention
 from checkpointable.manager.history import EXPIRED, KEPT, PRESERVED, History, Written
 from checkpointable.manager.retention import ranking, sweep
-from checkpointable.savers.options import Best
 from checkpointable.storage import default_storage
 
 __all__ = ["KeptCheckpoints"]
@@ -32,43 +32,37 @@ def now() -> float:
 
 
 class KeptCheckpoints:
-    """The checkpoints that the managers of one name have in a directory.
+    """The checkpoints in a directory that managers with one `checkpoint_name` wrote.
 
-    What it does is done with whole paths, since the program may go to another working directory,
-    where a relative one would name somebody else's files; what it returns is as the user gave it,
-    where that still means the same.
+    File operations use absolute paths: after a change of the working directory a relative one would
+    name other files. Methods return paths as the user gave them while these mean the same.
 
     Args:
-      directory: where they are.
-      max_to_keep: how many of the newest are kept; None: all.
-      keep_every: seconds between two that are preserved; 0: none is.
-      best: which are kept beside these.
+      directory: the directory of the checkpoints.
+      name: the beginning of the file names.
+      retention: the checkpoints to keep.
     """
 
     def __init__(
         self,
         directory: GivenPath,
         name: str,
-        max_to_keep: int | None,
-        keep_every: float,
-        best: Best | None,
+        retention: Retention,
     ) -> None:
         self._given_directory = directory
         self._directory = directory.absolute
         self._name = name
-        self._max_to_keep = max_to_keep
-        self._keep_every = keep_every
-        self._best = best
-        # An asynchronous save takes up its checkpoint from its own thread.
+        self.retention = retention
+        # An asynchronous save takes up its checkpoint in the background thread.
         self._lock = ForkSafeLock()
         self._history = History(directory.absolute, name, now())
-        if best is not None and max_to_keep and self._history.is_damaged:
-            self._spare_what_may_be_best(max_to_keep)
+        if retention.best is not None and retention.max_to_keep and self._history.is_damaged:
+            self._spare_what_may_be_best(retention.max_to_keep)
         latest = latest_checkpoint(directory.display)
         self._latest = None if latest is None else absolute_path(latest)
 
     def _spare_what_may_be_best(self, max_to_keep: int) -> None:
-        """Keeps for good all but the newest, since nothing says any more why they were kept."""
+        """Keeps all but the newest for good, since the metrics that rank them are lost."""
         for entry in self._history.with_fate(KEPT)[:-max_to_keep]:
             self._history.decide(entry, PRESERVED)
             logger.warning(
@@ -78,39 +72,39 @@ class KeptCheckpoints:
 
     @property
     def latest(self) -> str | None:
-        """The path of the checkpoint last saved or restored; None if there is none."""
+        """The prefix of the checkpoint last saved or restored; None if there is none."""
         return None if self._latest is None else self._given_directory.display_below(self._latest)
 
     def note_restored(self, path: str) -> None:
-        """Takes a checkpoint for the latest, since the program went on from it."""
+        """Makes the restored checkpoint the latest one."""
         self._latest = absolute_path(path)
 
     def for_now(self) -> list[str]:
-        """The paths of those that are kept for now, oldest first."""
+        """Returns the prefixes of the checkpoints that are kept at present, oldest first."""
         with self._lock:
             return [self._shown(entry) for entry in self._history.with_fate(KEPT)]
 
     def best(self) -> list[str]:
-        """The paths of the best, the best one first."""
+        """Returns the prefixes of the best checkpoints, the best one first."""
         with self._lock:
-            return [self._shown(entry) for entry in ranking(self._history, self._best)]
+            return [self._shown(entry) for entry in ranking(self._history, self.retention.best)]
 
     def take_up(self, prefix: str, metrics: dict[str, float], durability: str) -> None:
-        """Takes up a checkpoint that was written as the latest, and deletes what is too many.
+        """Makes a new checkpoint the latest one, and deletes old ones.
 
         Args:
-          prefix: its whole path.
+          prefix: its absolute path.
         """
         with self._lock:
             self._latest = prefix
             entry = Written(relative_path(self._directory, prefix), now(), metrics)
             self._history.add(entry)
-            sweep(self._history, self._max_to_keep, self._keep_every, self._best, self._path)
+            sweep(self._history, self.retention, self._path)
             self._record(durability)
             self._delete_expired(durability)
 
     def next_number(self) -> int:
-        """One more than the highest number of a checkpoint of this name."""
+        """Returns one more than the highest number of a checkpoint with this name."""
         with self._lock:
             kept = [self._path(entry) for entry in self._history.with_fate(KEPT)]
         paths = [*list_checkpoints(self._directory), *kept]
@@ -118,21 +112,21 @@ class KeptCheckpoints:
         return 1 + max((number for number in numbers if number is not None), default=0)
 
     def newest_first(self) -> list[str]:
-        """All checkpoints to go back through: the latest, what is in the history, the rest."""
+        """Returns all checkpoints in the order to try them: the latest, the history, the others."""
         known = [self._path(entry) for entry in self._history.with_fate(KEPT, PRESERVED)]
         others = list_checkpoints(self._directory)
         own = [path for path in others if self._number(path) is not None]
         named = named_latest(self._directory)
         candidates = filter(None, [named, *reversed(known), *own, self._latest])
-        found: dict[str, str] = {}
+        paths: dict[str, str] = {}
         for path in candidates:
-            found.setdefault(os.path.abspath(path), path)
+            paths.setdefault(os.path.abspath(path), path)
         storage = default_storage()
-        there = [path for path in found.values() if checkpoint_exists(path, storage)]
-        return list(map(self._given_directory.display_below, there))
+        existing = [path for path in paths.values() if checkpoint_exists(path, storage)]
+        return list(map(self._given_directory.display_below, existing))
 
     def _number(self, path: str) -> int | None:
-        """The number of a checkpoint of this manager's name; None of any other."""
+        """Returns the number of a checkpoint with this name; None for any other."""
         name, _, number = relative_path(self._directory, path).rpartition("-")
         mine = name == self._name and number.isdecimal() and number.isascii()
         return int(number) if mine and len(number) < 19 else None
@@ -168,6 +162,6 @@ class KeptCheckpoints:
             else:
                 self._history.forget(entry)
         if expired:
-            if durability == "fsync":  # the history must not forget what may come back
+            if durability == "fsync":  # a deleted file may come back after a crash
                 default_storage().sync_directory(self._directory)
             self._history.save(durability)

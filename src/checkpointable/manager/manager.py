@@ -1,27 +1,22 @@
-"""CheckpointManager: which checkpoints of a training are kept, and which to go on from."""
+"""CheckpointManager: saves into a directory, deletes old checkpoints, and restores the latest."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Durability, Path
 from checkpointable.common.working_directory import GivenPath
+from checkpointable.manager.checks import Retention, check_metrics_function, check_name
 from checkpointable.manager.fallback import restore_newest_whole
 from checkpointable.manager.kept import KeptCheckpoints
+from checkpointable.manager.managed_saves import ManagedSaves, shared_storage
 from checkpointable.manager.preemption import Preemption, check_signals
-from checkpointable.manager.retention import (
-    check_best,
-    check_hours,
-    check_max_to_keep,
-    check_metrics,
-    check_name,
-)
-from checkpointable.manager.steps import DueSave, StepInterval
+from checkpointable.manager.steps import StepInterval
 from checkpointable.manifest import signer_of, verifier_of
 from checkpointable.savers.checkpoint import Checkpoint
 from checkpointable.savers.options import (
@@ -33,8 +28,8 @@ from checkpointable.savers.options import (
     write_settings,
 )
 from checkpointable.savers.saver import CheckpointableSaver
-from checkpointable.saving.numbering import numbered_prefix
-from checkpointable.storage import Storage, check_durability, checked_storage, optional_storage
+from checkpointable.saving.saving import WriteSettings
+from checkpointable.storage import check_durability, optional_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,8 +38,6 @@ if TYPE_CHECKING:
     from checkpointable.status import LoadStatus
 
 __all__ = ["CheckpointManager"]
-
-_SECONDS_PER_HOUR = 3600.0
 
 
 class CheckpointManager:
@@ -99,68 +92,65 @@ class CheckpointManager:
                 "checkpoint is a cp.Checkpoint or a cp.CheckpointableSaver, not "
                 f"{type(checkpoint).__name__}"
             )
-        check_max_to_keep(max_to_keep)
-        hours = check_hours(keep_checkpoint_every_n_hours)
+        retention = Retention.of(max_to_keep, keep_checkpoint_every_n_hours, options.get("best"))
         check_name(checkpoint_name)
-        if checkpoint_interval is not None and step_counter is None:
-            raise ValueError("checkpoint_interval needs a step_counter")
-        key, best = options.get("trusted_key"), options.get("best")
+        key = options.get("trusted_key")
         self._signer = signer_of(options.get("sign_with", False))
         self._trusted_key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
-        self._given_directory = GivenPath.of(os.fspath(directory))
-        self._name = checkpoint_name
+        self._directory = GivenPath.of(os.fspath(directory))
         self._steps = StepInterval(
             step_counter, checkpoint_interval, options.get("last_checkpoint_step")
         )
         self._init_fn = options.get("init_fn")
-        self._best = None if best is None else check_best(best)
-        self._storage = _storage_of(checkpoint, options.get("storage"))
-        keep_every = hours * _SECONDS_PER_HOUR
+        self._storage = shared_storage(checkpoint, options.get("storage"))
         with optional_storage(self._storage):
-            self._kept = KeptCheckpoints(
-                self._given_directory, checkpoint_name, max_to_keep, keep_every, self._best
-            )
+            self._kept = KeptCheckpoints(self._directory, checkpoint_name, retention)
+        self._saves = ManagedSaves(
+            checkpoint,
+            self._directory,
+            checkpoint_name,
+            self._steps,
+            self._kept,
+            self._storage,
+        )
 
     @property
     def directory(self) -> str:
-        """Where the checkpoints are."""
-        return self._given_directory.display
+        """The directory of the checkpoints."""
+        return self._directory.display
 
     @property
     def checkpoint(self) -> Checkpoint | CheckpointableSaver:
-        """What is saved and restored."""
+        """The object that saves and restores."""
         return self._checkpoint
 
     @property
     def checkpoint_interval(self) -> int | None:
-        """The least number of steps between two saves."""
+        """The minimum number of steps between two saves."""
         return self._steps.interval
 
     @property
     def latest_checkpoint(self) -> str | None:
-        """The path of the checkpoint last saved, or found when the manager was made.
+        """The prefix of the checkpoint last saved or restored; None if there is none.
 
-        That is what `cp.latest_checkpoint(directory)` finds; None if there is none. This path and
-        the others are as the directory was given, or whole ones, once the program has gone to
-        another working directory.
+        A new manager takes it from `cp.latest_checkpoint(directory)`. Prefixes are relative if the
+        directory was given so, and absolute once the program has changed its working directory.
         """
         return self._kept.latest
 
     @property
     def checkpoints(self) -> list[str]:
-        """The paths of the checkpoints that are kept for now, oldest first.
+        """The prefixes of the checkpoints that are kept at present, oldest first.
 
-        Those that are kept for good (`keep_checkpoint_every_n_hours`) are not among them.
+        Without those that are kept for good (`keep_checkpoint_every_n_hours`).
         """
         return self._kept.for_now()
 
     @property
     def best_checkpoints(self) -> list[str]:
-        """The paths of the best checkpoints by `best`, the best one first."""
+        """The prefixes of the best checkpoints by the metric of `best`, the best one first."""
         return self._kept.best()
-
-    # -- save ------------------------------------------------------------------------------
 
     @takes_blocking
     def save(
@@ -195,14 +185,7 @@ class CheckpointManager:
           CheckpointIOError: the system refused. Existing checkpoints are intact.
         """
         settings = write_settings("CheckpointManager.save", options, SaveOptions, self._signer)
-        with self._checkpoint._saves.lock, optional_storage(self._storage):
-            due = self._due(check_interval, metrics, session)
-            if due is None:
-                return None
-            with self._counted(due, checkpoint_number) as prefix:
-                path = self._checkpoint._objects.write(prefix, session, settings)
-            self._kept.take_up(path, due.metrics, settings.durability)
-            return prefix
+        return self._saves.save(settings, checkpoint_number, check_interval, metrics, session)
 
     def save_async(
         self,
@@ -229,54 +212,7 @@ class CheckpointManager:
         """
         function = "CheckpointManager.save_async"
         settings = write_settings(function, options, AsyncSaveOptions, self._signer)
-        with self._checkpoint._saves.lock, optional_storage(self._storage):
-            due = self._due(check_interval, metrics, session)
-            if due is None:
-                return None
-            saved = due.metrics
-
-            def finish(path: str) -> None:
-                self._kept.take_up(path, saved, settings.durability)
-
-            with self._counted(due, checkpoint_number) as prefix:
-                return self._checkpoint._objects.write_async(
-                    prefix, session, settings, finish, due.take_back
-                )
-
-    def _due(
-        self, check_interval: bool, metrics: Mapping[str, Any] | None, session: Any
-    ) -> DueSave | None:
-        """Returns the save that is due; None if there is none."""
-        numbers = check_metrics(metrics or {}, self._best)
-        saves = self._checkpoint._saves
-        if not check_interval:
-            saves.settle()  # this very step may be under way, and fail
-        due = self._steps.due(check_interval, numbers, session)
-        if due is not None:
-            saves.settle()
-        return due
-
-    @contextmanager
-    def _counted(self, due: DueSave, number: Any) -> Iterator[str]:
-        """Counts a save, and yields its prefix. A save that fails in the block is not counted."""
-        start = os.path.join(self._given_directory.display, self._name)
-        checkpoint, counter = self._checkpoint, None
-        if isinstance(checkpoint, Checkpoint):
-            counter = checkpoint.save_counter
-            counter.assign_add(1)
-        try:
-            if number is None:
-                number = self._kept.next_number() if counter is None else counter
-            prefix = numbered_prefix(start, number)
-            due.note()
-            yield prefix
-        except BaseException:
-            if counter is not None:
-                counter.assign_add(-1)
-            due.take_back()
-            raise
-
-    # -- preemption ------------------------------------------------------------------------
+        return self._saves.save_async(settings, checkpoint_number, check_interval, metrics, session)
 
     def save_on_preemption(
         self,
@@ -285,7 +221,7 @@ class CheckpointManager:
         metrics: Callable[[], Mapping[str, Any]] | None = None,
         durability: Durability = "fsync",
     ) -> Preemption:
-        """Within the block a SIGTERM ends nothing; the next safe point saves.
+        """Returns a context manager in which a signal does not end the program, but makes it save.
 
             with manager.save_on_preemption() as preemption:
                 while int(step) < steps:
@@ -293,47 +229,36 @@ class CheckpointManager:
                     if preemption.safe_point():
                         break                       # saved; the machine may go
 
-        A preemptible machine gives some seconds between the signal and the end. Enter it in
-        the main thread; `safe_point` may be called from any. The handlers that were there
-        before come back when the block ends. A block of another manager around this one notes
-        the signal too: each has its own safe point.
+        A signal is noted, and the next safe point saves, once for all signals in the block. Enter
+        the block in the main thread; call `safe_point` from any thread. The end of the block
+        restores the previous handlers. If blocks of managers are nested, each notes the signal.
 
         Args:
-          signals: which are answered; one, or several. Saved is once for all that come within
-            the block.
-          metrics: a function that gives the metrics to be saved with it.
+          signals: the number of the signal to handle, or several.
+          metrics: a function that returns the metrics of the checkpoint, called when it is saved.
           durability: as in `save`.
 
+        Returns:
+          A context manager, see `Preemption`.
+
         Raises:
-          ValueError: another `durability`, or a signal that cannot be answered: now, and not when
-            the machine is about to go.
-          TypeError: `metrics` is no function, or a signal no number.
+          ValueError: `durability` has a wrong value, or a signal cannot be handled.
+          TypeError: `metrics` is not a function, or a signal is not a number.
         """
         check_durability(durability)
-        if metrics is not None and not callable(metrics):
-            raise TypeError(
-                f"metrics is a function that gives them, not a {type(metrics).__name__}: what they "
-                "are is asked when a signal has come"
-            )
+        check_metrics_function(metrics)
 
-        def save() -> str | None:
-            self._checkpoint._saves.settle()  # this very step may be under way
-            numbers = None if metrics is None else metrics()
-            path = self.save(check_interval=False, metrics=numbers, durability=durability)
-            return path if path is not None else self._kept.latest  # this very step is saved
-
-        return Preemption(save, check_signals(signals))
-
-    # -- restore ---------------------------------------------------------------------------
+        settings = WriteSettings(durability, signer=self._signer)
+        return Preemption(partial(self._saves.save_now, settings, metrics), check_signals(signals))
 
     def restore_or_initialize(self) -> str | None:
-        """Restores the latest checkpoint; where there is none, calls `init_fn`.
+        """Restores the latest checkpoint, or calls `init_fn` if there is none.
 
         Returns:
-          The path of what was restored, or None. For its status use `checkpoint.restore(path)`.
+          The prefix of the restored checkpoint, or None. `checkpoint.restore` returns a status.
 
         Raises:
-          CheckpointCorruptError, CheckpointMismatchError, CheckpointSignatureError: nothing was
+          CheckpointCorruptError, CheckpointMismatchError, CheckpointSignatureError: no variable was
             changed.
         """
         latest = self._kept.latest
@@ -347,22 +272,22 @@ class CheckpointManager:
         return None
 
     def restore_latest_valid(self) -> LoadStatus:
-        """Restores the newest checkpoint that is whole to the last checksum.
+        """Restores the newest checkpoint whose checksums all match.
 
-        Goes back from the newest, reads each completely before anything is changed, and logs
-        what it skips and why. With the manager's `key`, one that it did not sign is skipped
-        too. Afterwards `latest_checkpoint` is the one restored.
+        Goes back from the newest, and reads each checkpoint completely before any variable changes.
+        Logs the ones that it skips, and why. With `trusted_key`, checkpoints without a manifest
+        that this key signed are skipped too. Afterwards `latest_checkpoint` is the restored one.
 
         Returns:
-          Its status; where there is no checkpoint, that of `restore(None)` (S32).
+          The status of the restore; that of `restore(None)` if there is no checkpoint (S32).
 
         Raises:
-          CheckpointCorruptError: there are checkpoints, but none is whole: training must not
-            silently start over.
-          CheckpointMismatchError: a whole one does not fit the program; nothing was changed.
-          CheckpointIOError, CheckpointUnsupportedError: one cannot be read (no permission, too many
-            open files, a newer version of the format), which says nothing of its bytes: it is not
-            passed over, since the next saves would take its place. Nothing was changed.
+          CheckpointCorruptError: all checkpoints are damaged. Training must not start over.
+          CheckpointMismatchError: a complete checkpoint does not fit the program. No variable was
+            changed.
+          CheckpointIOError, CheckpointUnsupportedError: a checkpoint cannot be read (no permission,
+            too many open files, a newer version of the format). It may be complete, so it is not
+            skipped: later saves would replace it. No variable was changed.
         """
         with optional_storage(self._storage):
             path, status = restore_newest_whole(
@@ -372,14 +297,3 @@ class CheckpointManager:
             self._kept.note_restored(path)
             self._steps.note_restored()
         return status
-
-
-def _storage_of(checkpoint: Checkpoint | CheckpointableSaver, storage: Any) -> Storage | None:
-    """Returns the storage that a manager and its checkpoint share; None for the default one."""
-    given, other = checked_storage(storage), checkpoint._objects.storage
-    if given is not None and other is not None and given is not other:
-        raise ValueError(
-            f"CheckpointManager: storage is {given!r}, but the checkpoint has another one, "
-            f"{other!r}: give storage= to one of the two"
-        )
-    return other if given is None else given

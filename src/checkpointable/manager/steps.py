@@ -1,4 +1,4 @@
-"""The steps of a training: the number of its counter, and whether it is time to save."""
+"""The steps of a training run: the value of their counter, and whether a save is due."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ __all__ = ["DueSave", "StepInterval", "one_number"]
 
 
 class StepInterval:
-    """The least number of steps between two saves.
+    """The minimum number of steps between two saves.
 
     Args:
       counter: an int, or a variable that counts steps.
-      interval: that number; None: steps do not count.
+      interval: the minimum number. None: every save is due.
+      last: the step of the save before the first.
 
     Attributes:
       last: the step of the last save; None if there was none.
+
+    Raises:
+      ValueError: there is an interval, but no counter.
     """
 
     def __init__(self, counter: Any, interval: int | None, last: int | None) -> None:
+        if interval is not None and counter is None:
+            raise ValueError("checkpoint_interval needs a step_counter")
         self._counter = counter
         self.interval = interval
         self.last = last
 
     def current(self, session: Any = None) -> Any:
-        """The step that the program is at; None where steps do not count.
+        """Returns the current step of the program; None without an interval.
 
         Args:
           session: evaluates a counter of graph mode (S36).
@@ -55,11 +61,11 @@ class StepInterval:
         return DueSave(self, step, self.last, metrics)
 
     def note_restored(self) -> None:
-        """Takes the step that was restored for that of the last save."""
+        """Notes the restored step as that of the last save."""
         if self.interval is None:
             return
-        # A counter of graph mode has not been restored yet, only its restoring recorded: nothing
-        # says which step that was, so the next save is due.
+        # The restore of a counter in graph mode is only scheduled. Its step is unknown, so the next
+        # save is due.
         self.last = None if in_graph(self._counter) else one_number(self._counter)
 
 
@@ -89,8 +95,8 @@ class DueSave(NamedTuple):
 
 
 def one_number(value: Any) -> Any:
-    """The one number in an int, a variable or a tensor of any framework."""
+    """Returns the number in an int, or in a variable or tensor of any framework."""
     array = array_of(value)
     if array.size != 1:
-        raise ValueError(f"one number is wanted, not an array of shape {array.shape}")
+        raise ValueError(f"a single number is needed, not an array of shape {array.shape}")
     return array.reshape(()).item()
