@@ -6,7 +6,7 @@ from typing import Any
 
 from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSource, ValueSpec, ValueTarget
 from checkpointable.graph.walk import walk
 
 ABSENT = ("", "no such name", "0", "-1", "00", "VARIABLE_VALUE", "kernel", "_x", "é")
@@ -28,13 +28,22 @@ def assert_answers_agree(adapter: Adapter, obj: Any) -> None:
     assert names == [
         name
         for name, made in values.items()
-        if not (made if isinstance(made, Value) else made("key")).absent
+        if not (made if isinstance(made, ValueSpec) else made("key")).absent
     ]
     for name in names:
         assert name in values
         made = values[name]
-        assert isinstance(made if isinstance(made, Value) else made("key"), Value)
+        assert_has_a_role(made if isinstance(made, ValueSpec) else made("key"))
     assert adapter.notes(obj) is adapter.notes(obj)
+
+
+def assert_has_a_role(value: ValueSpec) -> None:
+    """It is read and written itself, or its parts are, or an executor acts for it."""
+    if value.parts is not None:
+        for part in value.parts.values():
+            assert_has_a_role(part)
+    elif value.executor is None:
+        assert isinstance(value, ValueSource | ValueTarget)
 
 
 def assert_all_agree(root: Any) -> set[str]:

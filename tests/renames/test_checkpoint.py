@@ -11,12 +11,12 @@ import pytest
 
 import checkpointable as cp
 from checkpointable.bundle import BundleReader, DataType, ValueToWrite, write_bundle
+from checkpointable.graph.dtypes import as_string_array
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.message import graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
 from checkpointable.graph.stored import read_graph
-from checkpointable.graph.value import as_string_array
 from checkpointable.maintenance.rename import rename_checkpoint
 from tests.bundle.test_rekey import assert_every_change_is_found, copied
 

@@ -22,10 +22,10 @@ from checkpointable.bundle import (
 )
 from checkpointable.comparison import Verdict, compare_checkpoints, elements
 from checkpointable.comparison.elements import difference
+from checkpointable.graph.dtypes import as_string_array
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE
-from checkpointable.graph.value import as_string_array
 from checkpointable.maintenance.reencode import reencode_checkpoint
 from tests.bundle.helpers import save
 

@@ -315,3 +315,11 @@ def test_shared_memory_equals_the_plain_way(layout):
     read_back = np.asarray(value.read())
     expected = plain.resolve_conj().resolve_neg().numpy()
     assert np.array_equal(read_back.astype(expected.dtype), expected)
+
+
+def test_a_lazy_parameter_cannot_be_saved_by_name(tmp_path):
+    layer = torch.nn.LazyLinear(2)
+    saver = cp.Saver({"weight": layer.weight})
+    with pytest.raises(ValueError, match=r"^weight: the variable is not initialized"):
+        saver.save(tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []

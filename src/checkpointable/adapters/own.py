@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["find_own"]
 
@@ -71,10 +71,10 @@ class _CheckpointableAdapter(Adapter):
         found: Callable[[str], Any | None] = obj._lookup_dependency
         return found
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         if not self._has_values:
             return {}
-        values: Mapping[str, Value | ValueFactory] = obj._gather_saveables_for_checkpoint()
+        values: Mapping[str, ValueSpec | ValueFactory] = obj._gather_saveables_for_checkpoint()
         return values
 
     def overlooked(
@@ -94,7 +94,7 @@ class _CheckpointableAdapter(Adapter):
 class _VariableAdapter(_CheckpointableAdapter):
     """Variables, which most objects are, with their own hooks: in fewer steps."""
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {VARIABLE_VALUE: VariableValue(obj._array)}
 
     def value_names(self, obj: Any) -> Iterable[str]:
@@ -136,7 +136,7 @@ class _ContainerAdapter(Adapter):
     def child(self, obj: Any, local_name: str) -> Any | None:
         return obj._child(local_name)
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {}
 
     def notes(self, obj: Any) -> RestoreNotes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.graph.value import STRING
+from checkpointable.graph.dtypes import STRING
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -12,7 +12,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -155,7 +155,7 @@ class Slots(abc.ABC):
 
     def reserve(
         self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
-    ) -> tuple[Any, Mapping[str, Value | ValueFactory]] | None:
+    ) -> tuple[Any, Mapping[str, ValueSpec | ValueFactory]] | None:
         """An object that is to become a slot, and its values, which are then restored.
 
         Changes nothing: the optimizer gets it by `keep`. None: it keeps no such slot.
@@ -207,13 +207,13 @@ class Adapter(abc.ABC):
         return functools.partial(self.child, obj)
 
     @abc.abstractmethod
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         """Its own values by attribute name, children's not included."""
 
     def value_names(self, obj: Any) -> Iterable[str]:
         """The names of the values that it has: those that `values` gives, less absent ones."""
         values = self.values(obj).items()
-        return [name for name, made in values if not (isinstance(made, Value) and made.absent)]
+        return [name for name, made in values if not (isinstance(made, ValueSpec) and made.absent)]
 
     @abc.abstractmethod
     def notes(self, obj: Any) -> RestoreNotes:
@@ -244,7 +244,7 @@ class Adapter(abc.ABC):
         """
         return ()
 
-    def initializable(self, obj: Any) -> Value | None:
+    def initializable(self, obj: Any) -> ValueSpec | None:
         """Stands for an object that must be initialized though it has no values (S35)."""
         return None
 

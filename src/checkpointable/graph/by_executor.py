@@ -8,7 +8,7 @@ from checkpointable.common.logs import logger
 from checkpointable.graph.executor import Executor
 from checkpointable.graph.paths import join
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value, stored_values
+from checkpointable.graph.value import ValueSpec, stored_values
 from checkpointable.graph.walk import walk
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ __all__ = ["by_executor", "initialize", "schedule_values", "tell_without_content
 
 
 def by_executor(
-    values: Iterable[tuple[str, Value]],
-) -> Iterable[tuple[Executor, list[tuple[str, Value]]]]:
+    values: Iterable[tuple[str, ValueSpec]],
+) -> Iterable[tuple[Executor, list[tuple[str, ValueSpec]]]]:
     """(key, value) pairs by the executor of the value; those without one are left out."""
-    groups: dict[int, tuple[Executor, list[tuple[str, Value]]]] = {}
+    groups: dict[int, tuple[Executor, list[tuple[str, ValueSpec]]]] = {}
     for key, value in values:
         executor = value.executor
         if executor is not None:
@@ -31,7 +31,7 @@ def by_executor(
     return groups.values()
 
 
-def schedule_values(values: Iterable[tuple[str, Value]]) -> list[tuple[str, Value]]:
+def schedule_values(values: Iterable[tuple[str, ValueSpec]]) -> list[tuple[str, ValueSpec]]:
     """Schedules the restoring of values that cannot be assigned yet, and returns these (S34)."""
     scheduled = [(key, value) for key, value in values if value.executor is not None]
     for executor, own in by_executor(scheduled):
@@ -52,7 +52,7 @@ def initialize(
         to be by another restore.
     """
     found = walk(root, adapter_of, attached)
-    values: list[tuple[str, Value]] = []
+    values: list[tuple[str, ValueSpec]] = []
     for obj, adapter in zip(found.objects, found.adapters, strict=True):
         notes = adapter.notes(obj)
         own = adapter.values(obj)
@@ -61,7 +61,7 @@ def initialize(
             values.append(("", bare))
         for attribute, made in own.items():
             if not is_set(notes, attribute):
-                value = made if isinstance(made, Value) else made(attribute)
+                value = made if isinstance(made, ValueSpec) else made(attribute)
                 values += stored_values(attribute, value)
     for executor, group in by_executor(values):
         executor.initialize_in(found, [value for _, value in group], session)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from checkpointable.graph.value import Value
+    from checkpointable.graph.value import ValueSpec
     from checkpointable.graph.walk import ObjectWalk
 
 __all__ = ["Executor", "NoContentsError", "Source"]
@@ -23,7 +23,7 @@ class Source(Protocol):
         """The contents in a fresh array, verified; `bytes` for a scalar string."""
 
     def get_variants(self, key: str) -> Any:
-        """The same for opaque objects of TensorFlow, see `graph.value.VARIANT`."""
+        """The same for opaque objects of TensorFlow, see `graph.dtypes.VARIANT`."""
 
     def shape(self, key: str) -> tuple[int, ...]:
         """The dimensions of the contents."""
@@ -42,7 +42,7 @@ class NoContentsError(ValueError):
       value: which one.
     """
 
-    def __init__(self, what: str, value: Value) -> None:
+    def __init__(self, what: str, value: ValueSpec) -> None:
         super().__init__(what)
         self.value = value
 
@@ -56,18 +56,18 @@ class Executor(abc.ABC):
     """
 
     @abc.abstractmethod
-    def schedule(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[ValueSpec]) -> None:
         """Prepares restoring these values; nothing is read or assigned. Must be repeatable."""
 
     @abc.abstractmethod
-    def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
+    def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
         """Restores recorded values, (key, value) each, from `source`."""
 
     @abc.abstractmethod
-    def initialize(self, values: Sequence[Value], session: Any) -> None:
+    def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
         """Gives these values, which no restore sets, their initial contents."""
 
-    def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
+    def initialize_in(self, program: ObjectWalk, values: Sequence[ValueSpec], session: Any) -> None:
         """As `initialize`, for an executor that must know which objects hold the values.
 
         Args:
@@ -75,12 +75,12 @@ class Executor(abc.ABC):
         """
         self.initialize(values, session)
 
-    def without_contents(self, value: Value) -> Sequence[str]:
+    def without_contents(self, value: ValueSpec) -> Sequence[str]:
         """Names of what `value`, which stands for an object, has and no restore can fill."""
         return ()
 
     @abc.abstractmethod
-    def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
+    def read(self, values: Sequence[ValueSpec], session: Any) -> Sequence[Any]:
         """The present contents, as `Value.read` would give them.
 
         Raises:

@@ -6,109 +6,152 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
+from checkpointable.graph.dtypes import ANY, STRING, VARIANT, as_dtype, as_shape
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from checkpointable.graph.executor import Executor
 
 __all__ = [
-    "ANY",
-    "STRING",
-    "VARIANT",
     "AtOnce",
     "Part",
+    "ReadValue",
+    "SplitValue",
     "Value",
     "ValueFactory",
+    "ValueSource",
+    "ValueSpec",
+    "ValueTarget",
     "Values",
-    "as_dtype",
-    "as_string_array",
-    "fits",
     "stored_values",
 ]
 
-STRING = np.dtype(object)
-"""The dtype of string values: arrays of `bytes` objects."""
 
-ANY = np.dtype([])
-"""Stands for a dtype that is not known: whatever the checkpoint holds is taken."""
+class ValueSpec:
+    """One checkpointed attribute of one object, described: the base of all values (S7).
 
-VARIANT = np.dtype([("variant", object)])
-"""Stands for opaque objects of TensorFlow: arrays of `bytes`, an encoded message each."""
+    A save and a restore check everything by descriptions before the first byte moves, so
+    `dtype` and `shape` are known without reading the value. Contents move through one of:
 
+    - `ValueSource`, which a save reads,
+    - `ValueTarget`, which a restore writes,
+    - `Value`, which is both,
+    - an `executor`, which acts for values that exist only as a description so far.
 
-def as_dtype(dtype: Any) -> np.dtype[Any]:
-    """The NumPy dtype that `dtype` names.
-
-    Takes whatever `numpy.dtype` takes, the names of ml_dtypes ("bfloat16",
-    "float8_e4m3fn", "int4", …) and "string"; every kind of string is `STRING`.
-
-    Raises:
-      TypeError: nothing of these.
+    Attributes:
+      dtype: The NumPy dtype; `STRING`, `VARIANT` or `ANY` for what NumPy has no dtype for.
+      shape: The shape, `()` for a scalar. None: any shape; a save then uses that of what it
+        reads. A size that is None: any size.
+      executor: Reads and assigns the value in its place (graph mode, the meta device).
+      at_once: Reads and writes many values of this kind in one step, where that is faster.
+      absent: There are no contents yet (a parameter that is built lazily): a save leaves the
+        value out, and a status does not miss it.
+      parts: For a value that is stored as several: what follows its key in the key of each
+        part -> the part.
+      part_of: For a part of a larger value that has a name: which part it is.
     """
-    if isinstance(dtype, str):
-        if dtype == "string":
-            return STRING
-        try:
-            found = np.dtype(dtype)
-        except TypeError:
-            import ml_dtypes
 
-            scalar = getattr(ml_dtypes, dtype, None)
-            if scalar is None:
-                raise
-            found = np.dtype(scalar)
-    else:
-        found = np.dtype(dtype)
-    return STRING if found.kind in "OSU" else found
+    __slots__ = ("dtype", "shape")
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...] | None
+
+    executor: Executor | None = None
+    at_once: AtOnce | None = None
+    absent = False
+    parts: Mapping[str, ValueSpec] | None = None
+    part_of: Part | None = None
+
+    def __repr__(self) -> str:
+        shape = "any shape" if self.shape is None else f"shape {self.shape}"
+        names = {STRING: "string", VARIANT: "variant", ANY: "any dtype"}
+        dtype = names.get(self.dtype, self.dtype.name)
+        return f"<{type(self).__name__} {dtype}, {shape}>"
 
 
-def as_string_array(value: Any, what: str = "value") -> np.ndarray[Any, np.dtype[Any]]:
-    """`value` (str, bytes, or nested sequences or an array of them) as an array of bytes.
+class ValueSource(ValueSpec):
+    """A value that a save reads.
 
-    Text is encoded as UTF-8. The shape is that of `value`.
-
-    Raises:
-      TypeError: an element is neither `str` nor `bytes`.
+    Attributes:
+      fresh: `read` returns a new array at each call (a copy from a device, say) that nobody
+        changes later, so an asynchronous save need not copy it. Read-only arrays are
+        recognized without it.
     """
-    # By way of dtype=object, since NumPy's own "S" dtype drops trailing NULs.
-    array = np.array(value, dtype=object)
-    flat = [_as_bytes(element, what) for element in array.ravel()]
-    result = np.empty(array.shape, dtype=object)
-    result.ravel()[:] = flat
-    return result
+
+    __slots__ = ()
+
+    fresh = False
+
+    def read(self) -> Any:
+        """Returns the contents: an array of `dtype` and `shape`, or `bytes` for a scalar string.
+
+        Raises:
+          NoContentsError: There are none yet.
+        """
+        raise NotImplementedError
 
 
-def _as_bytes(element: Any, what: str) -> bytes:
-    if isinstance(element, bytes):
-        return bytes(element)
-    if isinstance(element, str):
-        return element.encode()
-    raise TypeError(
-        f"{what}: an array of objects holds strings (str or bytes) only, not "
-        f"{type(element).__name__}"
-    )
+class ValueTarget(ValueSpec):
+    """A value that a restore writes.
+
+    Attributes:
+      memory: An array of the value's dtype and shape that *is* its memory: a restore fills it
+        in place, then calls `filled`. None: a restore calls `write`, then `settle`.
+    """
+
+    __slots__ = ("memory",)
+
+    memory: np.ndarray[Any, np.dtype[Any]] | None
+
+    def write(self, contents: Any) -> None:
+        """Takes new contents.
+
+        Args:
+          contents: An array of the stored dtype and shape that the value may keep; `bytes` for
+            a scalar string.
+        """
+        raise NotImplementedError
+
+    def check(self, contents: Any) -> None:
+        """Raises what `write` would raise, and changes nothing.
+
+        A restore calls it, where a class overrides it, before it changes anything (S25).
+        """
+
+    def settle(self, uid: int) -> None:
+        """Called after `write`, once all values that have no `memory` are written.
+
+        For values of one object that must be taken together. May refuse, by an exception.
+
+        Args:
+          uid: The uid of the restore, as in `RestoreNotes.sources`.
+        """
+
+    def filled(self) -> None:
+        """Called after `memory` was filled."""
 
 
-class Value:
-    """One checkpointed attribute of one object (S7).
+class Value(ValueSource, ValueTarget):
+    """One checkpointed attribute of one object, read and written by functions (S7).
 
-    A save asks `read` for the contents; a restore hands them to `write`. Neither is called
-    unless the value is saved or restored, and `dtype` and `shape` are known without them, so
-    everything is checked before the first byte moves.
+    A save calls `read`; a restore calls `write`. Neither is called unless the value is saved or
+    restored.
 
     Args:
-      dtype: a NumPy dtype or its name; "string" for strings.
-      shape: the shape, `()` for a scalar. None: whatever the checkpoint holds is taken, and a
+      dtype: A NumPy dtype or its name; "string" for strings.
+      shape: The shape, `()` for a scalar. None: the value takes what the checkpoint holds, and a
         save uses the shape of what `read` returns (strings, and state of no fixed size). The
         same for a single size that is None.
-      read: returns the contents, an array (or what `numpy.asarray` takes) of this dtype and
+      read: Returns the contents, an array (or what `numpy.asarray` takes) of this dtype and
         shape; for strings an array of `bytes`, for a scalar string `bytes` too.
-      write: takes new contents: an array that it may keep, since nobody else holds it;
+      write: Takes new contents: an array that it may keep, since nobody else holds it;
         `bytes` for a scalar string. May write to several variables.
-      memory: an array of this dtype and shape that *is* the value's own memory. Restores then
-        fill it in place and `write` is not called.
+      memory: An array of this dtype and shape that *is* the value's memory. Restores then
+        fill it in place and do not call `write`.
 
-    Example, a value mirrored in two arrays:
+    Example:
+        A value that is mirrored in two arrays:
 
         class Mirrored(cp.Checkpointable):
             def __init__(self):
@@ -122,29 +165,7 @@ class Value:
                 return {"VALUE": cp.Value("float64", (3,), lambda: self.copies[0], write)}
     """
 
-    __slots__ = ("_read", "_write", "dtype", "memory", "shape")
-
-    # What acts for this value as long as it cannot be read or assigned itself; a subclass for
-    # such values has one.
-    executor: Executor | None = None
-
-    # What reads and writes values of this kind many at once, where that takes much less time.
-    at_once: AtOnce | None = None
-
-    # What `read` returns is made anew at each call, so that nobody changes it later (a copy
-    # from a device, say): an asynchronous save need not copy it. Arrays that nobody can write
-    # to are recognized as such.
-    fresh = False
-
-    # There are no contents yet (a parameter that is built lazily): a save leaves the value out,
-    # and a status does not miss it.
-    absent = False
-
-    # Where a value is stored as several: what follows its key in theirs -> the value there.
-    parts: Mapping[str, Value] | None = None
-
-    # Where a value is a part of a larger one that has a name: which.
-    part_of: Part | None = None
+    __slots__ = ("_read", "_write")
 
     def __init__(
         self,
@@ -156,46 +177,53 @@ class Value:
         memory: np.ndarray[Any, np.dtype[Any]] | None = None,
     ) -> None:
         self.dtype = as_dtype(dtype)
-        self.shape = (
-            None if shape is None else tuple(None if size is None else int(size) for size in shape)
-        )
+        self.shape = as_shape(shape)
         self.memory = memory
         self._read = read
         self._write = write
 
     def read(self) -> Any:
-        """The contents: an array, or `bytes` for a scalar string."""
+        """Returns the contents: an array, or `bytes` for a scalar string."""
         return self._read()
 
     def write(self, contents: Any) -> None:
-        """Takes new contents, as `read` gives them."""
+        """Takes new contents, as `read` returns them."""
         self._write(contents)
 
-    # Asked for by a restore, for values that are more than an array of their own.
 
-    def check(self, contents: Any) -> None:
-        """Raises what `write` would raise, and changes nothing.
+class ReadValue(ValueSource):
+    """A value that is only saved, read by a function.
 
-        Called, where a class overrides it, before a restore changes anything (S25).
-        """
+    Args:
+      dtype, shape, read: As of `Value`.
+    """
 
-    def settle(self, uid: int) -> None:
-        """Called after `write`, once that was called for all values that have no memory.
+    __slots__ = ("_read",)
 
-        For values of one object that must be taken together. May refuse, by an exception.
+    def __init__(
+        self, dtype: Any, shape: tuple[int | None, ...] | None, read: Callable[[], Any]
+    ) -> None:
+        self.dtype = as_dtype(dtype)
+        self.shape = as_shape(shape)
+        self._read = read
 
-        Args:
-          uid: that of the restore, as in `RestoreNotes.sources`.
-        """
+    def read(self) -> Any:
+        return self._read()
 
-    def filled(self) -> None:
-        """Called after `memory` was filled."""
 
-    def __repr__(self) -> str:
-        shape = "any shape" if self.shape is None else f"shape {self.shape}"
-        names = {STRING: "string", VARIANT: "variant", ANY: "any dtype"}
-        dtype = names.get(self.dtype, self.dtype.name)
-        return f"<{type(self).__name__} {dtype}, {shape}>"
+class SplitValue(ValueSpec):
+    """A value that is stored as several, and is neither read nor written itself.
+
+    Args:
+      parts: What follows its key in the key of each part -> the part.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Mapping[str, ValueSpec]) -> None:
+        self.dtype = ANY
+        self.shape = None
+        self.parts = parts
 
 
 class AtOnce(abc.ABC):
@@ -206,32 +234,24 @@ class AtOnce(abc.ABC):
 
     @abc.abstractmethod
     def read(self, values: Sequence[Any]) -> Sequence[Any]:
-        """What `Value.read` gives of each of them, arrays of a dtype and shape that are known.
+        """Returns the contents of each value, arrays of a known dtype and shape.
 
-        None for what is better read by itself, late: what is large, or cannot be read.
+        None for a value that is better read later and alone: a large one, or one that cannot be
+        read.
         """
 
     @abc.abstractmethod
     def write(self, values: Sequence[Any], contents: Sequence[Any]) -> None:
-        """As `Value.write` of each of them."""
+        """Writes the contents of each value."""
 
 
-def stored_values(key: str, value: Value) -> Iterator[tuple[str, Value]]:
-    """(key, value) of what `value` is stored as: itself, or its parts."""
+def stored_values(key: str, value: ValueSpec) -> Iterator[tuple[str, ValueSpec]]:
+    """Yields (key, value) of what `value` is stored as: itself, or its parts."""
     if value.parts is None:
         yield key, value
     else:
         for suffix, part in value.parts.items():
             yield key + suffix, part
-
-
-def fits(stored: tuple[int, ...], shape: tuple[int | None, ...] | None) -> bool:
-    """Whether a stored shape goes to a value of this shape (None: any size, or any shape)."""
-    if shape is None or stored == shape:
-        return True
-    return len(stored) == len(shape) and all(
-        size in (None, own) for own, size in zip(stored, shape, strict=True)
-    )
 
 
 class Part(NamedTuple):
@@ -251,7 +271,8 @@ class Part(NamedTuple):
         return tuple(slice(start, start + length) for start, length in self.extents)
 
 
-ValueFactory = Callable[[str], Value]
-"""Makes a value when told the key under which it is (or will be) stored."""
+ValueFactory = Callable[[str], ValueSpec]
+"""Makes a value from the key under which it is (or will be) stored."""
 
-Values = Mapping[str, Value | ValueFactory]
+Values = Mapping[str, ValueSpec | ValueFactory]
+"""The values of an object by attribute name."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.shown_paths import ShownPaths
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 from checkpointable.report.counterparts import (
     Candidates,
     Guess,
@@ -49,7 +49,7 @@ def report_without_checkpoint(program: ObjectWalk) -> Report:
         except NotImplementedError:  # NotCheckpointable: an error only when saving
             continue
         for attribute, made in values.items():
-            info = _info(made) if isinstance(made, Value) else None
+            info = _info(made) if isinstance(made, ValueSpec) else None
             entry = ReportEntry(program.path(node_id), attribute, Outcome.MISSING, program=info)
             report.entries.append(entry)
     return report
@@ -94,9 +94,9 @@ class _Builder:
             path = self.program.path(node_id)
             notes = adapter.notes(obj)
             for attribute, made in values.items():
-                if isinstance(made, Value) and made.absent:
+                if isinstance(made, ValueSpec) and made.absent:
                     continue
-                info = _info(made) if isinstance(made, Value) else None
+                info = _info(made) if isinstance(made, ValueSpec) else None
                 self._add_program_value(path, attribute, notes, info)
 
     def _add_program_value(
@@ -200,7 +200,7 @@ class _Builder:
         return counterparts.of_checkpoint.get(entry.path)
 
 
-def _info(value: Value) -> ValueInfo | None:
+def _info(value: ValueSpec) -> ValueInfo | None:
     if value.parts is not None:
         return None
     return ValueInfo(dtype_name(value.dtype), value.shape)

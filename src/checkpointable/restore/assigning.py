@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from checkpointable.bundle.variants import decode_variants
 from checkpointable.common.gc_pause import collector_paused
 from checkpointable.errors import CheckpointCorruptError
+from checkpointable.graph.dtypes import ANY, STRING, VARIANT
 from checkpointable.graph.memory import aligned_empty
-from checkpointable.graph.value import ANY, STRING, VARIANT, AtOnce, Value
+from checkpointable.graph.value import AtOnce, ValueSpec, ValueTarget
 from checkpointable.restore.progress import steps
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _BATCH_SIZE = 32 << 20
 
 def assign_values(
     reader: ValueReader,
-    values: Sequence[tuple[str, Value]],
+    values: Sequence[tuple[str, ValueSpec]],
     verify: Verify,
     uid: int,
     progress: RestoreProgress | None = None,
@@ -47,15 +48,19 @@ def assign_values(
       CheckpointCorruptError: A value is damaged. With `verify="stream"`, others may be assigned.
     """
     in_memory: list[tuple[str, Any]] = []
-    to_write: list[tuple[str, Value]] = []
+    to_fill: list[ValueTarget] = []
+    to_write: list[tuple[str, ValueTarget]] = []
     with collector_paused():
-        for key, value in values:
+        # What no executor acts for is a target.
+        targets = cast("Sequence[tuple[str, ValueTarget]]", values)
+        for key, value in targets:
             if value.executor is not None:
                 continue
-            if value.memory is not None:
-                in_memory.append((key, value.memory))
-            else:
+            if value.memory is None:
                 to_write.append((key, value))
+            else:
+                in_memory.append((key, value.memory))
+                to_fill.append(value)
     # Before memory is filled: `write` may raise.
     with _unverified(verify, "some of the other values may have been assigned"):
         for written in steps(progress, to_write, key_of):
@@ -68,9 +73,8 @@ def assign_values(
     ):
         for filled in steps(progress, in_memory, key_of):
             reader.read_into(filled, verify=how)
-    for _, value in values:
-        if value.memory is not None and value.executor is None:
-            value.filled()
+    for value in to_fill:
+        value.filled()
 
 
 def key_of(pair: tuple[str, Any]) -> str:
@@ -89,9 +93,11 @@ def _unverified(verify: Verify, what: str) -> Iterator[None]:
         raise
 
 
-def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verify: Verify) -> None:
+def write_values(
+    reader: ValueReader, values: Iterable[tuple[str, ValueTarget]], verify: Verify
+) -> None:
     """Calls `write` of each value with a new array that holds its contents."""
-    plain: list[tuple[str, Value]] = []
+    plain: list[tuple[str, ValueTarget]] = []
     for key, value in values:
         if value.dtype == VARIANT:
             value.write(decode_variants(reader.get_bytes(key), reader.shape(key)))
@@ -103,7 +109,7 @@ def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verif
     for batch in in_batches(reader, plain):
         targets = [(key, aligned_empty(shape, value.dtype)) for key, value, shape in batch]
         reader.read_into(targets, verify=how)  # type: ignore[arg-type]
-        together: dict[AtOnce, tuple[list[Value], list[Any]]] = {}
+        together: dict[AtOnce, tuple[list[ValueTarget], list[Any]]] = {}
         targets.reverse()
         for _, value, _ in batch:
             array = targets.pop()[1]  # no other reference: the value may keep or drop the array
@@ -119,13 +125,13 @@ def write_values(reader: ValueReader, values: Iterable[tuple[str, Value]], verif
 
 
 def in_batches(
-    reader: ValueReader, values: Iterable[tuple[str, Value]]
-) -> Iterator[list[tuple[str, Value, tuple[int, ...]]]]:
+    reader: ValueReader, values: Iterable[tuple[str, ValueTarget]]
+) -> Iterator[list[tuple[str, ValueTarget, tuple[int, ...]]]]:
     """Yields batches of (key, value, stored shape) that are small enough to copy at once.
 
     A value that is larger than a batch is alone in its batch.
     """
-    batch: list[tuple[str, Value, tuple[int, ...]]] = []
+    batch: list[tuple[str, ValueTarget, tuple[int, ...]]] = []
     size = 0
     for key, value in values:
         shape = value.shape

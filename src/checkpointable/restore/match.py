@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError, shown_path
 from checkpointable.graph.adapter import RestoreNotes
-from checkpointable.graph.value import ANY, STRING, VARIANT, Value, fits
+from checkpointable.graph.dtypes import ANY, STRING, VARIANT, fits
+from checkpointable.graph.value import ValueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class Assignment(NamedTuple):
     attribute: str
     key: str
     notes: RestoreNotes
-    value: Value
+    value: ValueSpec
 
 
 class MissingChild(NamedTuple):

@@ -12,7 +12,7 @@ from checkpointable.errors import CheckpointMismatchError, shown_path
 from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueTarget
 from checkpointable.restore.assigning import assign_values, key_of
 from checkpointable.restore.context import RestoreContext
 from checkpointable.restore.match import mismatch_error
@@ -193,10 +193,11 @@ class Restore(RestoreContext):
         """Checks the contents of values that are more than an array, such as Python state."""
         refusals: list[str] = []
         for assignment in matched.assignments:
-            if type(assignment.value).check is Value.check:
+            value = assignment.value
+            if not isinstance(value, ValueTarget) or type(value).check is ValueTarget.check:
                 continue
             try:
-                assignment.value.check(self.reader.get_tensor(assignment.key))
+                value.check(self.reader.get_tensor(assignment.key))
             except CheckpointMismatchError as error:
                 refusals.append(f"{shown_path(self.paths[assignment.node_id])}: {error.what}")
         if refusals:
@@ -268,5 +269,5 @@ def _new_memory(matched: Match) -> dict[str, Any]:
     return {
         key: value.memory
         for node_id, _, key, _, value in matched.assignments
-        if node_id in reserved and value.memory is not None and value.executor is None
+        if node_id in reserved and isinstance(value, ValueTarget) and value.memory is not None
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.errors import CheckpointUnsupportedError, at_path, shown_path
-from checkpointable.graph.value import Value, stored_values
+from checkpointable.graph.value import ValueSpec, stored_values
 from checkpointable.restore.match import Assignment, Conflict, find_mismatch, stored_dtype
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ValueMatcher:
             raise
         self.match_each(node_id, values)
 
-    def match_each(self, node_id: int, values: Mapping[str, Value | ValueFactory]) -> None:
+    def match_each(self, node_id: int, values: Mapping[str, ValueSpec | ValueFactory]) -> None:
         """Matches values that are known; see `match`."""
         restore = self._restore
         notes = self._match.bound[node_id]
@@ -59,7 +59,7 @@ class ValueMatcher:
             else:
                 self._holders[target] = node_id
                 value = value_or_factory
-                if not isinstance(value, Value):
+                if not isinstance(value, ValueSpec):
                     value = value(key)
                 if value.parts is None and key not in restore.stored_as_several:
                     self._assign(node_id, name, key, notes, value)
@@ -70,7 +70,7 @@ class ValueMatcher:
                         self._assign(node_id, name, part, notes, part_value)
 
     def _assign(
-        self, node_id: int, attribute: str, key: str, notes: RestoreNotes, value: Value
+        self, node_id: int, attribute: str, key: str, notes: RestoreNotes, value: ValueSpec
     ) -> None:
         # Faster than calling the class, and called once per value.
         assignment = tuple.__new__(Assignment, (node_id, attribute, key, notes, value))

@@ -17,7 +17,7 @@ from checkpointable.common.working_directory import GivenPath
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.state_file import CheckpointState, write_state
 from checkpointable.graph.by_executor import by_executor, schedule_values
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 from checkpointable.manifest import Key
 from checkpointable.readers.opening import open_stored, verifier_of_option
 from checkpointable.readers.reader import CheckpointReader
@@ -122,6 +122,7 @@ class Saver:
         prefix = numbered_prefix(file_prefix, checkpoint_number, session)
         path = GivenPath.of(prefix)  # now: the working directory may change meanwhile
         named = named_values(self._variables)
+        _check_contents(named)
         values = [(str(index), item.value) for index, item in enumerate(named)]
         layout = make_layout(merge_parts(named, values_to_write(values, session)))
         with optional_storage(self._storage):
@@ -200,9 +201,19 @@ class Saver:
                 logger.warning("%s: could not be deleted: %s", old.display, error)
 
 
+def _check_contents(named: list[NamedValue]) -> None:
+    """Raises ValueError if a variable has no contents that could be saved."""
+    for item in named:
+        if item.value.absent and item.value.executor is None:
+            raise ValueError(
+                f"{item.name}: the variable is not initialized: its module has not seen an input "
+                "yet, so there is nothing to save"
+            )
+
+
 def _check(
     reader: CheckpointReader, parts: PartReader, named: list[NamedValue]
-) -> list[tuple[str, Value]]:
+) -> list[tuple[str, ValueSpec]]:
     """Returns (key, value) of each; raises if a name is missing or a value does not fit (S25)."""
     missing = dict.fromkeys(item.name for item in named if item.name not in reader)
     problems: list[object] = [f"{name}: no value has this name" for name in missing]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from checkpointable.bundle import ValueToWrite
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Part, Value, stored_values
+from checkpointable.graph.value import Part, ValueSpec, stored_values
 
 if TYPE_CHECKING:
     from checkpointable.graph.adapter import RestoreNotes
@@ -25,7 +25,7 @@ class NamedValue(NamedTuple):
 
     name: str
     attribute: str
-    value: Value
+    value: ValueSpec
     notes: RestoreNotes
 
 
@@ -41,7 +41,7 @@ def named_values(variables: Mapping[str, list[Any]]) -> list[NamedValue]:
             adapter = adapter_of(variable)
             assert adapter is not None  # variables_by_name has checked
             ((attribute, made),) = adapter.values(variable).items()
-            value = made if isinstance(made, Value) else made(name)
+            value = made if isinstance(made, ValueSpec) else made(name)
             notes = adapter.notes(variable)
             named += [
                 NamedValue(key, attribute, stored, notes)
@@ -126,7 +126,7 @@ def _is_part(variable: Any) -> bool:
     """Whether a variable is a part of a partitioned one."""
     adapter = adapter_of(variable)
     values = {} if adapter is None else adapter.values(variable)
-    return any(isinstance(made, Value) and made.part_of is not None for made in values.values())
+    return any(isinstance(made, ValueSpec) and made.part_of is not None for made in values.values())
 
 
 def _global_name(variable: Any) -> str:

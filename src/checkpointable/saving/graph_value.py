@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from checkpointable.bundle import DataType, ValueToWrite
+from checkpointable.graph.dtypes import as_string_array
 from checkpointable.graph.encoding import encode_graph
 from checkpointable.graph.object_graph import ObjectGraph
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.graph.value import as_string_array
 
 __all__ = ["graph_to_write"]
 

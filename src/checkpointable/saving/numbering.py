@@ -10,7 +10,7 @@ import numpy as np
 from checkpointable.adapters.frameworks import evaluated
 from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 
 __all__ = ["array_of", "in_graph", "number_in_graph", "numbered_prefix"]
 
@@ -61,11 +61,11 @@ def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]]
     return evaluated(number, session)
 
 
-def in_graph(number: Any) -> Value | None:
+def in_graph(number: Any) -> ValueSpec | None:
     """The value of a variable of graph mode, which has contents in a session; else None."""
     adapter = adapter_of(number)
     values = {} if adapter is None else adapter.values(number)
     for value in values.values():
-        if isinstance(value, Value) and value.executor is not None:
+        if isinstance(value, ValueSpec) and value.executor is not None:
             return value
     return None

@@ -17,7 +17,7 @@ from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.object_graph import Attribute, Node, ObjectGraph
 from checkpointable.graph.paths import join, path_of_key, value_key
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value, stored_values
+from checkpointable.graph.value import ValueSpec, stored_values
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.manifest import Signer
 from checkpointable.saving.graph_value import graph_to_write
@@ -95,9 +95,9 @@ def values_of_objects(
     return [*values_to_write(values, session), graph_value]
 
 
-def _values(objects: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
+def _values(objects: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, ValueSpec]]:
     """Returns (key, value) of each value, and fills `graph`."""
-    pairs: list[tuple[str, Value]] = []
+    pairs: list[tuple[str, ValueSpec]] = []
     new, add_node = tuple.__new__, graph.nodes.append
     for node_id, (obj, adapter, children) in enumerate(
         zip(objects.objects, objects.adapters, objects.children, strict=True)
@@ -122,7 +122,7 @@ def _values(objects: ObjectWalk, graph: ObjectGraph) -> list[tuple[str, Value]]:
         attributes = []
         for attribute, made in values.items():
             key = value_key(path, attribute)
-            value = made if isinstance(made, Value) else made(key)
+            value = made if isinstance(made, ValueSpec) else made(key)
             if value.absent:
                 continue
             # Without the named tuple's slower constructor: this runs once for each value.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from checkpointable.bundle import DataType, ValueToWrite, datatype_of
 from checkpointable.errors import CheckpointUnsupportedError, shown_path
 from checkpointable.graph.by_executor import by_executor
+from checkpointable.graph.dtypes import STRING, VARIANT, as_string_array, fits
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.paths import path_of_key
-from checkpointable.graph.value import STRING, VARIANT, AtOnce, Value, as_string_array, fits
+from checkpointable.graph.value import AtOnce, ReadValue, ValueSource, ValueSpec
 
 __all__ = ["values_to_write"]
 
@@ -22,7 +23,9 @@ def _same(contents: Any) -> Any:
     return contents
 
 
-def values_to_write(values: Sequence[tuple[str, Value]], session: Any = None) -> list[ValueToWrite]:
+def values_to_write(
+    values: Sequence[tuple[str, ValueSpec]], session: Any = None
+) -> list[ValueToWrite]:
     """What is to be written, (key, value) each.
 
     Args:
@@ -42,16 +45,17 @@ def values_to_write(values: Sequence[tuple[str, Value]], session: Any = None) ->
             (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
             for key, value in values
         ]
+    sources = cast("Sequence[tuple[str, ValueSource]]", values)  # no executor acts for the rest
     new = tuple.__new__
     return [
         _value_read_now(key, value)
         if value.dtype.hasobject or value.shape is None or None in value.shape
         else new(ValueToWrite, (key, _datatype(key, value), value.shape, read, (), value.fresh))
-        for (key, value), read in zip(values, _readers(values), strict=True)
+        for (key, value), read in zip(sources, _readers(sources), strict=True)
     ]
 
 
-def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:
+def _readers(values: Sequence[tuple[str, ValueSource]]) -> list[Callable[[], Any]]:
     """What reads each value: it itself, or what gives what was read of many at once."""
     readers: list[Callable[[], Any]] = []
     groups: dict[AtOnce, list[int]] = {}
@@ -60,25 +64,25 @@ def _readers(values: Sequence[tuple[str, Value]]) -> list[Callable[[], Any]]:
         if value.at_once is not None and not value.dtype.hasobject:
             groups.setdefault(value.at_once, []).append(position)
     for at_once, positions in groups.items():
-        found = at_once.read([values[position][1] for position in positions])
-        for position, contents in zip(positions, found, strict=True):
+        contents_of = at_once.read([values[position][1] for position in positions])
+        for position, contents in zip(positions, contents_of, strict=True):
             if contents is not None:
                 readers[position] = partial(_same, contents)
     return readers
 
 
-class _Evaluated(Value):
+class _Evaluated(ReadValue):
     """A value of graph mode with its contents."""
 
     __slots__ = ()
 
     fresh = True
 
-    def __init__(self, value: Value, contents: Any) -> None:
-        super().__init__(value.dtype, value.shape, lambda: contents, value.write)
+    def __init__(self, value: ValueSpec, contents: Any) -> None:
+        super().__init__(value.dtype, value.shape, lambda: contents)
 
 
-def _value_read_now(key: str, value: Value) -> ValueToWrite:
+def _value_read_now(key: str, value: ValueSource) -> ValueToWrite:
     """What is to be written under `key` for a value whose size is not known yet: as it is now.
 
     Raises:
@@ -97,14 +101,14 @@ def _value_read_now(key: str, value: Value) -> ValueToWrite:
     return ValueToWrite(key, _datatype(key, value), array.shape, lambda: array, (), value.fresh)
 
 
-def _read(key: str, value: Value) -> Any:
+def _read(key: str, value: ValueSource) -> Any:
     try:
         return value.read()
     except NoContentsError as error:
         raise ValueError(f"{shown_path(path_of_key(key))}: {error}") from error
 
 
-def _datatype(key: str, value: Value) -> DataType:
+def _datatype(key: str, value: ValueSource) -> DataType:
     try:
         return datatype_of(value.dtype)
     except CheckpointUnsupportedError as error:
@@ -112,6 +116,6 @@ def _datatype(key: str, value: Value) -> DataType:
         raise CheckpointUnsupportedError(error.what, key=key) from None
 
 
-def _check_shape(key: str, value: Value, shape: tuple[int, ...]) -> None:
+def _check_shape(key: str, value: ValueSource, shape: tuple[int, ...]) -> None:
     if not fits(shape, value.shape):
         raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpointable.graph.dtypes import STRING, as_dtype
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.value import STRING, as_dtype
 from checkpointable.tracking.dependencies import dependencies_of
 from checkpointable.tracking.variable import Array, Variable, as_array, is_fraction
 

@@ -12,7 +12,7 @@ from checkpointable.tracking.dependencies import dependencies_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory, ValueSpec
     from checkpointable.tracking.variable import Variable
 
 __all__ = [
@@ -153,7 +153,7 @@ class Checkpointable:
                     return ref
         return found
 
-    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value | ValueFactory]:
+    def _gather_saveables_for_checkpoint(self) -> Mapping[str, ValueSpec | ValueFactory]:
         """The object's own values: attribute name -> `Value`, or factory(key) -> `Value`."""
         return {}
 
@@ -176,7 +176,7 @@ class NotCheckpointable(Checkpointable):
     The error, `NotImplementedError`, names the object's path.
     """
 
-    def _gather_saveables_for_checkpoint(self) -> Mapping[str, Value | ValueFactory]:
+    def _gather_saveables_for_checkpoint(self) -> Mapping[str, ValueSpec | ValueFactory]:
         raise NotImplementedError(
             f"{type(self).__name__} is NotCheckpointable: it cannot be saved. Assign it with "
             "NoDependency to leave it out of the checkpoint"

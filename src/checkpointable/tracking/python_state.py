@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.errors import CheckpointError, CheckpointMismatchError, shown_path
+from checkpointable.graph.dtypes import STRING
 from checkpointable.graph.paths import PYTHON_STATE, path_of_key
-from checkpointable.graph.value import STRING, Value
+from checkpointable.graph.value import Value
 from checkpointable.tracking.base import Checkpointable
 
 if TYPE_CHECKING:

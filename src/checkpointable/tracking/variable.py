@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpointable.graph.dtypes import STRING, as_dtype, as_string_array
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.value import STRING, Value, as_dtype, as_string_array
+from checkpointable.graph.value import Value
 from checkpointable.tracking.base import Checkpointable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from checkpointable.adapters.state.kinds import FACTORIES, ArrayKind, array_kinds, plain_kinds
 from checkpointable.graph.paths import escape
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 
 __all__ = ["Encoded", "encode"]
 
@@ -23,7 +23,7 @@ class Encoded(NamedTuple):
     """State, encoded: JSON, and the arrays by name."""
 
     text: str
-    arrays: dict[str, Value]
+    arrays: dict[str, ValueSpec]
 
 
 def encode(state: Any) -> Encoded:
@@ -44,7 +44,7 @@ def encode(state: Any) -> Encoded:
 
 class _Encoder:
     def __init__(self) -> None:
-        self.arrays: dict[str, Value] = {}
+        self.arrays: dict[str, ValueSpec] = {}
         self._names: dict[int, tuple[Any, str]] = {}  # the object is held: ids are reused
         self._inside: set[int] = set()
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ReadValue, ValueSpec
 
 __all__ = [
     "FACTORIES",
@@ -31,13 +31,13 @@ class ArrayKind(NamedTuple):
 
     Attributes:
       tag: names it in JSON, "!" included.
-      value: a `Value` of it, for a save.
+      value: makes a value of it, which a save reads.
       build: makes it of an array that it may keep, for a restore; and of what `detail` gave.
       detail: what else is to be known of it (a device), or None.
     """
 
     tag: str
-    value: Callable[[Any], Value]
+    value: Callable[[Any], ValueSpec]
     build: Callable[[np.ndarray[Any, np.dtype[Any]], str | None], Any]
     detail: Callable[[Any], str | None] = lambda _: None
 
@@ -90,13 +90,9 @@ def load_kind(tag: str) -> None:
         _announced[tag]()
 
 
-def _numpy_value(array: Any) -> Value:
-    found = np.asarray(array)
-    return Value(found.dtype, found.shape, lambda: found, _refuse)
-
-
-def _refuse(_: Any) -> None:
-    raise TypeError("the arrays of a state are not assigned one by one")
+def _numpy_value(item: Any) -> ReadValue:
+    array = np.asarray(item)
+    return ReadValue(array.dtype, array.shape, lambda: array)
 
 
 register_array_kind(np.ndarray, ArrayKind("!ndarray", _numpy_value, lambda array, _: array))

@@ -12,7 +12,7 @@ from typing import Any
 from checkpointable.adapters.notes import NotesByObject
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.graph.adapter import Adapter, RestoreNotes
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["StateDictAdapter", "find_by_state_dict"]
 
@@ -28,7 +28,7 @@ class StateDictAdapter(Adapter):
     def child(self, obj: Any, local_name: str) -> Any | None:
         return None
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return StateValues(
             obj.state_dict,
             lambda state, uid: self.put(obj, state, uid),

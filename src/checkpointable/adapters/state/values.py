@@ -11,15 +11,16 @@ from typing import Any
 
 from checkpointable.adapters.state import Encoded, decode, encode
 from checkpointable.errors import CheckpointError, CheckpointMismatchError, shown_path
+from checkpointable.graph.dtypes import ANY, STRING
 from checkpointable.graph.paths import PYTHON_STATE, path_of_key
-from checkpointable.graph.value import ANY, STRING, Value, ValueFactory
+from checkpointable.graph.value import ReadValue, ValueFactory, ValueSpec, ValueTarget
 
 __all__ = ["StateValues"]
 
 _ARRAYS = f"{PYTHON_STATE}/"
 
 
-class StateValues(Mapping[str, "Value | ValueFactory"]):
+class StateValues(Mapping[str, "ValueSpec | ValueFactory"]):
     """The values of an object's state.
 
     Asked for by name (a restore), it has every value that a state may have: what the object's
@@ -61,7 +62,7 @@ class StateValues(Mapping[str, "Value | ValueFactory"]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, attribute: str) -> Value | ValueFactory:
+    def __getitem__(self, attribute: str) -> ValueSpec | ValueFactory:
         if "_encoded" in self.__dict__:
             return self._outgoing(attribute)
         if attribute == PYTHON_STATE:
@@ -70,7 +71,7 @@ class StateValues(Mapping[str, "Value | ValueFactory"]):
             return _IncomingArray(self._incoming, attribute.removeprefix(_ARRAYS))
         raise KeyError(attribute)
 
-    def _outgoing(self, attribute: str) -> Value | ValueFactory:
+    def _outgoing(self, attribute: str) -> ValueSpec | ValueFactory:
         encoded = self._encoded
         if attribute == PYTHON_STATE:
             return functools.partial(_outgoing_text, encoded)
@@ -79,18 +80,14 @@ class StateValues(Mapping[str, "Value | ValueFactory"]):
         raise KeyError(attribute)
 
 
-def _outgoing_text(encoded: Encoded | ValueError, key: str) -> Value:
+def _outgoing_text(encoded: Encoded | ValueError, key: str) -> ReadValue:
     def read() -> str:
         if isinstance(encoded, Encoded):
             return encoded.text
         path = shown_path(path_of_key(key))
         raise ValueError(f"{path}: {encoded}") from encoded
 
-    return Value(STRING, (), read, _refuse)
-
-
-def _refuse(_: Any) -> None:
-    raise TypeError("this value is for a save")
+    return ReadValue(STRING, (), read)
 
 
 class _Incoming:
@@ -128,7 +125,7 @@ class _Incoming:
             ) from error
 
 
-class _IncomingText(Value):
+class _IncomingText(ValueTarget):
     __slots__ = ("_incoming", "_key")
 
     def __init__(self, incoming: _Incoming, key: str) -> None:
@@ -143,9 +140,6 @@ class _IncomingText(Value):
         if self._incoming.check is not None:
             _telling(self._key, self._incoming.check, state)
 
-    def read(self) -> Any:
-        raise TypeError("this value is for a restore")
-
     def write(self, contents: Any) -> None:
         self._incoming.text = contents
 
@@ -153,7 +147,7 @@ class _IncomingText(Value):
         self._incoming.put(uid, self._key)
 
 
-class _IncomingArray(Value):
+class _IncomingArray(ValueTarget):
     __slots__ = ("_incoming", "_name")
 
     def __init__(self, incoming: _Incoming, name: str) -> None:
@@ -162,9 +156,6 @@ class _IncomingArray(Value):
         self.memory = None
         self._incoming = incoming
         self._name = name
-
-    def read(self) -> Any:
-        raise TypeError("this value is for a restore")
 
     def write(self, contents: Any) -> None:
         self._incoming.arrays[self._name] = contents

@@ -9,7 +9,7 @@ import numpy as np
 from tensorflow.python.eager import context
 from tensorflow.python.framework import dtypes, ops
 
-from checkpointable.graph.value import STRING, VARIANT
+from checkpointable.graph.dtypes import STRING, VARIANT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

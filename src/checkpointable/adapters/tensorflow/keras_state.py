@@ -17,7 +17,7 @@ from checkpointable.graph.adapter import Adapter, RestoreNotes, resolve_pending
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["KerasStateAdapter", "is_keras_state"]
 
@@ -54,7 +54,7 @@ class KerasStateAdapter(Adapter):
                 resolve_pending(notes, name, value)
         return found
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {}
 
     def notes(self, obj: Any) -> RestoreNotes:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.tensorflow.deferred import notes_of
 from checkpointable.graph.adapter import Adapter, RestoreNotes
-from checkpointable.graph.value import Part
+from checkpointable.graph.value import Part, ValueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory
 
 __all__ = ["PartitionedAdapter", "part_of"]
 
@@ -36,7 +36,7 @@ class PartitionedAdapter(Adapter):
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         return [(str(index), part) for index, part in enumerate(obj)]
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {}
 
     def notes(self, obj: Any) -> RestoreNotes:

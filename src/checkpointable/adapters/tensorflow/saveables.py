@@ -30,11 +30,11 @@ from tensorflow.python.training.saving.saveable_object_util import (
 from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of
 
 if TYPE_CHECKING:
-    from checkpointable.graph.value import Value, ValueFactory
+    from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["Make", "Tensors", "numpy_kinds", "offered"]
 
-Make = Callable[[Any, str, Callable[[], "Tensors"]], dict[str, "Value"]]
+Make = Callable[[Any, str, Callable[[], "Tensors"]], Mapping[str, "ValueSpec"]]
 """(object, attribute, what makes its tensors) -> the values, by what follows their key."""
 
 
@@ -148,8 +148,8 @@ def _known_kinds(obj: Any) -> Mapping[str, Any] | None:
 
 
 def offered(
-    obj: Any, make: Make, group: Callable[[dict[str, Value]], Value]
-) -> Mapping[str, Value | ValueFactory]:
+    obj: Any, make: Make, group: Callable[[Mapping[str, ValueSpec]], ValueSpec]
+) -> Mapping[str, ValueSpec | ValueFactory]:
     """The values that an object offers by attribute name.
 
     Args:
@@ -168,9 +168,13 @@ def offered(
 
 
 def _factory(
-    obj: Any, attribute: str, factory: Any, make: Make, group: Callable[[dict[str, Value]], Value]
+    obj: Any,
+    attribute: str,
+    factory: Any,
+    make: Make,
+    group: Callable[[Mapping[str, ValueSpec]], ValueSpec],
 ) -> ValueFactory:
-    def value_of(key: str) -> Value:
+    def value_of(key: str) -> ValueSpec:
         def tensors() -> Tensors:
             made = factory(name=key) if callable(factory) else factory
             saveables = list(saveable_objects_for_op(made, key))

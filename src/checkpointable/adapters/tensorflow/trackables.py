@@ -21,7 +21,7 @@ from checkpointable.adapters.tensorflow.eager.distributed import (
     is_distributed_type,
     mirrored_value,
 )
-from checkpointable.adapters.tensorflow.eager.multi_tensor import Group, eager_values
+from checkpointable.adapters.tensorflow.eager.multi_tensor import eager_values
 from checkpointable.adapters.tensorflow.eager.variables import PlannedValue, VariableValue
 from checkpointable.adapters.tensorflow.graph_mode.values import (
     graph_of,
@@ -33,7 +33,7 @@ from checkpointable.adapters.tensorflow.overlooked import overlooked
 from checkpointable.adapters.tensorflow.saveables import offered
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, resolve_pending
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import SplitValue, Value, ValueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -112,7 +112,7 @@ class TrackableAdapter(Adapter):
 
         return child
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         if self._is_variable:
             in_graph = obj._in_graph_mode
             return {
@@ -137,7 +137,7 @@ class TrackableAdapter(Adapter):
         if not _offers(obj):
             return {}
         graph = graph_of(obj)
-        return offered(obj, eager_values if graph is None else values_in(graph), Group)
+        return offered(obj, eager_values if graph is None else values_in(graph), SplitValue)
 
     def value_names(self, obj: Any) -> Iterable[str]:
         return (VARIABLE_VALUE_KEY,) if self._is_variable else super().value_names(obj)
@@ -159,7 +159,7 @@ class TrackableAdapter(Adapter):
             return name
         return get_full_name(obj) or ""
 
-    def initializable(self, obj: Any) -> Value | None:
+    def initializable(self, obj: Any) -> ValueSpec | None:
         if self._is_variable or isinstance(obj, RefVariable):
             return None
         return initializer_value(obj)
@@ -169,7 +169,7 @@ def _as_trackable(ref: Any, parent: Any) -> Any:
     return ref if isinstance(ref, Trackable) else converter.convert_to_trackable(ref, parent=parent)
 
 
-def _variable_value(variable: Any, trackable: Any) -> Value:
+def _variable_value(variable: Any, trackable: Any) -> ValueSpec:
     if is_distributed(variable):
         return mirrored_value(variable, trackable)
     if variable._in_graph_mode:

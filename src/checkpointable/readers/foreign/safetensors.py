@@ -19,7 +19,7 @@ import numpy as np
 
 from checkpointable.bundle.format import INT64_MAX
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
-from checkpointable.graph.value import as_dtype
+from checkpointable.graph.dtypes import as_dtype
 from checkpointable.readers.foreign.arrays import ArrayReader, FilePosition, Unreadable
 from checkpointable.readers.formats import Candidate, Format, OpenOptions
 from checkpointable.storage import ReadableFile, default_storage, replace_file

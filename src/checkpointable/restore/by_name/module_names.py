@@ -8,7 +8,7 @@ from typing import Any
 from checkpointable.errors import shown_path
 from checkpointable.graph.paths import join, split
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 from checkpointable.graph.walk import ObjectWalk, walk
 from checkpointable.restore.by_name.file_names import FileNames
 from checkpointable.restore.by_name.name_based import (
@@ -101,7 +101,7 @@ def _inside(
             name = given or ""
         notes = adapter.notes(obj)
         for attribute, made in own.items():
-            value = made if isinstance(made, Value) else made(name)
+            value = made if isinstance(made, ValueSpec) else made(name)
             values.append(NamedValue(path, attribute, name, notes, value))
     return values
 

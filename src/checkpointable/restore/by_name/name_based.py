@@ -9,7 +9,7 @@ from checkpointable.bundle.reading.reader import Verify, checked_verify
 from checkpointable.errors import at_path
 from checkpointable.graph.by_executor import by_executor, schedule_values
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 from checkpointable.graph.walk import walk
 from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.by_name.part_reader import PartReader
@@ -42,7 +42,7 @@ class NamedValue(NamedTuple):
     attribute: str
     name: str
     notes: RestoreNotes
-    value: Value
+    value: ValueSpec
 
 
 def named_values(
@@ -87,7 +87,7 @@ def values_of(
         name = _name(path, own_name, names) if len(own) == 1 else ""
         notes = adapter.notes(obj)
         for attribute, made in own.items():
-            value = made if isinstance(made, Value) else made(name)
+            value = made if isinstance(made, ValueSpec) else made(name)
             values.append(NamedValue(path, attribute, name, notes, value))
     return values
 

@@ -14,7 +14,7 @@ from checkpointable.bundle.variants import decode_variants
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from checkpointable.graph.value import Part, Value
+    from checkpointable.graph.value import Part, ValueSpec
     from checkpointable.readers.reader import CheckpointReader, StoredValue
 
 __all__ = ["PartReader"]
@@ -34,7 +34,7 @@ class PartReader:
         self._reader = reader
         self._parts: dict[str, tuple[str, Part]] = {}
 
-    def key(self, name: str, value: Value) -> str:
+    def key(self, name: str, value: ValueSpec) -> str:
         """The key of what `value` is to be restored from: `name`, or that of its part."""
         part = value.part_of
         if part is None or self._reader.shape(name) != part.shape:

@@ -13,7 +13,8 @@ from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of,
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager.batched_variables import assign
 from checkpointable.adapters.tensorflow.eager.variables import VariableValue
-from checkpointable.graph.value import STRING, Value
+from checkpointable.graph.dtypes import STRING
+from checkpointable.graph.value import Value
 
 __all__ = ["MirroredValue", "is_distributed", "is_distributed_type", "mirrored_value"]
 

@@ -14,29 +14,14 @@ from checkpointable.adapters.tensorflow.conversion import eagerly, to_array, to_
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
+from checkpointable.graph.dtypes import VARIANT
 from checkpointable.graph.executor import NoContentsError
-from checkpointable.graph.value import VARIANT, Value
+from checkpointable.graph.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
 
-__all__ = ["Group", "eager_values"]
-
-
-class Group(Value):
-    """A value that is stored as several."""
-
-    __slots__ = ("parts",)
-
-    def __init__(self, parts: Mapping[str, Value]) -> None:
-        super().__init__("uint8", None, _not_alone, _not_alone)
-        self.parts = parts
-
-
-def _not_alone(*_: Any) -> Any:
-    raise AssertionError("a value that is stored as several is not read or written itself")
+__all__ = ["eager_values"]
 
 
 def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:

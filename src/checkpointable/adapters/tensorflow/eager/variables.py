@@ -18,7 +18,7 @@ from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager.batched_variables import VARIABLES, assign
 from checkpointable.adapters.tensorflow.partitioned import part_of
 from checkpointable.graph.executor import NoContentsError
-from checkpointable.graph.value import Part, Value
+from checkpointable.graph.value import Part, Value, ValueTarget
 
 __all__ = ["PlannedValue", "VariableValue"]
 
@@ -73,7 +73,7 @@ class VariableValue(Value):
         note_restored(self._trackable, uid)
 
 
-class PlannedValue(Value):
+class PlannedValue(ValueTarget):
     """The value of a Keras variable that is to be made at the end of a symbolic call.
 
     Until then it has an initializer. What is restored takes the initializer's place.
@@ -88,9 +88,6 @@ class PlannedValue(Value):
         self.shape = tuple(variable.shape)
         self.memory = None
         self._variable = variable
-
-    def read(self) -> Any:
-        raise ValueError(f"the variable {self._variable.path!r} is not initialized")
 
     def write(self, contents: Any) -> None:
         self._variable._initializer = lambda *_, **__: to_tensor(contents)

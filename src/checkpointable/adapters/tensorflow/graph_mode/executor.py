@@ -17,9 +17,10 @@ from tensorflow.python.framework import errors_impl
 
 from checkpointable.adapters.tensorflow.graph_mode.building import building
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
+from checkpointable.graph.dtypes import STRING, VARIANT
 from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.memory import aligned_empty
-from checkpointable.graph.value import STRING, VARIANT, Value
+from checkpointable.graph.value import ValueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ class Target(abc.ABC):
     def _make_restoring(self) -> tuple[Mapping[str, Any], Any]: ...
 
 
-class GraphValue(Value):
+class GraphValue(ValueSpec):
     """A value of a graph: what a session reads or assigns under a name of its target."""
 
     __slots__ = ("name", "part_of", "target")
@@ -99,7 +100,6 @@ class GraphValue(Value):
     ) -> None:
         self.dtype = dtype
         self.shape = shape
-        self.memory = None
         self.target = target
         self.name = name
         self.part_of = part_of
@@ -108,12 +108,6 @@ class GraphValue(Value):
     def executor(self) -> Executor:  # type: ignore[override]
         """That of the graph."""
         return self.target.executor
-
-    def read(self) -> Any:
-        return self.target.executor.read([self], None)[0]
-
-    def write(self, contents: Any) -> None:
-        raise NotImplementedError("values of a graph are restored by its executor")
 
 
 class GraphExecutor(Executor):
@@ -153,12 +147,12 @@ class GraphExecutor(Executor):
         """A context in which operations are added to the graph, under no condition of others."""
         return building(self.graph)
 
-    def schedule(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[ValueSpec]) -> None:
         for value in values:
             assert isinstance(value, GraphValue)
             value.target.restoring()
 
-    def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
+    def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
         session = self._session(session)
         source.check([key for key, _ in values])
         for batch in _batches(values, source):
@@ -169,7 +163,7 @@ class GraphExecutor(Executor):
                 operations.append(operation)
             session.run(operations, feed_dict=feeds)
 
-    def initialize(self, values: Sequence[Value], session: Any) -> None:
+    def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
         targets = dict.fromkeys(v.target for v in values if isinstance(v, GraphValue))
         found = [target.initializer() for target in targets]
         initializers = [initializer for initializer in found if initializer is not None]
@@ -189,7 +183,7 @@ class GraphExecutor(Executor):
                 "some: assign it, or restore a checkpoint that has it"
             ) from error
 
-    def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
+    def read(self, values: Sequence[ValueSpec], session: Any) -> Sequence[Any]:
         wanted = [v.target.fetches()[v.name] for v in values if isinstance(v, GraphValue)]
         session = self._session(session)
         try:
@@ -230,7 +224,7 @@ class GraphExecutor(Executor):
         return found
 
 
-def _no_contents(value: Value, error: errors_impl.OpError) -> NoContentsError:
+def _no_contents(value: ValueSpec, error: errors_impl.OpError) -> NoContentsError:
     assert isinstance(value, GraphValue)
     what = value.target.describe()
     if value.target.is_variable and isinstance(error, errors_impl.FailedPreconditionError):
@@ -251,7 +245,7 @@ def executor_of(graph: Any) -> GraphExecutor:
 
 
 def _batches(
-    values: Iterable[tuple[str, Value]], source: Source
+    values: Iterable[tuple[str, ValueSpec]], source: Source
 ) -> Iterator[list[tuple[str, GraphValue]]]:
     """The values in groups that are fed at once; those of one target together."""
     by_target: dict[Target, list[tuple[str, GraphValue]]] = {}

@@ -34,7 +34,7 @@ from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from checkpointable.graph.value import Value
+    from checkpointable.graph.value import ValueSpec
 
 __all__ = [
     "evaluated",
@@ -87,7 +87,7 @@ def noted_in_graph() -> list[tuple[str | None, Any]] | None:
     ]
 
 
-def variable_in_graph(variable: Any) -> Value:
+def variable_in_graph(variable: Any) -> ValueSpec:
     """The value of a variable that is part of a graph."""
     executor = executor_of(variable.graph)
     target = executor.target(variable, "", lambda: _VariableTarget(executor, variable))
@@ -130,11 +130,11 @@ class _VariableTarget(Target):
         return {"": placeholder}, operation
 
 
-def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[str, Value]]:
+def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[str, ValueSpec]]:
     """What makes values of tensors of a graph; see `saveables.Make`."""
     executor = executor_of(graph)
 
-    def make_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
+    def make_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, ValueSpec]:
         target = executor.target(obj, attribute, lambda: _TensorsTarget(executor, obj, make()))
         return {
             name: GraphValue(target, name, dtype, target.shapes.get(name))
@@ -201,7 +201,7 @@ def initializer_of(obj: Any) -> Any | None:
     return None
 
 
-def initializer_value(obj: Any) -> Value | None:
+def initializer_value(obj: Any) -> ValueSpec | None:
     """Stands for an object without values that is to be initialized (a table of constants)."""
     operation = initializer_of(obj)
     if operation is None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from checkpointable.adapters.torch.modules.modules import ModuleAdapter
 from checkpointable.adapters.torch.modules.watch import module_watcher
 from checkpointable.graph.adapter import Adapter, RestoreNotes
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["CheckpointableModuleAdapter"]
 
@@ -39,7 +39,7 @@ class CheckpointableModuleAdapter(Adapter):
         child = self._checkpointable.child(obj, local_name)
         return self._module.child(obj, local_name) if child is None else child
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         values, more = self._checkpointable.values(obj), self._module.values(obj)
         # Not merged into one dict: the state of a module accepts more names than it lists.
         return ChainMap(cast("Any", values), cast("Any", more)) if values else more

@@ -29,7 +29,7 @@ from checkpointable.adapters.torch.tensors.tensor_owners import has_owner_facts,
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.registry import adapter_of
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]
 
@@ -70,13 +70,13 @@ class ModuleAdapter(Adapter):
             note_owner(obj, (child,))
         return child
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return state_values(obj) if self._has_extra_state or has_state_dict_hooks(obj) else {}
 
     def notes(self, obj: Any) -> RestoreNotes:
         return notes_by_object.of(obj)
 
-    def initializable(self, obj: Any) -> Value | None:
+    def initializable(self, obj: Any) -> ValueSpec | None:
         left_out = non_persistent_buffers(obj)
         if not left_out:
             return None
@@ -105,7 +105,7 @@ class WrapperAdapter(Adapter):
         inner, adapter = _inside(obj)
         return adapter.child(inner, local_name)
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         inner, adapter = _inside(obj)
         return adapter.values(inner)
 
@@ -113,7 +113,7 @@ class WrapperAdapter(Adapter):
         inner, adapter = _inside(obj)
         return adapter.notes(inner)
 
-    def initializable(self, obj: Any) -> Value | None:
+    def initializable(self, obj: Any) -> ValueSpec | None:
         inner, adapter = _inside(obj)
         return adapter.initializable(inner)
 

@@ -19,7 +19,7 @@ from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.adapter import Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import Value, ValueFactory, ValueSpec
 
 __all__ = ["Position", "PositionSlots", "values"]
 
@@ -94,7 +94,7 @@ class Position(StandIn):
         self.parameter = parameter
         self._optimizer = optimizer
 
-    def values(self) -> Mapping[str, Value | ValueFactory]:
+    def values(self) -> Mapping[str, ValueSpec | ValueFactory]:
         return {VARIABLE_VALUE: _PositionValue(self)}
 
     def extent(self) -> np.ndarray[Any, np.dtype[Any]]:

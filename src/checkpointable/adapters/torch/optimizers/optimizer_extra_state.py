@@ -14,7 +14,7 @@ import torch
 from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["OptimizerExtraState", "extra_state_of", "inner_optimizers"]
 
@@ -48,7 +48,7 @@ class OptimizerExtraState(StandIn):
         super().__init__()
         self._optimizer = optimizer
 
-    def values(self) -> Mapping[str, Value | ValueFactory]:
+    def values(self) -> Mapping[str, ValueSpec | ValueFactory]:
         return StateValues(self.get, self._put, what="the optimizer's load_state_dict")
 
     def get(self) -> dict[str, Any]:

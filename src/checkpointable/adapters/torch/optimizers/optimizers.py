@@ -24,7 +24,7 @@ from checkpointable.adapters.torch.optimizers.param_groups import groups_of
 from checkpointable.adapters.torch.optimizers.slots import OptimizerSlots, parameters_of
 from checkpointable.adapters.torch.optimizers.watch import optimizer_watcher
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["LBFGSAdapter", "OptimizerAdapter"]
 
@@ -53,7 +53,7 @@ class OptimizerAdapter(Adapter):
             return extra_state_of(obj)
         return inner_optimizers(obj).get(local_name)
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         values = _state_values(obj)
         return values if _shared_state(obj) else _Unlisted(values)
 
@@ -90,7 +90,7 @@ def _state_values(optimizer: Any) -> StateValues:
     return StateValues(lambda: _shared_state(optimizer), put, what="the optimizer")
 
 
-class _Unlisted(Mapping[str, "Value | ValueFactory"]):
+class _Unlisted(Mapping[str, "ValueSpec | ValueFactory"]):
     """The values of an optimizer that has no shared state at present: a restore may bring some."""
 
     def __init__(self, values: StateValues) -> None:
@@ -102,7 +102,7 @@ class _Unlisted(Mapping[str, "Value | ValueFactory"]):
     def __len__(self) -> int:
         return 0
 
-    def __getitem__(self, attribute: str) -> Value | ValueFactory:
+    def __getitem__(self, attribute: str) -> ValueSpec | ValueFactory:
         return self._values[attribute]
 
 
@@ -118,7 +118,7 @@ class LBFGSAdapter(OptimizerAdapter):
 
     may_overlook = False  # its state is saved whether or not the parameters are
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return lbfgs.values(obj)
 
     def slots(self, obj: Any) -> Slots | None:

@@ -16,7 +16,7 @@ from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
 from checkpointable.adapters.torch.tensors.arrays import fill_from
 from checkpointable.graph.paths import PYTHON_STATE
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["ParamGroup", "ParamGroups", "groups_of", "put_again"]
 
@@ -81,7 +81,7 @@ class ParamGroup(StandIn):
         self._groups = groups
         self._label = label
 
-    def values(self) -> Mapping[str, Value | ValueFactory]:
+    def values(self) -> Mapping[str, ValueSpec | ValueFactory]:
         return StateValues(self._get, self.put, what="the param group")
 
     def _get(self) -> dict[str, Any]:

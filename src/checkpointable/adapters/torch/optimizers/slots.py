@@ -20,7 +20,7 @@ from checkpointable.adapters.torch.tensors.tensors import value_of
 from checkpointable.common.logs import logger
 from checkpointable.graph.adapter import Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec, ValueTarget
 
 __all__ = ["OptimizerSlots", "StateSlot", "parameters_of"]
 
@@ -100,7 +100,7 @@ class OptimizerSlots(Slots):
 
     def reserve(
         self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
-    ) -> tuple[Any, Mapping[str, Value | ValueFactory]] | None:
+    ) -> tuple[Any, Mapping[str, ValueSpec | ValueFactory]] | None:
         group = self._groups.get(id(variable))
         if group is None:
             return None
@@ -201,7 +201,7 @@ def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: Any) -> torch.Ten
         return torch.empty(shape, dtype=dtype, device=device)
 
 
-class _Converted(Value):
+class _Converted(ValueTarget):
     """A scalar whose dtype in the checkpoint is another one."""
 
     __slots__ = ("_tensor",)
@@ -211,9 +211,6 @@ class _Converted(Value):
         self.shape = ()
         self.memory = None
         self._tensor = tensor
-
-    def read(self) -> Any:
-        raise TypeError("this value is for a restore")
 
     def write(self, contents: Any) -> None:
         with torch.no_grad():
@@ -232,7 +229,7 @@ class StateSlot(StandIn):
         self._optimizer = optimizer
         self._name = name
 
-    def values(self) -> Mapping[str, Value | ValueFactory]:
+    def values(self) -> Mapping[str, ValueSpec | ValueFactory]:
         slot = self._state().get(_key_of(self._name))
         if isinstance(slot, torch.Tensor):
             return {VARIABLE_VALUE: value_of(slot)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from checkpointable.graph.adapter import Adapter, RestoreNotes, Watcher
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["StandIn", "StandInAdapter"]
 
@@ -31,7 +31,7 @@ class StandIn:
         """Returns the dependency of that name, or None."""
         return None
 
-    def values(self) -> Mapping[str, Value | ValueFactory]:
+    def values(self) -> Mapping[str, ValueSpec | ValueFactory]:
         """Returns its values by attribute."""
         return {}
 
@@ -54,7 +54,7 @@ class StandInAdapter(Adapter):
         stand_in: StandIn = obj
         return stand_in.child(local_name)
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         stand_in: StandIn = obj
         return stand_in.values()
 

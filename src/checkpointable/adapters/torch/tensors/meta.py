@@ -20,7 +20,7 @@ from checkpointable.adapters.torch.tensors.tensor_owners import materialize
 from checkpointable.errors import shown_path
 from checkpointable.graph.executor import Executor, NoContentsError, Source
 from checkpointable.graph.paths import path_of_key
-from checkpointable.graph.value import Value
+from checkpointable.graph.value import ValueSpec
 
 if TYPE_CHECKING:
     from checkpointable.graph.walk import ObjectWalk
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaBuffers", "MetaValue", "allocate_like", "initialize_with"]
 
 
-class MetaValue(Value):
+class MetaValue(ValueSpec):
     """The value of a tensor that had no memory when it was looked at, perhaps no shape either."""
 
     __slots__ = ("absent", "restored", "tensor")
@@ -37,7 +37,6 @@ class MetaValue(Value):
         self.dtype = storable(tensor).dtype
         self.absent = is_lazy(tensor)
         self.shape = None if self.absent else tuple(tensor.shape)
-        self.memory = None
         self.tensor = tensor
         self.restored = False
 
@@ -46,14 +45,8 @@ class MetaValue(Value):
         """Gives the tensor its memory."""
         return _executor
 
-    def read(self) -> Any:
-        raise _no_contents(self)
 
-    def write(self, contents: Any) -> None:
-        raise _no_contents(self)
-
-
-class MetaBuffers(Value):
+class MetaBuffers(ValueSpec):
     """Stands for the non-persistent buffers of a module that have no memory."""
 
     __slots__ = ("buffers",)
@@ -63,27 +56,12 @@ class MetaBuffers(Value):
     def __init__(self, buffers: dict[str, torch.Tensor]) -> None:
         self.dtype = np.dtype(np.uint8)
         self.shape = None
-        self.memory = None
         self.buffers = buffers
 
     @property
     def executor(self) -> Executor:  # type: ignore[override]
         """Initializes the buffers."""
         return _executor
-
-    def read(self) -> Any:
-        raise AssertionError("non-persistent buffers are not saved")
-
-    def write(self, contents: Any) -> None:
-        raise AssertionError("non-persistent buffers are not restored")
-
-
-def _no_contents(value: MetaValue) -> NoContentsError:
-    return NoContentsError(
-        f"a tensor of shape {value.shape} is on the meta device and has no contents yet. "
-        "Call run_restore_ops() or initialize_or_restore() on the status of a restore",
-        value,
-    )
 
 
 Initializer = Callable[["ObjectWalk", list[torch.Tensor]], None]
@@ -95,10 +73,10 @@ class _MetaExecutor(Executor):
 
     initializer: Initializer | None = None
 
-    def schedule(self, values: Sequence[Value]) -> None:
+    def schedule(self, values: Sequence[ValueSpec]) -> None:
         """Does nothing: there is nothing to prepare."""
 
-    def run(self, values: Sequence[tuple[str, Value]], source: Source, session: Any) -> None:
+    def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
         targets: list[tuple[str, Any]] = []
         swaps: Swaps = []
         in_place: list[MetaValue] = []  # the program has given them memory meanwhile
@@ -133,10 +111,10 @@ class _MetaExecutor(Executor):
         memory = target = None
         swap_in(swaps, lambda tensor: setattr(by_tensor[id(tensor)], "restored", True))
 
-    def initialize(self, values: Sequence[Value], session: Any) -> None:
+    def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
         raise NotImplementedError("modules initialize their parameters: see initialize_in")
 
-    def initialize_in(self, program: ObjectWalk, values: Sequence[Value], session: Any) -> None:
+    def initialize_in(self, program: ObjectWalk, values: Sequence[ValueSpec], session: Any) -> None:
         tensors: list[torch.Tensor] = []
         for value in values:
             if isinstance(value, MetaBuffers):
@@ -146,11 +124,17 @@ class _MetaExecutor(Executor):
         assert self.initializer is not None  # `find.py` sets it
         self.initializer(program, tensors)
 
-    def without_contents(self, value: Value) -> Sequence[str]:
+    def without_contents(self, value: ValueSpec) -> Sequence[str]:
         return list(value.buffers) if isinstance(value, MetaBuffers) else ()
 
-    def read(self, values: Sequence[Value], session: Any) -> Sequence[Any]:
-        return [value.read() for value in values]
+    def read(self, values: Sequence[ValueSpec], session: Any) -> Sequence[Any]:
+        for value in values:
+            raise NoContentsError(
+                f"a tensor of shape {value.shape} is on the meta device and has no contents yet. "
+                "Call run_restore_ops() or initialize_or_restore() on the status of a restore",
+                value,
+            )
+        return []
 
 
 _executor = _MetaExecutor()

@@ -17,7 +17,7 @@ from checkpointable.adapters.torch.tensors.tensor_owners import materialize
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.paths import VARIABLE_VALUE
-from checkpointable.graph.value import Value, ValueFactory
+from checkpointable.graph.value import Value, ValueFactory, ValueSpec, ValueTarget
 
 __all__ = ["LazyValue", "TensorAdapter", "TensorValue", "value_of"]
 
@@ -31,14 +31,14 @@ class TensorAdapter(Adapter):
     def child(self, obj: Any, local_name: str) -> Any | None:
         return None
 
-    def values(self, obj: Any) -> Mapping[str, Value | ValueFactory]:
+    def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {VARIABLE_VALUE: value_of(obj)}
 
     def notes(self, obj: Any) -> RestoreNotes:
         return notes_of_tensor(obj)
 
 
-def value_of(tensor: torch.Tensor) -> Value:
+def value_of(tensor: torch.Tensor) -> ValueSpec:
     """Returns the value of a tensor.
 
     Raises:
@@ -102,7 +102,7 @@ class TensorValue(Value):
         torch.autograd.graph.increment_version(self._tensor)
 
 
-class LazyValue(Value):
+class LazyValue(ValueTarget):
     """A parameter or buffer whose shape is not known yet (`torch.nn.LazyLinear`).
 
     A restore gives it the shape in the checkpoint, and its module counts as built then.
@@ -122,9 +122,6 @@ class LazyValue(Value):
         self.shape = None
         self.memory = None
         self._tensor = tensor
-
-    def read(self) -> Any:
-        raise ValueError("the parameter is not initialized: call its module with an input first")
 
     def write(self, contents: Any) -> None:
         tensor = self._tensor
