@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    found = []
+    combined = []
     for name in OPTIMIZERS:
         variants = ["eager"]
         variants += [] if name in NO_FOREACH else ["foreach", "maximize"]
@@ -65,10 +65,10 @@ def cases() -> list[Case]:
         variants += ["fused"] if name in FUSED else []
         for variant in variants:
             used = SCHEDULERS if variant in {"eager", "foreach", "fused"} else ["multistep"]
-            found += [Case(name, scheduler, variant) for scheduler in used]
-    found.append(Case("Adam", "none", "tensor_lr"))
-    found.append(Case("SGD", "multistep", "bfloat16"))
-    return found
+            combined += [Case(name, scheduler, variant) for scheduler in used]
+    combined.append(Case("Adam", "none", "tensor_lr"))
+    combined.append(Case("SGD", "multistep", "bfloat16"))
+    return combined
 
 
 class Net(nn.Module):

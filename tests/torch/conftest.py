@@ -1,4 +1,4 @@
-"""What the tests of PyTorch share: one thread, and no hook or mode left behind."""
+"""Fixtures of the tests of PyTorch: one thread, and no hook or mode left behind."""
 
 from __future__ import annotations
 

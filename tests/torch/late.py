@@ -1,4 +1,4 @@
-"""What tests of restoring late share: a small network, its training, and what a save wrote."""
+"""Helpers for tests of deferred restores: a small network, its training, the saved values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapters of PyTorch's objects: what is found by name is what is listed."""
+"""The adapters of PyTorch objects: a child found by name is the child that is listed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_modules_of_every_kind():
     tied = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     tied[1].weight = tied[0].weight
     inner = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    found = assert_all_agree(
+    visited = assert_all_agree(
         cp.Checkpoint(
             model=model,
             tied=tied,
@@ -81,4 +81,4 @@ def test_modules_of_every_kind():
             ),
         )
     )
-    assert len(found) >= 8
+    assert len(visited) >= 8

@@ -86,11 +86,11 @@ def test_files_that_are_written_are_read_by_the_reference(tmp_path, dtype):
     with cp.load_checkpoint(saved) as reader:
         arrays = {k[0]: reader.get_tensor(k) for k in reader.keys() if "VARIABLE" in k}
     write_safetensors(str(tmp_path / "x.safetensors"), arrays)
-    found = safetensors.torch.load_file(tmp_path / "x.safetensors")
-    assert found.keys() == tensors.keys()
+    loaded = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
-        assert found[name].dtype == tensor.dtype
-        assert torch.equal(found[name].float(), tensor.float())
+        assert loaded[name].dtype == tensor.dtype
+        assert torch.equal(loaded[name].float(), tensor.float())
     again = cp.load_checkpoint(tmp_path / "x.safetensors")
     assert np.array_equal(again.get_tensor("a"), arrays["a"])
 
@@ -108,9 +108,9 @@ def test_convert_there_and_back(tmp_path, write):
     path = cp.Checkpoint(model=model, optimizer=optimizer).save(tmp_path / "run" / "ckpt")
     done = convert(path, tmp_path / "model.safetensors")
     assert done.exit_code == 0, done.output
-    found = safetensors.torch.load_file(tmp_path / "model.safetensors")
-    assert found.keys() == model.state_dict().keys()
-    assert all(torch.equal(found[key], tensor) for key, tensor in model.state_dict().items())
+    loaded = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert loaded.keys() == model.state_dict().keys()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in model.state_dict().items())
     done = convert(write(tmp_path / "again", model), tmp_path / "back" / "ckpt")
     assert done.exit_code == 0, done.output
     other = net()
@@ -125,8 +125,8 @@ def test_convert_with_a_prefix(tmp_path):
     assert "two values have the name" in convert(path, tmp_path / "x.safetensors").output
     assert not (tmp_path / "x.safetensors").exists()
     assert convert(path, tmp_path / "x.safetensors", "--prefix", "other").exit_code == 0
-    found = safetensors.torch.load_file(tmp_path / "x.safetensors")
-    assert torch.equal(found["0.weight"], other[0].weight)
+    loaded = safetensors.torch.load_file(tmp_path / "x.safetensors")
+    assert torch.equal(loaded["0.weight"], other[0].weight)
     done = convert(tmp_path / "x.safetensors", tmp_path / "back", "--prefix", "nets/0")
     assert done.exit_code == 0, done.output
     again = net()

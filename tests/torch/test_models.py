@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def continued(saved):
-    """What another process makes of the checkpoints in two more steps."""
+    """Returns the outcomes of two more steps in another process."""
     directory, _ = saved
     subprocess.run(
         [sys.executable, "-m", "tests.torch.models", str(directory)],
@@ -166,8 +166,8 @@ def test_what_load_state_dict_does_beside_it(saved, name, change):
             program.optimizer.load_state_dict(state)
         return
     program.optimizer.load_state_dict(state)  # no complaint
-    expected, found = slots_of(origin), slots_of(program)
-    wrong = [key for key in expected if not same(expected[key], found[key])]
+    expected, restored = slots_of(origin), slots_of(program)
+    wrong = [key for key in expected if not same(expected[key], restored[key])]
     assert len(wrong) > len(expected) / 2  # other parameters' moments
 
 

@@ -1,4 +1,4 @@
-"""The private names of the installed PyTorch, and what is done without each of them."""
+"""Each private name of the installed PyTorch, and the fallback in a version without it."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ def test_a_walk_costs_the_same_for_each_parameter():
     def calls_of(size):
         net = nn.Sequential(*(nn.Linear(1, 1) for _ in range(size)))
         walk(net, adapter_of)  # adapters are found once a type
-        found = None
+        result = None
 
         def run():
-            nonlocal found
-            found = walk(net, adapter_of)
+            nonlocal result
+            result = walk(net, adapter_of)
 
         count = calls(run)
-        assert sum(isinstance(obj, nn.Parameter) for obj in found.objects) == 2 * size
+        assert sum(isinstance(obj, nn.Parameter) for obj in result.objects) == 2 * size
         return count
 
     # How long that takes is measured by `make bench`.

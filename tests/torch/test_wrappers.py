@@ -100,7 +100,7 @@ def test_what_is_sharded_is_refused_with_what_to_do(tmp_path, group):
 
 
 class Hooked(nn.Module):
-    """What its hooks add to its state dict, and take out again."""
+    """A module whose hooks add entries to its state dict and remove them again."""
 
     def __init__(self, level: int = 0) -> None:
         super().__init__()

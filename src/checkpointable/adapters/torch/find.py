@@ -63,7 +63,7 @@ def _find_checkpointable_module(cls: type) -> Adapter | None:
     return CheckpointableModuleAdapter(checkpointable, ModuleAdapter(cls))
 
 
-# Adapters registered later are asked first: the library's own ones know such a class as well.
+# Registered after those of Checkpointables, which know such a class too: the last is asked first.
 register_adapter(_find_checkpointable_module)
 
 initialize_with(initialize_tensors)

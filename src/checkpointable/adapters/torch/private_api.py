@@ -42,10 +42,8 @@ __all__ = [
 def registered_parameters(module: Any) -> Mapping[str, torch.Tensor | None]:
     """Returns the parameters registered on a module itself, by name.
 
-    Private name: `Module._parameters`. Read at every step of a walk, where
-    `named_parameters` takes ten times as long. Scripted modules have a wrapper in its place, which
-    is not a dict.
-
+    Private name: `Module._parameters`, which every walk reads: 0.1 µs a module, where
+    `named_parameters` takes 6. Scripted modules have a wrapper in its place that is not a dict.
     If missing: `named_parameters`, which leaves out entries that are None.
     """
     try:
@@ -59,7 +57,6 @@ def registered_buffers(module: Any) -> Mapping[str, torch.Tensor | None]:
     """Returns the buffers registered on a module itself, by name.
 
     Private name: `Module._buffers`, for the reason given in `registered_parameters`.
-
     If missing: `named_buffers`, which leaves out entries that are None.
     """
     try:
@@ -74,7 +71,6 @@ def registered_modules(module: Any) -> Mapping[str, Any]:
 
     Private name: `Module._modules`. `named_children` leaves out a module that is registered
     under a second name.
-
     If missing: `named_modules`, which walks the whole tree below the module.
     """
     try:
@@ -88,8 +84,7 @@ def registered_modules(module: Any) -> Mapping[str, Any]:
 def non_persistent_buffers(module: Any) -> Iterable[str]:
     """Returns the names of the buffers that a state dict leaves out (`persistent=False`).
 
-    Private name: `Module._non_persistent_buffers_set`. No public method tells these buffers apart.
-
+    Private name: `Module._non_persistent_buffers_set`. There is no public way to ask.
     If missing: the buffers that `state_dict` does not contain.
     """
     try:
@@ -103,7 +98,6 @@ def replace_registered(module: Any, name: str, tensor: torch.Tensor) -> None:
     """Replaces the parameter or buffer registered as `name`, without calling hooks.
 
     Private names: `Module._parameters`, `Module._buffers`.
-
     If missing: plain assignment, which calls the hooks that watch for new parameters.
     """
     for table_name in ("_parameters", "_buffers"):
@@ -129,7 +123,6 @@ def has_state_dict_hooks(module: Any) -> bool:
 
     Private name: `Module._state_dict_hooks`. Looking at the hooks costs less than comparing a
     state dict with what is registered.
-
     If missing: True, and the state dict is compared.
     """
     try:
@@ -142,7 +135,6 @@ def overrides_module_state(cls: type) -> bool:
     """Returns whether a class of modules writes its part of a state dict itself.
 
     Private name: `Module._save_to_state_dict`, which metrics and packed weights override.
-
     If missing: False, since there is nothing left to override.
     """
     name = "_save_to_state_dict"
@@ -153,7 +145,6 @@ def module_state(module: Any) -> dict[str, Any]:
     """Returns a module's part of a state dict, without that of its submodules.
 
     Private name: `Module._save_to_state_dict`. `state_dict` calls hooks and every submodule.
-
     If missing: the entries of `state_dict` that no submodule wrote.
     """
     state: dict[str, Any] = {}
@@ -171,7 +162,6 @@ def load_module_state(module: Any, state: Mapping[str, Any]) -> list[str]:
     """Loads a module's part of a state dict, and returns the errors that it reports.
 
     Private name: `Module._load_from_state_dict`. `load_state_dict` calls every submodule.
-
     If missing: `load_state_dict` with `strict=False`, which raises `RuntimeError` instead.
     """
     errors: list[str] = []
@@ -191,8 +181,7 @@ Private name: `_reset_parameters` of `Transformer` and `MultiheadAttention`. If 
 parameters count as parameters that nothing initializes, and an error names them.
 """
 
-# Modules: wrappers, by class name, since importing their modules is slow. A program that has an
-# object of the class has imported its module already.
+# Modules: wrappers. By class name, since importing their modules is slow.
 
 WRAPPED_MODULES = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
@@ -224,7 +213,6 @@ def without_weak_references(modules: Iterable[Any]) -> Iterator[None]:
 
     Private name: `RNNBase._flat_weight_refs`. `torch.utils.swap_tensors` refuses a tensor that has
     weak references; `Module.to` empties the list in the same way.
-
     If missing: nothing is removed, and `swap_tensors` refuses tensors that are still referred to.
     """
     modules = list(modules)
@@ -260,7 +248,6 @@ def make_subclass(cls: type, tensor: torch.Tensor, requires_grad: bool) -> torch
 
     Private name: `Tensor._make_subclass`, by which `Parameter` is built. It runs no constructor
     of `cls`, whose arguments are not known.
-
     If missing: the constructor of a `Parameter`; `as_subclass` for other classes.
     """
     make = getattr(torch.Tensor, "_make_subclass", None)
@@ -278,7 +265,6 @@ def is_wrapper_subclass(cls: type) -> bool:
 
     Private name: `__tensor_flatten__`, the method that `is_traceable_wrapper_subclass` in
     `torch.utils._python_dispatch` looks for.
-
     If missing: False. Such a tensor is refused later, when its memory is asked for.
     """
     return cls not in _PLAIN and hasattr(cls, "__tensor_flatten__")
@@ -294,7 +280,6 @@ def is_last_hook(handle: Any) -> bool:
 
     Private name: `RemovableHandle.hooks_dict_ref`. PyTorch loops over the table while it calls
     hooks. Only its last entry can be removed then without a `RuntimeError`.
-
     If missing: False, and the hook is removed later.
     """
     try:
@@ -308,7 +293,6 @@ def inner_schedulers(scheduler: Any) -> Iterable[Any]:
     """Returns the schedulers that a `SequentialLR` or `ChainedScheduler` combines.
 
     Private name: `_schedulers`. Each of them may have another optimizer.
-
     If missing: (). Only the optimizer of the outer scheduler is considered.
     """
     inner: Iterable[Any] = getattr(scheduler, "_schedulers", ())

@@ -1,4 +1,4 @@
-"""What an optimizer has beside the state of its parameters: inner optimizers and extra state.
+"""Inner optimizers and extra state: parts of an optimizer beside the state of its parameters.
 
 Third-party optimizers wrap others (Lookahead, SAM, ZeRO) and add entries to their `state_dict`.
 """

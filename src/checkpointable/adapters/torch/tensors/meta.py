@@ -1,7 +1,7 @@
 """Tensors on the meta device: they get memory, and remain the same objects (S34, S35).
 
-The memory is filled straight from the checkpoint and swapped into the tensor. Whatever refers to
-the tensor stays valid: tied modules, an optimizer built over meta parameters.
+The memory is filled straight from the checkpoint and swapped into the tensor. References to
+the tensor stay valid: tied modules, an optimizer built over meta parameters.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _MetaExecutor(Executor):
     def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
         targets: list[tuple[str, Any]] = []
         swaps: Swaps = []
-        in_place: list[MetaValue] = []  # the program has given them memory meanwhile
+        in_place: list[MetaValue] = []  # the program has given them memory since
         by_tensor: dict[int, MetaValue] = {}
         memory = None
         for key, value in values:

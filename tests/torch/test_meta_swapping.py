@@ -1,4 +1,4 @@
-"""What refers to tensors on the meta device while they get memory, and what initializes them."""
+"""Tensors on the meta device: references to them while they get memory, and initialization."""
 
 from __future__ import annotations
 
