@@ -27,14 +27,23 @@ ROOMS = {
     "adapters.notes": "common graph",
     "adapters.own": "graph tracking",
     "adapters.state": "errors common graph adapters.notes",
-    "adapters.torch": "errors common graph tracking adapters.watch adapters.notes adapters.own "
-    "adapters.state",
+    "adapters.torch.private_api": "",
+    "adapters.torch.notes": "common graph adapters.notes",
+    "adapters.torch.watch": "graph adapters.watch adapters.torch.private_api",
+    "adapters.torch.tensors": "errors graph adapters.torch.private_api adapters.torch.notes",
+    "adapters.torch.modules": "errors graph adapters.watch adapters.notes adapters.state "
+    "adapters.torch.private_api adapters.torch.notes adapters.torch.watch adapters.torch.tensors",
+    "adapters.torch.optimizers": "errors common graph adapters.notes adapters.state "
+    "adapters.torch.private_api adapters.torch.notes adapters.torch.watch adapters.torch.tensors "
+    "adapters.torch.modules",
+    "adapters.torch": "graph tracking adapters.own adapters.state adapters.torch.tensors "
+    "adapters.torch.modules adapters.torch.optimizers",
     "adapters.tensorflow": "errors common graph tracking adapters.watch adapters.notes",
     "adapters": "graph adapters.state adapters.torch adapters.tensorflow",
     "bundle": "errors common wire storage manifest graph",
     "directory": "errors common wire storage manifest bundle",
     "saving": "errors common manifest graph adapters.watch adapters bundle",
-    "readers": "errors common storage manifest graph adapters.torch bundle directory",
+    "readers": "errors common storage manifest graph adapters.torch.tensors bundle directory",
     "restore": "errors common graph adapters.watch bundle readers",
     "report": "errors common graph restore",
     "status": "errors common graph adapters.watch restore report",
