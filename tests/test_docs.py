@@ -5,6 +5,7 @@ python -m tests.test_docs        writes the present output into the text blocks 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -126,6 +127,37 @@ def test_a_page_that_is_wrong_fails(tmp_path, text, error):
 )
 def test_a_comment_that_is_a_literal_is_a_value(line, expected):
     assert shown_value(line) == expected
+
+
+def defined_in(path: Path) -> set[str]:
+    """Returns the names of a module's functions, classes, methods and assignments."""
+    names = set()
+    for node in ast.parse(path.read_bytes()).body:
+        for target in getattr(node, "targets", [getattr(node, "target", None)]):
+            names.add(getattr(target, "id", ""))
+        names.add(getattr(node, "name", ""))
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{getattr(member, 'name', '')}" for member in node.body}
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_and_functions_that_a_page_names_exist(page):
+    named = re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", page.read_text("utf-8"))
+    assert named or page.name != "design.md"
+    for path, name in named if page.name not in {"CHANGELOG.md", "style.md"} else ():
+        places = [ROOT / path, ROOT / "src" / "checkpointable" / path]
+        places += (ROOT / "tests").glob(f"*/{path}")
+        file = next((place for place in places if place.exists()), None)
+        assert file is not None, f"{page.name} names {path}, which does not exist"
+        assert not name or name in defined_in(file), f"{page.name}: {path} has no {name}"
+
+
+def test_the_tree_of_the_design_page_is_complete():
+    tree = (ROOT / "docs" / "design.md").read_text("utf-8").partition("src/checkpointable/\n")[2]
+    shown = set(re.findall(r"^  ([\w.]+)/? ", tree.partition("```")[0], re.MULTILINE))
+    package = ROOT / "src" / "checkpointable"
+    assert shown == {p.name for p in package.iterdir() if p.name not in {"__pycache__", "py.typed"}}
 
 
 def _rewrite(page: Path) -> None:
