@@ -15,9 +15,13 @@ if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
     from checkpointable import abc as abc
     from checkpointable import torch as torch
     from checkpointable.comparison import compare_checkpoints as compare_checkpoints
-    from checkpointable.directory.latest import get_checkpoint_state as get_checkpoint_state
+    from checkpointable.directory.checkpoint_state import (
+        get_checkpoint_state as get_checkpoint_state,
+    )
+    from checkpointable.directory.checkpoint_state import (
+        update_checkpoint_state as update_checkpoint_state,
+    )
     from checkpointable.directory.latest import latest_checkpoint as latest_checkpoint
-    from checkpointable.directory.latest import update_checkpoint_state as update_checkpoint_state
     from checkpointable.directory.polling import checkpoints_iterator as checkpoints_iterator
     from checkpointable.errors import CheckpointCorruptError as CheckpointCorruptError
     from checkpointable.errors import CheckpointError as CheckpointError
@@ -126,7 +130,8 @@ _MODULES = {
         "CheckpointUnsupportedError",
     ),
     "graph.value": ("Value",),
-    "directory.latest": ("get_checkpoint_state", "latest_checkpoint", "update_checkpoint_state"),
+    "directory.checkpoint_state": ("get_checkpoint_state", "update_checkpoint_state"),
+    "directory.latest": ("latest_checkpoint",),
     "manager.manager": ("CheckpointManager",),
     "maintenance.sign": ("verify_manifest", "write_manifest"),
     "savers.name_based_saver": ("Saver",),

@@ -77,7 +77,7 @@ def test_no_checkpoint_of_this_name(command, program):
 def test_a_directory_without_checkpoints(command, tmp_path):
     result = call(command, tmp_path)
     assert result.exit_code == 1
-    assert result.stderr == f"error: {tmp_path}: this directory holds no checkpoint\n"
+    assert result.stderr == f"error: {tmp_path}: the directory contains no checkpoint\n"
 
 
 @pytest.mark.parametrize("command", ["ls", "show"])

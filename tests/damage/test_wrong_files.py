@@ -107,7 +107,7 @@ def test_a_directory_without_checkpoints(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("x")
     for directory in (tmp_path / "empty", tmp_path / "notes"):
-        error = refused(directory, cp.CheckpointNotFoundError, "holds no checkpoint")
+        error = refused(directory, cp.CheckpointNotFoundError, "contains no checkpoint")
         assert isinstance(error, FileNotFoundError)
         assert error.path == str(directory)
 

@@ -115,7 +115,7 @@ def test_commands_beside_a_writer(writer, tmp_path, command):
 def test_nothing_to_verify_is_said(tmp_path):
     result = CliRunner().invoke(app, ["verify", "--all", str(tmp_path)])
     assert result.exit_code == 1
-    assert "this directory holds no checkpoint" in result.output
+    assert "the directory contains no checkpoint" in result.output
 
 
 def test_a_state_file_without_checkpoints_is_no_silent_first_start(tmp_path, caplog):  # S32

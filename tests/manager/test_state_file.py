@@ -137,7 +137,7 @@ def test_times_must_match_the_paths(tmp_path):
 
 
 def test_a_checkpoint_cannot_have_the_state_files_name(tmp_path):
-    with pytest.raises(RuntimeError, match="needs another name"):
+    with pytest.raises(RuntimeError, match="give the checkpoint another name"):
         cp.update_checkpoint_state(tmp_path, tmp_path / "checkpoint")
 
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_no_unicode_is_refused_by_name(tmp_path):
     odd = os.fsdecode(b"\xff-1")
     if odd.isprintable() or os.name == "nt":
         pytest.skip("this system's names are Unicode")
-    with pytest.raises(cp.CheckpointUnsupportedError, match="not Unicode"):
+    with pytest.raises(cp.CheckpointUnsupportedError, match="not valid Unicode"):
         cp.update_checkpoint_state(tmp_path, tmp_path / odd)
     assert cp.get_checkpoint_state(tmp_path) is None
 
@@ -159,7 +159,7 @@ def test_a_name_that_is_no_unicode_is_refused_by_name(tmp_path):
 )
 def test_what_is_no_state_file_is_corrupt(text, tmp_path):  # S33
     (tmp_path / "checkpoint").write_bytes(text)
-    with pytest.raises(cp.CheckpointCorruptError, match="no state file"):
+    with pytest.raises(cp.CheckpointCorruptError, match="not a state file"):
         cp.get_checkpoint_state(tmp_path)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from checkpointable.directory.latest import checkpoint_prefix
+from checkpointable.directory.prefixes import checkpoint_prefix
 from checkpointable.directory.state_file import read_state
 from checkpointable.errors import CheckpointError
 from checkpointable.readers.reader import CheckpointReader

@@ -104,7 +104,7 @@ def _run_all(directory: str, json: bool) -> None:
     with progress_bar("verify") as progress:
         found = inspect_directory(directory, progress)
     if not found.checkpoints and found.problem is None and latest_checkpoint(directory) is None:
-        raise CheckpointNotFoundError("this directory holds no checkpoint", path=directory)
+        raise CheckpointNotFoundError("the directory contains no checkpoint", path=directory)
     document = inspection_as_json(found)
     if json:
         write_json(document)

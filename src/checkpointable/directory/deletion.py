@@ -1,4 +1,4 @@
-"""Deleting a checkpoint so that no instant shows half of one."""
+"""Deletes a checkpoint so that no partial checkpoint is ever visible."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ def delete_checkpoint(
     *,
     index: FileIdentity | None = None,
 ) -> bool:
-    """Deletes the files of one checkpoint: its index first, then its data and manifests.
+    """Deletes the files of one checkpoint: the index first, then the data files and manifests.
 
-    Without its index a prefix is no checkpoint, so what a crash leaves is never taken for one.
-    The state file is the caller's: it must not name this checkpoint any more. Saves are held
-    off meanwhile: the data of one of the same prefix is there before its index.
+    Without an index there is no checkpoint, so the leftovers of an interrupted deletion are
+    never mistaken for one. The caller must already have removed the checkpoint from the state
+    file. The directory is locked: a concurrent save to this prefix writes its data before its
+    index.
 
     Args:
-      durability: "fsync": that the index is gone is durable before the data goes, so that a
-        loss of power cannot bring it back alone. "flush" leaves the order to the system.
-      index: delete only if this still is its index; None: whatever it is.
+      prefix: the checkpoint prefix.
+      storage: where the files are. None: the default storage.
+      durability: "fsync" makes the removal of the index durable before the data is deleted, so
+        that a power loss cannot restore the index alone. "flush" leaves the order to the
+        operating system.
+      index: identity of the index; nothing is deleted if the index is another file by now.
+        None: delete unconditionally.
 
     Returns:
-      Whether it was deleted.
+      Whether the checkpoint was deleted.
 
     Raises:
-      CheckpointIOError: the system refused; what could be deleted is gone.
+      CheckpointIOError: a file could not be deleted; the files before it are gone.
     """
     storage = storage or default_storage()
     path = os.fspath(prefix)
@@ -45,7 +50,7 @@ def delete_checkpoint(
         try:
             storage.delete(index_path(path))
         except CheckpointNotFoundError:
-            pass  # a deletion that was cut short before goes on
+            pass  # an earlier deletion was interrupted: continue it
         rest = [
             name
             for name in storage.list(directory)

@@ -1,4 +1,4 @@
-"""checkpoints_iterator: for a job that evaluates what another one saves."""
+"""checkpoints_iterator: follows the checkpoints that another program saves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def now() -> float:
-    """Seconds since some moment."""
+    """Returns a monotonic time in seconds."""
     return time.monotonic()
 
 
 def sleep(seconds: float) -> None:
-    """Waits."""
+    """Waits for this many seconds."""
     time.sleep(seconds)
 
 
@@ -35,25 +35,26 @@ def checkpoints_iterator(
     *,
     storage: Storage | None = None,
 ) -> Iterator[str]:
-    """Yields the latest checkpoint of a directory, then each new latest one, and waits between.
+    """Yields the latest checkpoint of a directory, waits for the next one, and yields it.
 
+    Only whole checkpoints are yielded. A checkpoint that is superseded while the caller works is
+    skipped; one that is rewritten under the same name is yielded again. The directory need not
+    exist yet.
+
+    Example:
         for path in cp.checkpoints_iterator("runs/a", timeout=3600):
             checkpoint.restore(path).expect_partial()
             evaluate()
 
-    Ones that came and were superseded meanwhile are left out. One that is written again under
-    its old name is new. Only whole checkpoints are yielded; the directory need not exist yet.
-
     Args:
-      directory: where another program saves.
-      min_interval_secs: the least time from one to the next, in seconds.
-      timeout: how long to wait for a new one, in seconds; None: for ever.
-      timeout_fn: asked after a timeout, and after each checkpoint: True ends the iteration.
-        None: a timeout ends it.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      directory: the directory to which another program saves.
+      min_interval_secs: minimum time between two checkpoints, in seconds.
+      timeout: how long to wait for a new checkpoint, in seconds. None: forever.
+      timeout_fn: called after a timeout and after each checkpoint; the iteration ends when it
+        returns True. None: a timeout ends the iteration.
 
     Yields:
-      Paths, to be given to `restore`.
+      Checkpoint prefixes to pass to `restore`.
     """
     directory = os.fspath(directory)
     seen: tuple[str, FileIdentity | None] | None = None
@@ -62,20 +63,20 @@ def checkpoints_iterator(
         start = now()
         while True:
             with optional_storage(storage):  # not around `yield`: the consumer has its default
-                found, problem = _look(directory)
-            if found is not None and found != seen:
+                latest, problem = _look(directory)
+            if latest is not None and latest != seen:
                 break
             if problem != warned and problem is not None:
                 logger.warning("%s: %s", directory, problem)
             warned = problem
             if timeout is not None and now() + _SECONDS_BETWEEN_LOOKS > start + timeout:
-                found = None
+                latest = None
                 break
             sleep(_SECONDS_BETWEEN_LOOKS)
-        if found is not None:
-            seen = found
+        if latest is not None:
+            seen = latest
             at = now()
-            yield found[0]
+            yield latest[0]
             left = at + min_interval_secs - now()
             if left > 0:
                 sleep(left)
@@ -87,7 +88,7 @@ def checkpoints_iterator(
 
 
 def _look(directory: str) -> tuple[tuple[str, FileIdentity | None] | None, str | None]:
-    """The latest whole checkpoint and which file it is; what is wrong, where something is."""
+    """Returns the latest whole checkpoint with the identity of its index, and any problem."""
     try:
         latest, problem = find_latest(directory)
         if latest is None:
@@ -95,6 +96,6 @@ def _look(directory: str) -> tuple[tuple[str, FileIdentity | None] | None, str |
         identity = default_storage().identity(f"{latest}.index")
         if problem is not None and not is_whole(latest):
             return None, problem
-    except CheckpointError as error:  # what is deleted while it is looked at, say
+    except CheckpointError as error:  # for example, it was deleted while it was read
         return None, str(error)
     return (latest, identity), problem

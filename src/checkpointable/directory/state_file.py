@@ -1,6 +1,6 @@
-"""The state file `checkpoint`: which checkpoint of a directory is the latest (S16).
+"""The state file `checkpoint`, which names the latest checkpoint of a directory (S16).
 
-TensorFlow's text format, both ways:
+The format is TensorFlow's text format:
 
     model_checkpoint_path: "ckpt-2"
     all_model_checkpoint_paths: "ckpt-1"
@@ -9,9 +9,9 @@ TensorFlow's text format, both ways:
     last_preserved_timestamp: 1700000000.1
     # crc32c 8ba1f0b4 of the lines above
 
-The last line is ours: a comment, which TensorFlow passes over; a file without it is read too.
-Source: tensorflow/python/training/checkpoint_state.proto. Paths are relative to the directory,
-so that it can be moved; absolute ones are read as they stand.
+The last line is an extension: a comment, which TensorFlow ignores. A file without it is read,
+too. Paths are written relative to the directory, so that it can be moved; absolute paths are
+read unchanged. Source: tensorflow/python/training/checkpoint_state.proto.
 """
 
 from __future__ import annotations
@@ -46,20 +46,22 @@ __all__ = [
 ]
 
 STATE_FILE_NAME = "checkpoint"
-# A line a checkpoint: more than this is no state file, and is not read into memory.
+# A state file has a line per checkpoint. A larger file is refused before it is read.
 _MOST_BYTES = 64 * 1024 * 1024
 _CHECKSUM = re.compile(rb"^# crc32c ([0-9a-f]{8}) of the lines above\n?\Z", re.MULTILINE)
 
 
 @dataclass
 class CheckpointState:
-    """What a state file says, paths made whole again.
+    """The contents of a state file, with relative paths joined to the directory.
 
     Attributes:
       model_checkpoint_path: the latest checkpoint.
-      all_model_checkpoint_paths: all that are kept, oldest first, the latest among them.
-      all_model_checkpoint_timestamps: when each was made, seconds since the epoch; may be empty.
-      last_preserved_timestamp: when a manager last kept one for good; None if never.
+      all_model_checkpoint_paths: all checkpoints that are kept, oldest first, the latest
+        included.
+      all_model_checkpoint_timestamps: time of each, in seconds since the epoch; may be empty.
+      last_preserved_timestamp: time of the last checkpoint that a manager keeps permanently,
+        in seconds since the epoch; None if there is none.
     """
 
     model_checkpoint_path: str
@@ -87,11 +89,11 @@ def _message_class() -> type[Any]:
 def read_state(
     directory: str, name: str = STATE_FILE_NAME, storage: Storage | None = None
 ) -> CheckpointState | None:
-    """The state file of a directory; None if there is none.
+    """Reads the state file of a directory. Returns None if there is none.
 
     Raises:
-      CheckpointCorruptError: it is no state file.
-      CheckpointIOError: it cannot be read.
+      CheckpointCorruptError: the file is not a state file.
+      CheckpointIOError: the file cannot be read.
     """
     from google.protobuf import text_format
 
@@ -103,16 +105,18 @@ def read_state(
         return None
     with file:
         if file.size > _MOST_BYTES:
-            raise CheckpointCorruptError(f"no state file: it has {file.size} bytes", path=path)
+            raise CheckpointCorruptError(
+                f"not a state file: it has {file.size} bytes, the limit is {_MOST_BYTES}", path=path
+            )
         data = file.read(0, file.size)
     _check_sum(data, path)
     message = _message_class()()
     try:
         text_format.Parse(data.decode(), message, allow_unknown_field=True)
     except (text_format.ParseError, ValueError, RecursionError) as error:
-        raise CheckpointCorruptError(f"no state file: {error}", path=path) from None
+        raise CheckpointCorruptError(f"not a state file: {error}", path=path) from None
     if not message.model_checkpoint_path:
-        raise CheckpointCorruptError("no state file: it names no latest checkpoint", path=path)
+        raise CheckpointCorruptError("not a state file: it has no model_checkpoint_path", path=path)
     state = CheckpointState(
         _absolute(directory, message.model_checkpoint_path),
         [_absolute(directory, kept) for kept in message.all_model_checkpoint_paths],
@@ -121,9 +125,10 @@ def read_state(
     if not state.all_model_checkpoint_paths:
         state.all_model_checkpoint_paths.append(state.model_checkpoint_path)
     elif state.model_checkpoint_path not in state.all_model_checkpoint_paths:
-        # Changed by hand, or damaged: it still counts if there is such a checkpoint (S32).
+        # Edited or damaged; the named checkpoint is used nevertheless if it exists (S32).
         logger.warning(
-            "%s names %s as the latest, but does not list it: it was not written like this",
+            "%s names %s as the latest checkpoint but does not list it among all checkpoints; the "
+            "file was edited or damaged",
             path,
             message.model_checkpoint_path,
         )
@@ -141,11 +146,11 @@ def write_state(
     durability: str = "fsync",
     storage: Storage | None = None,
 ) -> None:
-    """Replaces the state file of a directory, in one step.
+    """Replaces the state file of a directory atomically.
 
     Raises:
-      CheckpointUnsupportedError: a path that is not Unicode, which the format cannot hold.
-      CheckpointIOError: the system refused.
+      CheckpointUnsupportedError: a path is not valid Unicode, which the format requires.
+      CheckpointIOError: the file could not be written.
     """
     from google.protobuf import text_format
 
@@ -161,17 +166,17 @@ def write_state(
         message.last_preserved_timestamp = state.last_preserved_timestamp
     data: bytes = text_format.MessageToString(message).encode()
     if len(paths) > 1 or state.all_model_checkpoint_timestamps:
-        # Where one alone is listed, every path stands twice, and that is check enough.
+        # With a single checkpoint the path is written twice, which is redundancy enough.
         data += b"# crc32c %08x of the lines above\n" % crc32c(data)
     replace_file(storage or default_storage(), os.path.join(directory, name), data, durability)
 
 
 def _check_sum(data: bytes, path: str) -> None:
-    found = _CHECKSUM.search(data)
-    if found is not None and int(found[1], 16) != crc32c(data[: found.start()]):
+    stored = _CHECKSUM.search(data)
+    if stored is not None and int(stored[1], 16) != crc32c(data[: stored.start()]):
         raise CheckpointCorruptError(
-            "the state file is not as it was written: its checksum does not hold. (If you changed "
-            "it by hand, remove its last line, too.)",
+            "the checksum of the state file does not match its contents. If you edited the file, "
+            "remove its last line",
             path=path,
             offset=0,
         )
@@ -182,7 +187,7 @@ def _check_text(path: str, state_file: str) -> None:
         path.encode()
     except UnicodeEncodeError:
         raise CheckpointUnsupportedError(
-            f"the state file is text and cannot hold the name {path!a}, which is not Unicode",
+            f"the state file cannot store the path {path!a}: it is not valid Unicode",
             path=state_file,
         ) from None
 
@@ -194,13 +199,13 @@ def _all_relative(directory: str, state: CheckpointState) -> Sequence[str]:
 
 
 def _absolute(directory: str, path: str) -> str:
-    return os.path.join(directory, path)  # an absolute path stays as it is
+    return os.path.join(directory, path)  # keeps an absolute path
 
 
 def state_or_error(
     directory: str, name: str = STATE_FILE_NAME
 ) -> tuple[CheckpointState | None, CheckpointError | None]:
-    """As `read_state`, with what it raises in the place of the state."""
+    """Returns (state, None), or (None, error) if `read_state` raises."""
     try:
         return read_state(directory, name), None
     except CheckpointError as error:
@@ -208,7 +213,7 @@ def state_or_error(
 
 
 def relative_path(directory: str, path: str) -> str:
-    """`path` as seen from `directory`; whole if it lies elsewhere."""
+    """Returns `path` relative to `directory`, or as an absolute path if it is outside."""
     whole = os.path.abspath(path)
     base = os.path.abspath(directory)
     try:

@@ -14,7 +14,7 @@ from checkpointable.bundle.writing.hashing import hash_file
 from checkpointable.bundle.writing.writer import make_manifest
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Durability, Path, Progress
-from checkpointable.directory.latest import checkpoint_prefix, open_named
+from checkpointable.directory.prefixes import checkpoint_prefix, open_named
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointIOError,

@@ -9,13 +9,9 @@ from checkpointable.bundle.opening import checkpoint_exists
 from checkpointable.common.locks import ForkSafeLock
 from checkpointable.common.logs import logger
 from checkpointable.common.working_directory import GivenPath, absolute_path
+from checkpointable.directory.checkpoint_state import update_checkpoint_state
 from checkpointable.directory.deletion import delete_checkpoint
-from checkpointable.directory.latest import (
-    latest_checkpoint,
-    list_checkpoints,
-    named_latest,
-    update_checkpoint_state,
-)
+from checkpointable.directory.latest import latest_checkpoint, list_checkpoints, named_latest
 from checkpointable.directory.state_file import relative_path
 from checkpointable.errors import CheckpointError
 from checkpointable.manager.checks import Retention

@@ -10,7 +10,7 @@ from checkpointable.bundle.format import index_path
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.reading.targets import check_mapped
-from checkpointable.directory.latest import open_named
+from checkpointable.directory.prefixes import open_named
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.manifest import Key, Verifier, verifier_of
 from checkpointable.readers import checkpoints

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.common.types import Attached, Path
 from checkpointable.common.working_directory import absolute_path
-from checkpointable.directory.latest import update_checkpoint_state
+from checkpointable.directory.checkpoint_state import update_checkpoint_state
 from checkpointable.savers.options import RestoreOptions, check_options
 from checkpointable.savers.restoring import plan_objects, restore_objects
 from checkpointable.saving.async_saving import AsyncSaves

@@ -1,0 +1,73 @@
+"""From a path that a user gives to the prefix of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from checkpointable.common.types import Path
+from checkpointable.directory.latest import LOOKS, latest_checkpoint
+from checkpointable.errors import CheckpointNotFoundError
+from checkpointable.storage import default_storage
+
+__all__ = ["checkpoint_prefix", "open_named"]
+
+_Opened = TypeVar("_Opened")
+
+_INDEX = ".index"
+
+
+def open_named(
+    path: Path, open_prefix: Callable[[str], _Opened], find: Callable[[str], str] | None = None
+) -> _Opened:
+    """Opens the checkpoint that a path stands for, even while a writer replaces the latest one.
+
+    The latest checkpoint may be deleted before it is opened, because a newer one exists. In
+    that case the newer one is opened.
+
+    Args:
+      path: a checkpoint prefix, an `.index` file or a directory.
+      open_prefix: opens the checkpoint of a prefix.
+      find: returns the prefix for a path. None: `checkpoint_prefix`.
+    """
+    find = find or checkpoint_prefix
+    given = os.fspath(path)
+    prefix = find(given)
+    for _ in range(LOOKS):
+        try:
+            return open_prefix(prefix)
+        except CheckpointNotFoundError:
+            before, prefix = prefix, find(given)
+            if prefix == before:
+                raise
+    return open_prefix(prefix)
+
+
+def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
+    """Returns the checkpoint prefix that a path stands for.
+
+    A directory stands for its latest checkpoint, the directory of a SavedModel for its
+    variables.
+
+    Args:
+      path: a checkpoint prefix, an `.index` file or a directory.
+
+    Raises:
+      CheckpointNotFoundError: the directory contains no checkpoint.
+    """
+    prefix = os.fspath(path)
+    storage = default_storage()
+    if storage.exists(prefix + _INDEX):
+        return prefix
+    if prefix.endswith(_INDEX) and storage.exists(prefix):
+        return prefix[: -len(_INDEX)]
+    if not storage.is_directory(prefix):
+        return prefix  # opening it reports what is missing
+    for saved_model in ("saved_model.pb", "saved_model.pbtxt"):
+        if storage.exists(os.path.join(prefix, saved_model)):
+            return os.path.join(prefix, "variables", "variables")
+    latest = latest_checkpoint(prefix)
+    if latest is None:
+        raise CheckpointNotFoundError("the directory contains no checkpoint", path=prefix)
+    return latest
