@@ -77,7 +77,7 @@ def test_a_report_of_a_value_that_does_not_fit_or_has_no_name(path):
 def test_a_report_never_raises(path):
     status = program(a=3).restore(path, names={"nowhere": "of/a"})
     (note,) = status.report().notes
-    assert note.startswith("names: the program has no value at nowhere; paths are written as in")
+    assert note.startswith("names=: the program has no value at nowhere; write paths as status")
     with pytest.raises(ValueError, match="no value at nowhere"):
         status.run_restore_ops()
     status.expect_partial()

@@ -76,7 +76,7 @@ def test_two_dicts_of_such_names_are_told_apart_by_the_modules_path_or_refused(t
     other = net(seed=2)
     restored(tmp_path / "m.pt", ema=other).assert_consumed()
     assert equal(other, two)
-    with pytest.raises(ValueError, match="'model', 'ema': names= says which"):
+    with pytest.raises(ValueError, match="below 'model', 'ema'; select one with names="):
         restored(tmp_path / "m.pt", net=other)
     status = cp.Checkpoint(net=other).restore(
         tmp_path / "m.pt", names=lambda path: path.replace("net/", "model.").replace("/", ".")

@@ -1,4 +1,4 @@
-"""Which name a file of tensors has for a name of a module's `state_dict` (S38)."""
+"""Finds the names of a module's `state_dict` in a file of tensors (S38)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 
 __all__ = ["FileNames", "bare_names"]
 
-# What wraps a module puts one of these into the names of everything inside.
+# Wrappers of modules add one of these to the names of everything inside.
 _WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 
 
 class FileNames:
-    """The names in a file, as a module looks for them.
+    """The names in a file, which a module looks up.
 
-    Those of wrappers are looked through: a file of a compiled or a parallel module is one of the
-    module inside. A file of several dicts (`{"model": …, "optimizer": …}`) has a section for
-    each.
+    Names of wrappers are ignored, so that a file of a compiled or a parallel module matches the
+    module inside. In a file of several dicts (`{"model": …, "optimizer": …}`), each is a section.
 
     Args:
-      names: those of the file.
-      sections: names that stand for a dict within the file.
+      names: the names in the file.
+      sections: the names of dicts within the file.
     """
 
     def __init__(self, names: Iterable[str], sections: Sequence[str] = ()) -> None:
@@ -32,7 +31,7 @@ class FileNames:
         return name in self._all
 
     def find(self, aliases: Iterable[str], section: str = "") -> str | None:
-        """The name of the first of `aliases` that the file has, below a section; None for none."""
+        """Returns the name in the file of the first alias that it has in a section, or None."""
         start = f"{section}." if section else ""
         named = [start + alias for alias in aliases]
         for name in named:
@@ -40,39 +39,39 @@ class FileNames:
                 return name
         bare = self._bare_names(start)
         for name in named:
-            found = bare.get(name.removeprefix(start), ())
-            if len(found) == 1:  # of two nobody knows which is meant
-                return found[0]
+            candidates = bare.get(name.removeprefix(start), ())
+            if len(candidates) == 1:  # two would be ambiguous
+                return candidates[0]
         return None
 
     def section(self, wanted: Sequence[Sequence[str]], path: str) -> str:
-        """The section that a module's names are in, "" for the file itself.
+        """Returns the section that has a module's names, "" for the whole file.
 
         Args:
           wanted: the aliases of each value of the module.
-          path: where the program has the module: of several sections, that of this name.
+          path: the path of the module, which selects the section of this name out of several.
 
         Raises:
-          ValueError: several sections have such names.
+          ValueError: Several sections have such names, and none is called `path`.
         """
         if not self._sections or any(self.find(aliases) for aliases in wanted):
             return ""
-        found = [
+        sections = [
             section
             for section in self._sections
             if any(self.find(aliases, section) for aliases in wanted)
         ]
-        if len(found) > 1 and path in found:
+        if len(sections) > 1 and path in sections:
             return path
-        if len(found) > 1:
+        if len(sections) > 1:
             raise ValueError(
-                f"the file has such names below {', '.join(map(repr, found))}: names= says which "
-                f"are meant (lambda path: {found[0]!r} + …)"
+                f"the file has such names below {', '.join(map(repr, sections))}; select one with "
+                f"names= (lambda path: {sections[0]!r} + …)"
             )
-        return found[0] if found else ""
+        return sections[0] if sections else ""
 
     def _bare_names(self, start: str) -> dict[str, list[str]]:
-        """Name without wrappers -> the names in the file, where these are others."""
+        """Returns name without wrappers -> the names in the file that have wrappers."""
         known = self._bare.get(start)
         if known is None:
             known = self._bare[start] = {}
@@ -86,13 +85,13 @@ class FileNames:
 
 
 def bare_names(names: Sequence[str]) -> dict[str, str]:
-    """Names of a file -> what they are without wrappers, as far as the names alone tell.
+    """Returns name in a file -> name without wrappers, as far as the names alone tell.
 
-    `_orig_mod` is nobody's own attribute, and a `module` before every name is that of
-    `DataParallel` or `DistributedDataParallel`.
+    `_orig_mod` always belongs to a wrapper, and so does a `module` before every name
+    (`DataParallel`, `DistributedDataParallel`).
     """
     steps = {name: [s for s in name.split(".") if s != "_orig_mod"] for name in names}
-    while steps and all(len(own) > 1 and own[0] == "module" for own in steps.values()):
-        steps = {name: own[1:] for name, own in steps.items()}
-    bare = {name: ".".join(own) for name, own in steps.items()}
+    while steps and all(len(path) > 1 and path[0] == "module" for path in steps.values()):
+        steps = {name: path[1:] for name, path in steps.items()}
+    bare = {name: ".".join(path) for name, path in steps.items()}
     return bare if len(set(bare.values())) == len(bare) else {name: name for name in names}

@@ -1,4 +1,4 @@
-"""Where the names of a file of tensors go that is to become a checkpoint with an object graph."""
+"""Maps the names in a file of tensors to object paths, to convert it to a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from checkpointable.restore.by_name.file_names import bare_names
 
 __all__ = ["file_paths"]
 
-_EXTRA = "_extra_state"  # a dict of this name is a module's own, in the midst of its state dict
+_EXTRA = "_extra_state"  # a dict of this name is part of a state dict
 
 
 def file_paths(
@@ -18,17 +18,16 @@ def file_paths(
     optimizers: Sequence[str],
     module: str | None,
 ) -> dict[str, tuple[str, str]]:
-    """Name -> path in the program, and the name that its module's `state_dict` has for it.
+    """Returns name -> (path in the program, name in the `state_dict` of its module).
 
-    A state dict goes below `module`. Of a file that holds state dicts (`{"model": …, "ema": …}`)
-    the only one does, too; of several each goes by its own name, below `module` if that is given.
-    What lies beside them goes by its own name as well. States of optimizers, which go by
-    position, have no path.
+    The paths of a state dict begin with `module`. If the file has several state dicts
+    (`{"model": …, "ema": …}`), their names follow `module`, if that is given. Values beside state
+    dicts keep their name as path. Optimizer states, which are by position, are left out.
 
     Args:
-      names: those in the file.
+      names: the names in the file.
       sections, optimizers: names of dicts within it, see `FileDicts`.
-      module: path of the module; None: "model".
+      module: the path of the module; None for "model".
     """
     named = [name for name in names if not any(_is_in(name, one) for one in optimizers)]
     top = [one for one in sections if "." not in one and one != _EXTRA]
@@ -37,16 +36,16 @@ def file_paths(
         parts.setdefault(next((one for one in top if _is_in(name, one)), ""), []).append(name)
     beside = parts.pop("", [])
     if not parts or any("." in name for name in beside):
-        # A state dict: what it has in dicts is in the midst of it.
+        # The whole file is one state dict, which contains dicts.
         return _below("model" if module is None else module, "", named)
-    found: dict[str, tuple[str, str]] = {name: (name, name) for name in beside}
-    for part, own in parts.items():
+    paths: dict[str, tuple[str, str]] = {name: (name, name) for name in beside}
+    for part, part_names in parts.items():
         if len(parts) == 1:
             path = "model" if module is None else module
         else:
             path = join(module or "", part)
-        found |= _below(path, f"{part}.", own)
-    return found
+        paths |= _below(path, f"{part}.", part_names)
+    return paths
 
 
 def _is_in(name: str, section: str) -> bool:
@@ -55,11 +54,11 @@ def _is_in(name: str, section: str) -> bool:
 
 def _below(path: str, start: str, names: list[str]) -> dict[str, tuple[str, str]]:
     bare = bare_names([name.removeprefix(start) for name in names])
-    found = {}
+    paths = {}
     for name in names:
-        own = bare[name.removeprefix(start)]
-        place = path
-        for step in own.split("."):
-            place = join(place, step)
-        found[name] = place, own
-    return found
+        bare_name = bare[name.removeprefix(start)]
+        value_path = path
+        for step in bare_name.split("."):
+            value_path = join(value_path, step)
+        paths[name] = value_path, bare_name
+    return paths

@@ -1,4 +1,4 @@
-"""Names of tensors as a `state_dict` has them, for files that others wrote (S38)."""
+"""Names values as the `state_dict` of a module does, to restore files of other libraries (S38)."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ def module_values(
     module: str | None,
     present: FileNames,
 ) -> list[NamedValue]:
-    """Every value of one module, by the names that its `state_dict` has for it.
+    """Returns the values of one module, with the names that its `state_dict` has for them.
 
-    A value with several names (tied weights) goes by the first that is `present`. Wrappers
-    around the module that was saved are looked through, and so is the dict that holds its state
-    dict within the file.
+    A value with several names (tied weights) has the first one that is `present`. Names of
+    wrappers, and of the dict within the file that is the state dict, are ignored.
 
     Args:
-      names: as in `restore`, from the paths of the whole program: what is outside the module,
-        and has a name by this, is restored too. Where there is no module, all else goes by its
-        own global name.
-      module: its path; None: the only outermost one there is.
+      root: the root of the program.
+      attached: further dependencies of the root, which it does not track itself.
+      names: maps paths to names, as in `restore`; also names values outside the module. If the
+        program has no module, the other values have their global name.
+      module: the path of the module; None for the only outermost one.
+      present: the names in the file.
 
     Raises:
-      ValueError: there is no such module, or several and `module` is None; `names` has a path that
-        the program has not.
+      ValueError: The program has no such module, or several and `module` is None; or `names` has a
+        path that the program lacks.
     """
-    found = walk(root, adapter_of, attached)
+    program = walk(root, adapter_of, attached)
     if module is None:
-        modules = _outermost_modules(found)
+        modules = _outermost_modules(program)
         if not modules:
             return _values_without_module(root, attached, names)
-        # Where a function names everything there is nothing to be relative to.
+        # If a function names everything, no name is relative to a module.
         if len(modules) > 1 and not callable(names):
             raise ValueError(
                 "the program has several modules "
@@ -62,9 +63,10 @@ def module_values(
     if names is not None:
         everything = values_of(root, attached, names, own_names=False)
         check_paths(names, [*values, *everything])
-        # By notes: an object may be reached by another path first than that through its module.
+        # By notes, not by path: the first path of an object may not lead through its module.
         inside = {(id(value.notes), value.attribute) for value in values}
-        # A function may well say something of every path: beside a module that is no demand.
+        # A function may return a name for every path. Outside a module, names that the file lacks
+        # then do not count as missing.
         is_demand = module is None or not callable(names)
         values += [
             value
@@ -82,7 +84,7 @@ def _inside(
     module: str,
     present: FileNames,
 ) -> list[NamedValue]:
-    """The values of the module at `module`."""
+    """Returns the values of the module with the path `module`."""
     below = walk(_at(root, attached, module), adapter_of)
     aliases = _aliases(below)
     section = ""
@@ -91,17 +93,19 @@ def _inside(
     values: list[NamedValue] = []
     for node_id, obj in enumerate(below.objects):
         adapter = below.adapters[node_id]
-        own = adapter.values(obj)
+        object_values = adapter.values(obj)
         inner = below.path(node_id)
         path = "/".join(part for part in (module, inner) if part)
-        own_names = aliases[node_id] if len(own) == 1 else []
+        own_names = aliases[node_id] if len(object_values) == 1 else []
         name = present.find(own_names, section) or (own_names or [""])[0]
         if names is not None:
             given = names.get(path, name) if isinstance(names, Mapping) else names(path)
             name = given or ""
         notes = adapter.notes(obj)
-        for attribute, made in own.items():
-            value = made if isinstance(made, ValueSpec) else made(name)
+        for attribute, value_or_factory in object_values.items():
+            value = value_or_factory
+            if not isinstance(value, ValueSpec):
+                value = value(name)
             values.append(NamedValue(path, attribute, name, notes, value))
     return values
 
@@ -112,25 +116,25 @@ def _values_without_module(
     values = named_values(root, attached, names)
     if not any(value.name for value in values):
         raise ValueError(
-            "the program has no module whose state_dict names could be looked up, and nothing in "
-            "it has a global name; names= says under which names to look"
+            "the program has no module with a state_dict, and no object with a global name. Map "
+            "paths to names with names="
         )
     return values
 
 
-def _outermost_modules(found: ObjectWalk) -> list[str]:
-    """Their paths."""
+def _outermost_modules(program: ObjectWalk) -> list[str]:
+    """Returns the paths of the modules that no other module contains."""
     outermost: dict[int, str] = {}
     inner = {
         child.node_id
-        for node_id, adapter in enumerate(found.adapters)
+        for node_id, adapter in enumerate(program.adapters)
         if adapter.names_dependencies
-        for child in found.children[node_id]
+        for child in program.children[node_id]
     }
-    for node_id, adapter in enumerate(found.adapters):
+    for node_id, adapter in enumerate(program.adapters):
         if adapter.names_dependencies and node_id not in inner:
             # A module and its wrapper are one.
-            outermost.setdefault(id(adapter.notes(found.objects[node_id])), found.path(node_id))
+            outermost.setdefault(id(adapter.notes(program.objects[node_id])), program.path(node_id))
     return list(outermost.values())
 
 
@@ -147,15 +151,15 @@ def _at(root: Any, attached: Sequence[tuple[str, Any]], path: str) -> Any:
     return obj
 
 
-def _aliases(found: ObjectWalk) -> list[list[str]]:
-    """All names of every object, the first one of its path first."""
-    aliases: list[list[str]] = [[] for _ in found.objects]
-    for node_id in range(len(found.objects)):
-        path = found.path(node_id)
+def _aliases(program: ObjectWalk) -> list[list[str]]:
+    """Returns the names of every object; the name of its path comes first."""
+    aliases: list[list[str]] = [[] for _ in program.objects]
+    for node_id in range(len(program.objects)):
+        path = program.path(node_id)
         if node_id:
             first = ".".join(split(path))
             aliases[node_id] = [first, *(name for name in aliases[node_id] if name != first)]
-        for child in found.children[node_id]:
+        for child in program.children[node_id]:
             name = ".".join(split(join(path, child.local_name)))
             if name not in aliases[child.node_id]:
                 aliases[child.node_id].append(name)

@@ -1,4 +1,4 @@
-"""Restoring a checkpoint without an object graph by global names (S38, S39)."""
+"""Restores checkpoints without an object graph by global names (S38, S39)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from checkpointable.restore.assigning import assign_values
 from checkpointable.restore.by_name.part_reader import PartReader
 from checkpointable.restore.context import next_uid
 from checkpointable.restore.match import find_mismatch, mismatch_error
-from checkpointable.restore.progress import RestoreProgress, ScheduledSource
+from checkpointable.restore.progress import RestoreProgress, ScheduledSource, steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,15 @@ Names = Mapping[str, str] | Callable[[str], "str | None"]
 
 
 class NamedValue(NamedTuple):
-    """A value of the program and the name under which a checkpoint has it ("" for none)."""
+    """A value of the program and its name in the checkpoint.
+
+    Attributes:
+      path: the path of its object.
+      attribute: the name of the value within its object.
+      name: its name in the checkpoint, "" if it has none.
+      notes: the notes of its object.
+      value: the value.
+    """
 
     path: str
     attribute: str
@@ -48,10 +56,10 @@ class NamedValue(NamedTuple):
 def named_values(
     root: Any, attached: Sequence[tuple[str, Any]], names: Names | None
 ) -> list[NamedValue]:
-    """Every value below `root` with its name: from `names`, else the object's own.
+    """Returns the values below `root`, named by `names` or else by their global name.
 
     Raises:
-      ValueError: `names` has a path that the program has not.
+      ValueError: `names` has a path that the program lacks.
     """
     values = values_of(root, attached, names)
     check_paths(names, values)
@@ -65,29 +73,34 @@ def values_of(
     *,
     own_names: bool = True,
 ) -> list[NamedValue]:
-    """As `named_values`, and `names` may have paths that the program has not.
+    """Returns the same as `named_values`, but accepts paths in `names` that the program lacks.
 
     Args:
-      own_names: what `names` does not name has its own name, if it has one.
+      root: the root of the program.
+      attached: further dependencies of the root, which it does not track itself.
+      names: maps paths to names.
+      own_names: whether values that `names` does not name keep their global name.
     """
-    found = walk(root, adapter_of, attached)
+    program = walk(root, adapter_of, attached)
     values: list[NamedValue] = []
-    for node_id, obj in enumerate(found.objects):
-        adapter = found.adapters[node_id]
+    for node_id, obj in enumerate(program.objects):
+        adapter = program.adapters[node_id]
         try:
-            own = adapter.values(obj)
+            object_values = adapter.values(obj)
         except Exception as error:
-            at_path(error, found.path(node_id))
+            at_path(error, program.path(node_id))
             raise
-        if not own:
+        if not object_values:
             continue
-        path = found.path(node_id)
-        # A global name names one value: of an object with several, none has one.
-        own_name = found.full_name(node_id) if own_names else ""
-        name = _name(path, own_name, names) if len(own) == 1 else ""
+        path = program.path(node_id)
+        # A global name is the name of one value: an object with several has none.
+        own_name = program.full_name(node_id) if own_names else ""
+        name = _name(path, own_name, names) if len(object_values) == 1 else ""
         notes = adapter.notes(obj)
-        for attribute, made in own.items():
-            value = made if isinstance(made, ValueSpec) else made(name)
+        for attribute, value_or_factory in object_values.items():
+            value = value_or_factory
+            if not isinstance(value, ValueSpec):
+                value = value(name)
             values.append(NamedValue(path, attribute, name, notes, value))
     return values
 
@@ -98,35 +111,38 @@ def check_paths(names: Names | None, values: list[NamedValue]) -> None:
         unknown = sorted(set(names) - {value.path for value in values})
         if unknown:
             raise ValueError(
-                f"names: the program has no value at {', '.join(unknown[:10])}; paths are "
-                "written as in status.report(), segments separated by '/'"
+                f"names=: the program has no value at {', '.join(unknown[:10])}; write paths as "
+                "status.report() does, with '/' between segments"
             )
 
 
-def _name(path: str, own: str, names: Names | None) -> str:
+def _name(path: str, own_name: str, names: Names | None) -> str:
     if names is None:
-        return own
-    given = names.get(path, own) if isinstance(names, Mapping) else names(path)
+        return own_name
+    given = names.get(path, own_name) if isinstance(names, Mapping) else names(path)
     return given or ""
 
 
 FindValues = Callable[[Any, "Sequence[tuple[str, Any]]", "Names | None"], "list[NamedValue]"]
-"""Finds the values of a program with their names, as `named_values` does."""
+"""Finds the values of a program and their names, as `named_values` does."""
 
 
 class NameBasedRestore:
-    """A checkpoint that is to be restored by names, once somebody says so.
+    """A restore by names, which reads nothing before it is run.
 
     Args:
-      find: finds the values and their names.
-      progress: called with (bytes done, bytes in all, key) when it is run.
+      reader: the open checkpoint.
+      names: maps paths to names; None uses the global names.
+      verify: as in `CheckpointableSaver.restore`.
+      find: finds the values of the program and their names.
+      progress: called with (bytes done, bytes in total, key) during the run.
 
     Attributes:
       reader: the open checkpoint.
-      ran: whether it has been run.
-      missing: paths that had nothing under their name when it was last run.
-      matched: how many values it restored when it was last run.
-      has_scheduled: whether any of them were scheduled until then.
+      ran: whether it was run.
+      missing: path -> name of each value whose name the checkpoint lacked in the last run.
+      matched: the number of values that the last run restored.
+      has_scheduled: whether an executor restored any of them.
     """
 
     def __init__(
@@ -157,16 +173,21 @@ class NameBasedRestore:
         return self._find(root, attached, self._names)
 
     def run(self, root: Any, attached: Sequence[tuple[str, Any]], session: Any) -> None:
-        """Restores every value that has something under its name.
+        """Restores every value whose name the checkpoint has.
+
+        Args:
+          root: the root of the program.
+          attached: further dependencies of the root, which it does not track itself.
+          session: the session of a TensorFlow graph; None uses the default session.
 
         Raises:
-          CheckpointMismatchError, CheckpointCorruptError: nothing was changed.
+          CheckpointMismatchError, CheckpointCorruptError: Nothing was changed.
         """
         missing: dict[str, str] = {}
         chosen: list[NamedValue] = []
         for value in self.named_values(root, attached):
             if value.name and value.name in self.reader:
-                # A later restore has set it: of two the last wins (S24).
+                # Values that a later restore has set stay as they are (S24).
                 if value.notes.last_uid(value.attribute) <= self._uid:
                     chosen.append(value)
             else:
@@ -174,26 +195,26 @@ class NameBasedRestore:
         reader = PartReader(self.reader)
         values = [(reader.key(value.name, value.value), value.value) for value in chosen]
         keys = [key for key, _ in values]
-        told = None
+        progress = None
         if self._progress is not None:
             checked = keys if self._verify is True and self.reader.has_checksums else []
             assigned = [key for key, value in values if value.executor is None]
-            told = RestoreProgress(self._progress, reader, checked, assigned)
-        self._check(reader, chosen, keys, told)
-        assign_values(reader, values, self._verify, self._uid, told)
+            progress = RestoreProgress(self._progress, reader, checked, assigned)
+        self._check(reader, chosen, keys, progress)
+        assign_values(reader, values, self._verify, self._uid, progress)
         scheduled = schedule_values(values)
         self.has_scheduled = bool(scheduled)
         if scheduled:
             keys = [key for key, _ in scheduled]
             source = ScheduledSource(reader, keys, self._verify, self._progress)
-            for executor, own in by_executor(scheduled):
-                executor.run(own, source, session)
+            for executor, group in by_executor(scheduled):
+                executor.run(group, source, session)
         for value in chosen:
             value.notes.sources[value.attribute] = (self._uid, 0)
         self.missing, self.matched, self.ran = missing, len(chosen), True
 
     def is_set(self, notes: RestoreNotes, attribute: str) -> bool:
-        """Whether this or a later restore has set a value, or is going to (S35)."""
+        """Returns whether this or a later restore has set or scheduled a value (S35)."""
         return notes.last_uid(attribute) >= self._uid
 
     def _check(
@@ -211,6 +232,6 @@ class NameBasedRestore:
         if problems:
             raise mismatch_error(reader.prefix, problems)
         if self._verify is True:
-            tells = self.reader.has_checksums
-            for step in progress.steps(keys, str) if progress and tells else [keys]:
+            # Without checksums nothing is read, so that it does not count as progress.
+            for step in steps(progress if self.reader.has_checksums else None, keys, str):
                 reader.check(step)

@@ -1,6 +1,6 @@
-"""Parts of partitioned values, read by name (S38).
+"""Reads parts of partitioned values by name (S38).
 
-A partitioned variable is several variables, each a part of one value of the checkpoint.
+A partitioned variable consists of several variables, each a part of one value in the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class PartReader:
-    """A reader that also has parts of values, under keys of their own.
+    """A reader that also reads parts of values, under keys that `key` returns.
 
     Attributes:
-      prefix: the checkpoint.
+      prefix: the checkpoint prefix.
     """
 
     def __init__(self, reader: CheckpointReader) -> None:
@@ -35,10 +35,10 @@ class PartReader:
         self._parts: dict[str, tuple[str, Part]] = {}
 
     def key(self, name: str, value: ValueSpec) -> str:
-        """The key of what `value` is to be restored from: `name`, or that of its part."""
+        """Returns the key to restore `value` from: `name`, or the key of its part."""
         part = value.part_of
         if part is None or self._reader.shape(name) != part.shape:
-            return name  # what is no part of this does not fit, and is said not to
+            return name  # not a part of this value: reported as a mismatch
         key = f"{name}\0{part.extents}"
         self._parts[key] = name, part
         return key
@@ -51,21 +51,21 @@ class PartReader:
         return self._reader.dtype(self._name(key))
 
     def stored(self, key: str) -> StoredValue:
-        """As `CheckpointReader.stored`, of the whole."""
+        """As `CheckpointReader.stored`, for the whole value."""
         return self._reader.stored(self._name(key))
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """As `CheckpointReader.shape`; of a part, its own."""
+        """As `CheckpointReader.shape`; for a part, the part's shape."""
         if key in self._parts:
             return tuple(length for _, length in self._parts[key][1].extents)
         return self._reader.shape(key)
 
     def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """As `CheckpointReader.dtype_and_shape`; of a part, its own."""
+        """As `CheckpointReader.dtype_and_shape`; for a part, the part's shape."""
         return self.dtype(key), self.shape(key)
 
     def check(self, keys: Iterable[str]) -> None:
-        """As `CheckpointReader.check`; of a part, the whole is verified."""
+        """As `CheckpointReader.check`; for a part, verifies the whole value."""
         self._reader.check(dict.fromkeys(map(self._name, keys)))
 
     def get_tensor(self, key: str) -> Any:
@@ -94,7 +94,7 @@ class PartReader:
             else:
                 plain.append((key, array))
         self._reader.read_into(plain, verify=verify)
-        for name, own in parts.items():
+        for name, targets in parts.items():
             whole = np.asarray(self._reader.get_tensor(name))
-            for part, array in own:
+            for part, array in targets:
                 array[...] = whole[part.slices]
