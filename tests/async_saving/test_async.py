@@ -20,7 +20,7 @@ def test_changes_after_the_call_are_not_written(tmp_path, gate):  # pytorch/pyto
     handle = checkpoint.save_async(tmp_path / "ck")
     variable.assign_add(np.ones(1000))
     assert not handle.done()
-    with pytest.raises(TimeoutError, match="has not ended within"):
+    with pytest.raises(TimeoutError, match="did not end within"):
         handle.result(timeout=0.01)
     gate.set()
     assert handle.result() == handle.path == str(tmp_path / "ck-1")

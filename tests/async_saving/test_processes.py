@@ -86,7 +86,7 @@ if not child:
         try:
             handle.result()
         except RuntimeError as error:
-            assert "was forked from" in str(error)
+            assert "was forked: wait for it there" in str(error)
         path = checkpoint.save_async(sys.argv[1] + "/child/ck").result()
         assert path.endswith("child/ck-2"), path
         os.read(read, 1)  # lives until the parent has saved twice

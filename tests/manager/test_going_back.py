@@ -101,7 +101,9 @@ def test_none_whole_is_an_error(tmp_path):  # S32
     for index in tmp_path.glob("*.index"):
         flip(index, 3)
     manager, checkpoint = valid(tmp_path)
-    with pytest.raises(cp.CheckpointCorruptError, match="none of the 5 checkpoints here is whole"):
+    with pytest.raises(
+        cp.CheckpointCorruptError, match="none of the 5 checkpoints here is complete"
+    ):
         manager.restore_latest_valid()
     assert checkpoint.v.numpy().tolist() == [0.0] * 8
 

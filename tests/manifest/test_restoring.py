@@ -205,7 +205,9 @@ def test_a_manager_goes_back_to_the_newest_that_is_signed(tmp_path, caplog):
     assert held(again.checkpoint) == 1
     assert again.latest_checkpoint.endswith("ckpt-1")
     assert caplog.text.count("no manifest belongs") == 2
-    with pytest.raises(cp.CheckpointCorruptError, match="none of the 3 checkpoints here is whole"):
+    with pytest.raises(
+        cp.CheckpointCorruptError, match="none of the 3 checkpoints here is complete"
+    ):
         manager(trusted_key=PUBLIC).restore_latest_valid()
     unsigned = manager()
     unsigned.restore_or_initialize()

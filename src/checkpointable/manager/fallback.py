@@ -1,4 +1,4 @@
-"""Going back to the newest checkpoint that is whole to the last checksum."""
+"""Restores the newest checkpoint whose checksums all match."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["restore_newest_whole"]
 
 _MOST_NAMED = 10
 
-# What a system says of a file that it cannot read because of the medium: bytes that are lost, as
-# damaged ones are. (A file system's own checksums: EBADMSG, EUCLEAN, ENODATA, where they exist.)
+# Errors of a medium: the bytes are lost, as damaged ones are. (EBADMSG, EUCLEAN and ENODATA, where
+# they exist, are those of a file system's checksums.)
 _OF_MEDIUM = {
     getattr(errno, name, errno.EIO)
     for name in ("EIO", "EBADMSG", "EUCLEAN", "ENODATA", "EREMOTEIO", "EINVAL")
@@ -42,35 +42,35 @@ def restore_newest_whole(
     directory: str,
     trusted_key: Verifier | None,
 ) -> tuple[str | None, LoadStatus]:
-    """Restores the first of `paths` that is whole, and logs what it skips and why.
+    """Restores the first complete checkpoint of `paths`; logs the ones that it skips, and why.
 
     Args:
-      paths: the newest one first.
-      directory: where they are, for the error.
+      paths: checkpoint prefixes, the newest first.
+      directory: their directory, for the error.
       trusted_key: the key that must have signed each of them.
 
     Returns:
-      Its path and its status; None and the status of `restore(None)` where there are no paths.
+      The prefix and the status; None and the status of `restore(None)` if there are no paths.
 
     Raises:
-      CheckpointCorruptError: none of them is whole.
-      CheckpointMismatchError: a whole one does not fit the program.
-      CheckpointIOError, CheckpointUnsupportedError: one cannot be read, which says nothing of its
-        bytes: no permission, too many open files, a newer version of the format. Nothing was
-        changed.
+      CheckpointCorruptError: all of them are damaged.
+      CheckpointMismatchError: a complete one does not fit the program.
+      CheckpointIOError, CheckpointUnsupportedError: one cannot be read, and may be complete: no
+        permission, too many open files, a newer version of the format. No variable was changed.
     """
     skipped: list[str] = []
     for path in paths:
         status, problem = _restored(checkpoint, path, trusted_key)
         if status is not None:
             return path, status
-        logger.warning("%s: skipped, since it is not whole: %s", path, problem)
+        logger.warning("%s: skipped: %s", path, problem)
         skipped.append(path)
     if not skipped:
         return None, checkpoint.restore(None)
     named = ", ".join(map(os.path.basename, skipped[:_MOST_NAMED]))
     raise CheckpointCorruptError(
-        f"none of the {len(skipped)} checkpoints here is whole ({named}); the log says why",
+        f"none of the {len(skipped)} checkpoints here is complete ({named}); the log "
+        "has the reasons",
         path=directory,
     )
 
@@ -78,12 +78,12 @@ def restore_newest_whole(
 def _restored(
     checkpoint: Checkpoint | CheckpointableSaver, path: str, trusted_key: Verifier | None
 ) -> tuple[LoadStatus | None, str]:
-    """Restores a checkpoint if it is whole: the status, or None and what is wrong with it.
+    """Restores a checkpoint if it is complete; returns the status, or None and the problem.
 
     Raises: as `restore_newest_whole`.
     """
     problem = ""
-    for _ in range(2):  # a disk, or a network, that fails once may not fail twice
+    for _ in range(2):  # a disk or a network may fail once and then work
         try:
             return _attempt(checkpoint, path, trusted_key)
         except CheckpointIOError as error:
@@ -105,8 +105,8 @@ def _attempt(
         raise
     except CheckpointUnsupportedError as error:
         if trusted_key is None:
-            raise  # it may be whole, and newer than all that can be read
-        return None, str(error)  # anybody may have laid it there
+            raise  # it may be complete, and of a newer format
+        return None, str(error)  # anybody may have put it there
     except CheckpointError as error:
         return None, str(error)
     first = damages[0]

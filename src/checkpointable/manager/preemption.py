@@ -1,4 +1,4 @@
-"""Saving before the machine is taken away: a signal is noted, and answered at a safe point."""
+"""Saves before a machine is preempted: a signal is noted, and the next safe point saves."""
 
 from __future__ import annotations
 
@@ -12,41 +12,50 @@ from checkpointable.common.logs import logger
 
 __all__ = ["Preemption", "check_signals"]
 
-_NOT_ANSWERED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
+_NOT_HANDLED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 def check_signals(signals: Any) -> tuple[int, ...]:
-    """The numbers of the signals that are to be answered.
+    """Returns the numbers of the signals to handle.
 
     Raises:
-      ValueError: there is none, or one that no program can answer.
-      TypeError: one is no number.
+      ValueError: there is no signal, or one that no program can handle.
+      TypeError: a signal is not a number.
     """
     given = (signals,) if isinstance(signals, int) else signals
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"signals are numbers, as signal.SIGTERM is, not {signals!r}")
-    found = []
+        raise TypeError(
+            f"signals is {signals!r}; it must be a number such as signal.SIGTERM, or several"
+        )
+    numbers = []
     for number in given:
         if not isinstance(number, int) or isinstance(number, bool):
-            raise TypeError(f"a signal is a number, as signal.SIGTERM is, not {number!r}")
-        if number not in signal.valid_signals() or number in _NOT_ANSWERED:
-            raise ValueError(f"no program can answer the signal {number!r}")
-        found.append(number)
-    if not found:
-        raise ValueError("no signal is named: save_on_preemption() is that of SIGTERM")
-    return tuple(found)
+            raise TypeError(f"a signal is {number!r}; it must be a number such as signal.SIGTERM")
+        if number not in signal.valid_signals() or number in _NOT_HANDLED:
+            raise ValueError(f"no program can handle the signal {number!r}")
+        numbers.append(number)
+    if not numbers:
+        raise ValueError("signals is empty; save_on_preemption() without it handles SIGTERM")
+    return tuple(numbers)
 
 
 class Preemption:
-    """A context manager within which signals are noted instead of ending the program.
+    """A context manager in which signals are noted instead of ending the program.
 
-    Made by `CheckpointManager.save_on_preemption`. Of blocks within one another each notes them.
+    `CheckpointManager.save_on_preemption` creates it. If blocks are nested, each notes the signals.
+
+    Example:
+        with manager.save_on_preemption() as preemption:
+            while int(step) < steps:
+                train_step()
+                if preemption.safe_point():
+                    break
 
     Args:
-      save: saves, and returns the path of what then is the latest checkpoint.
-      signals: which are noted.
+      save: saves, and returns the prefix of the latest checkpoint.
+      signals: the numbers of the signals.
     """
 
     def __init__(self, save: Callable[[], str | None], signals: Sequence[int]) -> None:
@@ -59,42 +68,45 @@ class Preemption:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come: the next `safe_point` saves."""
+        """Whether a signal has arrived, so that the next `safe_point` saves."""
         return self._received is not None
 
     @property
     def saved(self) -> str | None:
-        """The path of the checkpoint that was saved for a signal; None if none was yet."""
+        """The prefix of the checkpoint that was saved for a signal; None before."""
         return self._saved
 
     def safe_point(self) -> bool:
-        """To be called where the program's state is whole, as at the end of a step.
+        """Saves, once, if a signal has arrived.
 
-        Saves, once, if a signal has come. May be called from any thread: that one saves.
+        Call it where the objects of the program are consistent, as at the end of a step, from any
+        thread.
 
         Returns:
-          Whether a signal has come, and the program should end.
+          Whether a signal has arrived, so that the program should end.
 
         Raises:
-          CheckpointIOError: the save failed; the next safe point tries again.
+          CheckpointIOError: the save failed. The next safe point tries again.
         """
         if self._received is None:
             return False
         with self._lock:
             if self._saved is None:
                 self._saved = self._save()
-                logger.info("%s: saved before the end", self._saved)
+                logger.info("%s: saved since a signal arrived", self._saved)
         return True
 
     def __enter__(self) -> Preemption:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
-                "save_on_preemption is entered in the main thread, since Python sets signal "
-                "handlers there; safe_point may be called anywhere"
+                "save_on_preemption must be entered in the main thread, where Python sets signal "
+                "handlers; safe_point may be called in any thread"
             )
         if self._old:
-            raise RuntimeError("this block is entered already: save_on_preemption makes another")
-        self._received = self._saved = None  # a block after another one has signals of its own
+            raise RuntimeError(
+                "this block has been entered already; call save_on_preemption again for another"
+            )
+        self._received = self._saved = None  # signals of an earlier block do not count
         try:
             for number in self._signals:
                 self._old[number] = signal.signal(number, self._note)
@@ -112,17 +124,17 @@ class Preemption:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # Between two instructions of anything: no lock, no log, no memory to speak of.
+        # Runs between any two instructions: it must not lock, log or allocate much.
         self._received = number
-        # A block around this one, of another manager, has something to save as well.
+        # The block of another manager around this one has to save too.
         outer = getattr(self._old.get(number), "__self__", None)
         if isinstance(outer, Preemption):
             outer._note(number, frame)
 
     def _restore(self) -> None:
-        """Puts the old handlers back, where they are still ours to replace."""
+        """Restores the previous handlers, except where somebody has replaced ours."""
         for number, handler in self._old.items():
             if signal.getsignal(number) == self._note:
-                # None: it was not set from Python, and cannot be set again from there.
+                # None: it was not set from Python, so Python cannot restore it.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._old.clear()

@@ -129,25 +129,25 @@ class _PrivateKey(Signer):
         return signature
 
 
-def signer_of(manifest: bool | Key | None) -> Signer | None:
-    """What the option `manifest=` means: None for no manifest.
+def signer_of(sign_with: bool | Key | None) -> Signer | None:
+    """Returns what signs manifests by the option `sign_with=`; None for no manifest.
 
     Args:
-      manifest: False or None: no manifest; True: one without a signature; else the key that
-        signs it.
+      sign_with: False or None: no manifest. True: a manifest without a signature. Otherwise the
+        key that signs it.
 
     Raises:
-      ValueError: a secret that is too short, a public key, a key that is none.
+      ValueError: the secret is too short, the key is a public one, or it is not a key.
       TypeError: something else.
-      CheckpointUnsupportedError: Ed25519, and `cryptography` is not installed.
+      CheckpointUnsupportedError: an Ed25519 key, and `cryptography` is not installed.
     """
-    if manifest is None or manifest is False:
+    if sign_with is None or sign_with is False:
         return None
-    if manifest is True:
+    if sign_with is True:
         return _Nobody()
-    if isinstance(manifest, Signer):
-        return manifest
-    key = _key(manifest)
+    if isinstance(sign_with, Signer):
+        return sign_with
+    key = _key(sign_with)
     if isinstance(key, bytes):
         return _Secret(key)
     if not hasattr(key, "sign"):

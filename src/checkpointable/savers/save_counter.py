@@ -1,4 +1,4 @@
-"""The counter of a Checkpoint's saves, which numbers them and is saved with them (S15)."""
+"""The save counter of a Checkpoint, which numbers its saves and is saved with them (S15)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from checkpointable.tracking.variable import Variable
 
 __all__ = ["COUNTER", "counter_beside", "counter_of", "usable_counter"]
 
-COUNTER = "save_counter"  # its local name, as TensorFlow's
+COUNTER = "save_counter"  # the local name that TensorFlow uses
 
 
 def counter_of(checkpoint: Checkpointable) -> Variable:
-    """The counter that is a dependency of `checkpoint`; made if there is none."""
-    # It is there already if an interrupt came before it was noted.
+    """Returns the counter that is a dependency of `checkpoint`; creates it if there is none."""
+    # It exists already if an interrupt came before the caller noted it.
     counter: Variable | None = checkpoint._lookup_dependency(COUNTER)
     if counter is None:
         counter = add_variable(checkpoint, COUNTER, dtype=np.int64, initializer=0)
@@ -28,7 +28,7 @@ def counter_of(checkpoint: Checkpointable) -> Variable:
 
 
 def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
-    """A counter beside a root that must not be changed; a restore may wait for it."""
+    """Creates a counter beside a root that must not be changed; a restore may wait for it."""
     adapter = adapter_of(root)
     assert adapter is not None
     counter = Variable(0, name=COUNTER, dtype=np.int64)
@@ -38,10 +38,10 @@ def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
 
 
 def usable_counter(root: Any) -> Any | None:
-    """What a root has under the counter's name, of any framework, if it can count.
+    """Returns the root's dependency of the counter's name if it can count, of any framework.
 
     Raises:
-      ValueError: only a session can count it.
+      ValueError: it is a variable of a graph, which only a session can count up.
     """
     adapter = adapter_of(root)
     counter = None if adapter is None else adapter.child(root, COUNTER)

@@ -1,7 +1,7 @@
-"""Saves that go on after `save` has returned: on a thread of their own, one after another.
+"""Runs asynchronous saves in a background thread, one after another.
 
-The thread ends when nothing is left to do, and the interpreter waits for it when it exits. A
-process that was forked meanwhile has no such thread, and none of its saves.
+The thread ends when its queue is empty, and the interpreter waits for it before it exits. A forked
+process has neither the thread nor its saves.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ __all__ = ["LastSave", "SaveHandle", "start"]
 
 
 class SaveHandle:
-    """A save that goes on in the background; what `save(…, blocking=False)` returns.
+    """A save that continues in the background; `save_async` and `write_async` return it.
 
-        handle = checkpoint.save("runs/a/ckpt", blocking=False)
+    The checkpoint is complete when `done()` is True and `result()` does not raise.
+
+    Example:
+        handle = checkpoint.save_async("runs/a/ckpt")
         …                               # train on: changes are not in this checkpoint
-        path = handle.result()          # waits; raises what went wrong
-
-    The checkpoint is there, whole, when `done()` is True and `result()` does not raise.
+        path = handle.result()          # waits, and raises the error of a failed save
     """
 
     def __init__(self, path: str) -> None:
@@ -39,27 +40,30 @@ class SaveHandle:
 
     @property
     def path(self) -> str:
-        """What `result` is going to return.
+        """The checkpoint prefix that `result` returns.
 
-        As it was given to `save`; whole, once the program has gone to another working directory.
+        Relative if it was given so, and absolute once the working directory has changed.
         """
         return self._path.display
 
     def done(self) -> bool:
-        """Whether the save has ended, well or not; never waits."""
+        """Returns whether the save has ended, successfully or not; never waits."""
         return self._finished.is_set()
 
     def result(self, timeout: float | None = None) -> str:
-        """Waits until the checkpoint is there, and returns its path.
+        """Waits until the checkpoint is complete.
 
         Args:
-          timeout: seconds to wait at most; None for as long as it takes.
+          timeout: the maximum seconds to wait. None: no limit.
+
+        Returns:
+          The checkpoint prefix, to pass to `restore`.
 
         Raises:
-          TimeoutError: it takes longer; the save goes on.
-          CheckpointIOError, CheckpointMismatchError: what the save itself raised; the
-            checkpoints that were there still are.
-          RuntimeError: the save is that of a process which this one was forked from.
+          TimeoutError: the save takes longer. It continues.
+          CheckpointIOError, CheckpointMismatchError: the save failed. Existing checkpoints are
+            intact.
+          RuntimeError: the save belongs to the process that this one was forked from.
         """
         self._wait(timeout)
         self._raise_error()
@@ -67,11 +71,11 @@ class SaveHandle:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """(bytes written, bytes in all); (0, 0) before the first are written."""
+        """(bytes written, total bytes); (0, 0) before the first are written."""
         return self._bytes
 
     def __repr__(self) -> str:
-        state = "under way"
+        state = "in progress"
         if self.done():
             state = "done" if self._error is None else f"failed: {self._error}"
         return f"<SaveHandle {self.path!r} {state}>"
@@ -79,11 +83,13 @@ class SaveHandle:
     def _wait(self, timeout: float | None = None) -> None:
         if self._process != os.getpid() and not self.done():
             raise RuntimeError(
-                f"{self.path}: this save goes on in process {self._process}, which this process "
-                "was forked from"
+                f"{self.path}: this save runs in process {self._process}, from which this process "
+                "was forked: wait for it there"
             )
         if not self._finished.wait(timeout):
-            raise TimeoutError(f"{self.path}: the save has not ended within {timeout} seconds")
+            raise TimeoutError(
+                f"{self.path}: the save did not end within {timeout} seconds; it continues"
+            )
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -99,13 +105,13 @@ class SaveHandle:
             self._finished.set()
 
     def _abandon(self, error: BaseException) -> None:
-        """It was never begun: an error that its caller sees came before."""
+        """Ends a save that was not started, with the error that its caller gets."""
         self._raised = True
         self._end(error)
 
 
 class LastSave:
-    """The asynchronous save that a saver started last, if it started one."""
+    """The last asynchronous save of a saver, if it has started one."""
 
     def __init__(self) -> None:
         self._handle: SaveHandle | None = None
@@ -114,10 +120,7 @@ class LastSave:
         self._handle = handle
 
     def settle(self) -> None:
-        """Waits for it; raises its error, if that was not raised yet.
-
-        Every save of the same saver begins with this.
-        """
+        """Waits for the save; raises its error if that was not raised yet."""
         handle = self._handle
         if handle is None or handle._process != os.getpid():
             return
@@ -128,7 +131,7 @@ class LastSave:
 
 
 class _Thread:
-    """Does what it is given, in order; there is a thread as long as there is something to do."""
+    """Runs jobs in order, in a thread that exists while there are jobs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -140,7 +143,7 @@ class _Thread:
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
             self._join_at_exit()
-            # The interpreter does not wait for a thread that a handler of `atexit` starts.
+            # The interpreter does not wait for a thread that an `atexit` handler starts.
             if not self._at_exit:
                 self._jobs.append(job)
                 if self._thread is not None:
@@ -148,7 +151,7 @@ class _Thread:
                 thread = threading.Thread(target=self._run, name="checkpointable-save")
                 try:
                     thread.start()
-                except RuntimeError:  # no more threads
+                except RuntimeError:  # no more threads can be started
                     self._jobs.pop()
                 else:
                     self._thread = thread
@@ -156,7 +159,7 @@ class _Thread:
         job()
 
     def join(self) -> None:
-        """Waits until nothing is left to do; what comes later is done at once."""
+        """Waits until the queue is empty; later jobs run in the thread that submits them."""
         self._at_exit = True
         while (thread := self._thread) is not None:
             thread.join()
@@ -169,7 +172,7 @@ class _Thread:
                     return
                 job = self._jobs.popleft()
             job()
-            del job  # and what it holds
+            del job  # frees the memory that it refers to
 
     def _join_at_exit(self) -> None:
         """Has the interpreter wait for the thread while it may still start thread pools."""
@@ -183,8 +186,8 @@ _thread = _Thread()
 
 
 def _after_fork() -> None:
-    """The thread is the parent's, and so are the locks that it may have held."""
-    global _thread  # noqa: PLW0603 - one a process
+    """Forgets the thread of the parent process, and the locks that it may have held."""
+    global _thread  # noqa: PLW0603 - one per process
     _thread = _Thread()
 
 
@@ -203,7 +206,7 @@ def start(handle: SaveHandle, job: Callable[[], None]) -> None:
         error: BaseException | None = None
         try:
             context.run(job)
-        except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
+        except BaseException as raised:  # noqa: BLE001 - `result` raises it
             error = raised
             logger.error("%s: the asynchronous save failed: %s", handle.path, raised)
         handle._end(error)

@@ -1,4 +1,4 @@
-"""The number that a save appends to its prefix: an int, or what a variable counts (S14)."""
+"""The number that a save appends to its prefix: an int, or the value of a variable (S14)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ __all__ = ["array_of", "in_graph", "number_in_graph", "numbered_prefix"]
 
 
 def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
-    """`<prefix>-<number>`, or the prefix itself if there is no number.
+    """Returns `<prefix>-<number>`, or the prefix itself if there is no number.
 
     Args:
-      session: evaluates a number that is a variable of graph mode (S36).
+      checkpoint_number: an int, or a scalar variable or tensor of any framework; None.
+      session: evaluates a variable of graph mode (S36).
+
+    Raises:
+      TypeError: the prefix is not a str or a path.
+      ValueError: the prefix names a directory, or the number is not one integer.
     """
     prefix = os.fspath(file_prefix)
     if not isinstance(prefix, str):
@@ -28,14 +33,14 @@ def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = No
         return f"{prefix}-{_as_int(checkpoint_number, session)}"
     if not os.path.basename(prefix):
         raise ValueError(
-            f"file_prefix {prefix!r} names a directory: add the beginning of the files' names, "
+            f"file_prefix {prefix!r} names a directory: add the beginning of the file names, "
             "as in 'directory/ckpt'"
         )
     return prefix
 
 
 def _as_int(number: Any, session: Any) -> int:
-    """The value of an int, or of a scalar variable or tensor of any framework."""
+    """Returns the value of an int, or of a scalar variable or tensor of any framework."""
     if isinstance(number, int | np.integer):
         return int(number)
     array = number_in_graph(number, session)
@@ -49,12 +54,12 @@ def _as_int(number: Any, session: Any) -> int:
 
 
 def array_of(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """An int, or a variable or tensor of any framework, as an array."""
+    """Returns an int, or a variable or tensor of any framework, as an array."""
     return np.asarray(value.detach() if hasattr(value, "detach") else value)
 
 
 def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """The value of a variable or tensor of graph mode; None for anything else."""
+    """Returns the value of a variable or tensor of graph mode; None for anything else."""
     value = in_graph(number)
     if value is not None and value.executor is not None:
         return np.asarray(value.executor.read([value], session)[0])
@@ -62,7 +67,7 @@ def number_in_graph(number: Any, session: Any) -> np.ndarray[Any, np.dtype[Any]]
 
 
 def in_graph(number: Any) -> ValueSpec | None:
-    """The value of a variable of graph mode, which has contents in a session; else None."""
+    """Returns the value of a variable of graph mode; None for anything else."""
     adapter = adapter_of(number)
     values = {} if adapter is None else adapter.values(number)
     for value in values.values():

@@ -26,20 +26,25 @@ def _same(contents: Any) -> Any:
 def values_to_write(
     values: Sequence[tuple[str, ValueSpec]], session: Any = None
 ) -> list[ValueToWrite]:
-    """What is to be written, (key, value) each.
+    """Returns the values to write.
 
     Args:
+      values: (key, value) each.
       session: evaluates values of graph mode (S36).
+
+    Raises:
+      ValueError: a value has no contents, or strings of another shape than it says.
+      TypeError: a string value has other contents.
+      CheckpointUnsupportedError: the format has no such dtype.
     """
     evaluated: dict[str, Any] = {}
-    for executor, own in by_executor(values):
+    for executor, group in by_executor(values):
         try:
-            contents = executor.read([value for _, value in own], session)
+            contents = executor.read([value for _, value in group], session)
         except NoContentsError as error:
-            # The value knows what is wrong, its key where it is.
-            key = next(key for key, value in own if value is error.value)
+            key = next(key for key, value in group if value is error.value)
             raise ValueError(f"{shown_path(path_of_key(key))}: {error}") from error
-        evaluated.update(zip((key for key, _ in own), contents, strict=True))
+        evaluated.update(zip((key for key, _ in group), contents, strict=True))
     if evaluated:
         values = [
             (key, _Evaluated(value, evaluated[key]) if key in evaluated else value)
@@ -56,7 +61,7 @@ def values_to_write(
 
 
 def _readers(values: Sequence[tuple[str, ValueSource]]) -> list[Callable[[], Any]]:
-    """What reads each value: it itself, or what gives what was read of many at once."""
+    """Returns a function for each value that reads it. Values of one `AtOnce` are read here."""
     readers: list[Callable[[], Any]] = []
     groups: dict[AtOnce, list[int]] = {}
     for position, (_, value) in enumerate(values):
@@ -83,14 +88,9 @@ class _Evaluated(ReadValue):
 
 
 def _value_read_now(key: str, value: ValueSource) -> ValueToWrite:
-    """What is to be written under `key` for a value whose size is not known yet: as it is now.
-
-    Raises:
-      ValueError: strings of another shape than the value says.
-      TypeError: a string value that gives something else.
-    """
+    """Reads a value whose size is not known, and returns the value to write."""
     if value.dtype == STRING:
-        # Its size must be known before anything is written, and so must its shape.
+        # The size and the shape must be known before anything is written.
         array = as_string_array(_read(key, value), key)
         _check_shape(key, value, array.shape)
         return ValueToWrite(key, DataType.DT_STRING, array.shape, lambda: array)
@@ -112,10 +112,12 @@ def _datatype(key: str, value: ValueSource) -> DataType:
     try:
         return datatype_of(value.dtype)
     except CheckpointUnsupportedError as error:
-        # The format knows what it has no place for, only the key where that is.
+        # The format does not know the key.
         raise CheckpointUnsupportedError(error.what, key=key) from None
 
 
 def _check_shape(key: str, value: ValueSource, shape: tuple[int, ...]) -> None:
     if not fits(shape, value.shape):
-        raise ValueError(f"{key}: the value says shape {value.shape}, but holds {shape}")
+        raise ValueError(
+            f"{key}: the value declares shape {value.shape}, but its contents have {shape}"
+        )
