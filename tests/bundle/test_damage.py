@@ -216,7 +216,12 @@ def test_the_gap_between_values(prefix):
 STRING_DAMAGE = {
     "lengths that do not add up": (b"\x01\x05", None, b"ab", "add up to"),
     "a length without end": (b"\xff\xff", None, b"\xff\xff", "varint"),
-    "lengths under a wrong checksum": (b"\x01\x01", 7, b"ab", "lengths have the checksum"),
+    "lengths under a wrong checksum": (
+        b"\x01\x01",
+        7,
+        b"ab",
+        "checksum of the strings' lengths is",
+    ),
     "a huge length": (
         b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
         None,

@@ -113,7 +113,7 @@ def framed(prefix):
 
 def test_a_wrong_magic(prefix):
     change(prefix + ".index", -1)
-    assert "it is no index of a checkpoint" in refused(prefix).what
+    assert "it is not an index of a checkpoint" in refused(prefix).what
 
 
 def test_padding_that_is_not_zero(prefix):
@@ -144,7 +144,7 @@ def test_blocks_that_do_not_join(prefix):
 def test_a_damaged_block(prefix):
     change(prefix + ".index", 5)
     error = refused(prefix)
-    assert "the index is damaged" in error.what
+    assert "the file is damaged" in error.what
     assert error.offset == 0
 
 

@@ -34,7 +34,7 @@ def test_a_wrong_magic(tmp_path):
     prefix = save(program(3), tmp_path / "c")
     index = Path(f"{prefix}.index")
     index.write_bytes(index.read_bytes()[:-8] + b"\x57\xfb\x80\x8b\x24\x75\x47\xdc")
-    error = refused(prefix, cp.CheckpointCorruptError, "no index of a checkpoint|cut short")
+    error = refused(prefix, cp.CheckpointCorruptError, "not an index of a checkpoint|cut short")
     assert error.path == str(index)
     assert isinstance(error.offset, int)
 

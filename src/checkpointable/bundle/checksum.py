@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from checkpointable.bundle.format import CRC_MASK_DELTA
+from checkpointable.bundle.format import CRC_MASK_DELTA, MASKED_SIZE
+from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Crc32c: TypeAlias = Callable[..., int]
+    ByteOrder: TypeAlias = Literal["little", "big"]
 
 _Int = TypeVar("_Int", int, "npt.NDArray[np.int64]")
 
-__all__ = ["combine", "crc32c", "load_crc32c", "mask", "unmask"]
+__all__ = [
+    "check_masked",
+    "combine",
+    "crc32c",
+    "encode_masked",
+    "load_crc32c",
+    "mask",
+    "unmask",
+]
 
 # The polynomial with its bits reversed, as the checksum itself is.
 _POLYNOMIAL = 0x82F63B78
@@ -59,6 +69,35 @@ def unmask(masked: _Int) -> _Int:
     """The checksum of its stored form; also of an array of them (int64)."""
     rotated = (masked - CRC_MASK_DELTA) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
+
+
+def encode_masked(crc: int, order: ByteOrder = "little") -> bytes:
+    """Returns a checksum as it is stored: masked, 4 bytes."""
+    return mask(crc).to_bytes(MASKED_SIZE, order)
+
+
+def check_masked(
+    what: str, crc: int, stored: bytes | memoryview, position: int, order: ByteOrder = "little"
+) -> None:
+    """Compares a checksum with the stored form of the expected one.
+
+    Args:
+      what: What the checksum is of, for the message.
+      crc: The actual checksum, not masked.
+      stored: The 4 bytes of the expected one.
+      position: The position of the bytes that it is of, for the error.
+      order: The byte order of `stored`.
+
+    Raises:
+      Malformed: The two differ.
+    """
+    actual, expected = mask(crc), int.from_bytes(stored, order)
+    if actual != expected:
+        raise Malformed(
+            f"the checksum of {what} is {actual:#010x}, but {expected:#010x} is stored: the file is "
+            "damaged",
+            position,
+        )
 
 
 def combine(first: int, second: int, second_size: int) -> int:

@@ -20,6 +20,7 @@ INDEX_RESTART_INTERVAL = 1
 
 # -- checksums -----------------------------------------------------------------------------
 CRC_MASK_DELTA = 0xA282EAD8
+MASKED_SIZE = 4  # of a masked checksum as it is stored: a uint32
 
 # -- the header ----------------------------------------------------------------------------
 HEADER_KEY = ""
@@ -37,21 +38,28 @@ UNREFERENCED_MAX = 1000
 # item size.
 ALIGNED_SIZE = 4096
 ALIGNMENT = 64
-STRING_CHECKSUM_SIZE = 4  # the masked crc32c between the lengths and the bytes of strings
+STRING_CHECKSUM_SIZE = MASKED_SIZE  # between the lengths and the bytes of strings
 
 INT64_MAX = 2**63 - 1
 RANK_MAX = 254  # of a TensorFlow tensor
 
+_INDEX_SUFFIX = ".index"
 _DATA_NAME = re.compile(r"\.data-(\d{5,})-of-(\d{5,})", re.ASCII)
 
 
 def index_path(prefix: str) -> str:
-    """The path of a bundle's index."""
-    return f"{prefix}.index"
+    """Returns the path of the index of a checkpoint."""
+    return prefix + _INDEX_SUFFIX
+
+
+def prefix_of_index(path: str) -> str | None:
+    """Returns the checkpoint prefix for the path of an index; None for any other path."""
+    prefix = path.removesuffix(_INDEX_SUFFIX)
+    return prefix if prefix != path and os.path.basename(prefix) else None
 
 
 def data_path(prefix: str, shard: int, num_shards: int) -> str:
-    """The path of one of a bundle's data files."""
+    """Returns the path of one of the data files of a checkpoint."""
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
 
 

@@ -13,6 +13,7 @@ A part is stored under a key that orders by name and position ("ordered code"):
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,16 +70,8 @@ def tiles(parts: list[Extents], shape: tuple[int, ...]) -> bool:
     Takes memory for one byte an element of `shape`, and only when the parts have as many
     elements as it has.
     """
-    total = 1
-    for dim in shape:
-        total *= dim
-    covered = 0
-    for part in parts:
-        size = 1
-        for _, length in part:
-            size *= length
-        covered += size
-    if covered != total:
+    covered = sum(math.prod(length for _, length in part) for part in parts)
+    if covered != math.prod(shape):
         return False
     seen = np.zeros(shape, np.bool_)
     for part in parts:

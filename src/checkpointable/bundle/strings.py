@@ -10,18 +10,21 @@ stored checksum is big-endian as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.checksum import check_masked, encode_masked, load_crc32c, mask
 from checkpointable.bundle.format import STRING_CHECKSUM_SIZE
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from checkpointable.bundle.checksum import ByteOrder
 
 __all__ = ["EncodedStrings", "checksum_strings", "decode_strings", "encode_strings", "to_bytes"]
 
@@ -53,6 +56,10 @@ def to_bytes(element: object, key: str) -> bytes:
     )
 
 
+def _order(big_endian: bool) -> ByteOrder:
+    return "big" if big_endian else "little"
+
+
 def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
     """The checksum (not masked) of lengths."""
     crc32c = load_crc32c()
@@ -60,21 +67,25 @@ def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
     if max(lengths, default=0) <= _UINT32_MAX:
         return crc32c(np.array(lengths, f"{order}u4").tobytes())
     crc = 0
-    name: Literal["big", "little"] = "big" if big_endian else "little"
     for length in lengths:
-        crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, name), crc)
+        width = 4 if length <= _UINT32_MAX else 8
+        crc = crc32c(length.to_bytes(width, _order(big_endian)), crc)
     return crc
 
 
 def encode_strings(elements: list[bytes], *, big_endian: bool = False) -> tuple[bytes, int]:
-    """Returns (the bytes to store, their checksum as the entry holds it, masked)."""
-    crc32c = load_crc32c()
-    lengths = list(map(len, elements))
-    crc = _lengths_crc(lengths, big_endian=big_endian)
-    checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "big" if big_endian else "little")
+    """Returns (the bytes to store, their checksum as the entry has it, masked)."""
+    head, crc = _encode_head(list(map(len, elements)), big_endian=big_endian)
     contents = b"".join(elements)
-    crc = crc32c(contents, crc32c(checksum, crc))
-    return b"".join(map(encode_varint, lengths)) + checksum + contents, mask(crc)
+    return head + contents, mask(load_crc32c()(contents, crc))
+
+
+def _encode_head(lengths: list[int], *, big_endian: bool) -> tuple[bytes, int]:
+    """Returns the bytes before the strings, and the checksum up to there (not masked)."""
+    crc = _lengths_crc(lengths, big_endian=big_endian)
+    checksum = encode_masked(crc, _order(big_endian))
+    head = b"".join(map(encode_varint, lengths)) + checksum
+    return head, load_crc32c()(checksum, crc)
 
 
 class EncodedStrings:
@@ -91,11 +102,8 @@ class EncodedStrings:
         self._elements = elements
         lengths = list(map(len, elements))
         self._ends = np.cumsum(np.array(lengths, np.int64))
-        crc = _lengths_crc(lengths, big_endian=False)
-        checksum = mask(crc).to_bytes(STRING_CHECKSUM_SIZE, "little")
-        self._head = b"".join(map(encode_varint, lengths)) + checksum
+        self._head, crc = _encode_head(lengths, big_endian=False)
         crc32c = load_crc32c()
-        crc = crc32c(checksum, crc)
         for piece in self._contents():
             crc = crc32c(piece, crc)
         self.size = len(self._head) + sum(lengths)
@@ -153,13 +161,7 @@ def _split(data: memoryview, count: int, *, big_endian: bool) -> tuple[list[int]
         raise Malformed("the strings' lengths run over their bytes", position)
     stored = data[position:start]
     crc = _lengths_crc(lengths, big_endian=big_endian)
-    found = int.from_bytes(stored, "big" if big_endian else "little")
-    if found != mask(crc):
-        raise Malformed(
-            f"the strings' lengths have the checksum {mask(crc):#010x}, but {found:#010x} is "
-            "stored",
-            position,
-        )
+    check_masked("the strings' lengths", crc, stored, position, _order(big_endian))
     if start + sum(lengths) != len(data):
         raise Malformed(
             f"the strings' lengths add up to {sum(lengths)}, but {len(data) - start} bytes "
@@ -187,9 +189,7 @@ def decode_strings(
     Raises:
       Malformed: the lengths do not fit (positions are relative to `data`).
     """
-    count = 1
-    for dim in shape:
-        count *= dim
+    count = math.prod(shape)
     lengths, position, crc = _split(data, count, big_endian=big_endian)
     crc = mask(load_crc32c()(data[position:], crc))
     array = np.empty(count, object)

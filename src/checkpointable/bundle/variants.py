@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.checksum import check_masked, encode_masked, load_crc32c, mask
+from checkpointable.bundle.format import MASKED_SIZE
 from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def encode_variants(messages: Iterable[bytes]) -> tuple[bytes, int]:
     crc = 0
     for message in messages:
         crc = crc32c(message, crc32c(len(message).to_bytes(8, "little"), crc))
-        stored = mask(crc).to_bytes(4, "little")
+        stored = encode_masked(crc)
         crc = crc32c(stored, crc)
         parts += (encode_varint(len(message)), message, stored)
     return b"".join(parts), mask(crc)
@@ -49,7 +50,7 @@ def decode_variants(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     for index in range(flat.size):
         length, position = decode_varint(view, position, len(view))
         flat[index] = bytes(view[position : position + length])
-        position += length + 4
+        position += length + MASKED_SIZE
     return array
 
 
@@ -66,17 +67,13 @@ def checksum_variants(data: memoryview, count: int, *, big_endian: bool) -> int:
         start = position
         length, position = decode_varint(data, position, len(data))
         end = position + length
-        if end + 4 > len(data):
+        if end + MASKED_SIZE > len(data):
             raise Malformed(f"a variant of {length} bytes runs over the value's end", start)
         crc = crc32c(data[position:end], crc32c(length.to_bytes(8, order), crc))
-        stored = data[end : end + 4]
-        found = int.from_bytes(stored, order)
-        if found != mask(crc):
-            raise Malformed(
-                f"a variant has the checksum {mask(crc):#010x}, but {found:#010x} is stored", start
-            )
+        stored = data[end : end + MASKED_SIZE]
+        check_masked("a variant", crc, stored, start, order)
         crc = crc32c(stored, crc)
-        position = end + 4
+        position = end + MASKED_SIZE
     if position != len(data):
         raise Malformed(f"{len(data) - position} bytes follow the last variant", position)
     return mask(crc)

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from checkpointable.bundle.format import index_path
 from checkpointable.directory.prefixes import checkpoint_prefix
 from checkpointable.directory.state_file import read_state
 from checkpointable.errors import CheckpointError
@@ -62,12 +63,12 @@ def named_prefix(path: str) -> str:
     go back to an older one that is whole: whoever verifies wants to hear of it.
     """
     storage = default_storage()
-    if storage.is_directory(path) and not storage.exists(f"{path}.index"):
+    if storage.is_directory(path) and not storage.exists(index_path(path)):
         try:
             state = read_state(path)
         except CheckpointError:
             state = None  # `checkpoint_prefix` warns of it
-        if state is not None and storage.exists(f"{state.model_checkpoint_path}.index"):
+        if state is not None and storage.exists(index_path(state.model_checkpoint_path)):
             return state.model_checkpoint_path
     return checkpoint_prefix(path)
 

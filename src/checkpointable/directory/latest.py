@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from checkpointable.bundle.format import prefix_of_index
 from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.bundle.v1.files import v1_prefixes_in
 from checkpointable.common.logs import logger
@@ -31,7 +32,6 @@ __all__ = [
 # Attempts to find the latest checkpoint while a writer saves and deletes checkpoints.
 LOOKS = 20
 
-_INDEX = ".index"
 _NUMBER = re.compile(r"-(\d{1,18})$")
 
 
@@ -130,12 +130,12 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
         return []
     dated = []
     for name in names:
-        if not name.endswith(_INDEX) or name == _INDEX or temporary_of(name) is not None:
-            continue
         path = os.path.join(directory, name)
+        prefix = prefix_of_index(path)
+        if prefix is None or temporary_of(name) is not None:
+            continue
         identity = storage.identity(path)
         if identity is not None:
-            prefix = path[: -len(_INDEX)]
             number = _NUMBER.search(prefix)
             dated.append((identity.modified_ns, int(number.group(1)) if number else -1, prefix))
     return [prefix for _, _, prefix in sorted(dated, reverse=True)]

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from checkpointable.bundle.format import index_path
 from checkpointable.common.logs import logger
 from checkpointable.common.types import Path
 from checkpointable.directory.latest import find_latest, is_whole
@@ -93,7 +94,7 @@ def _look(directory: str) -> tuple[tuple[str, FileIdentity | None] | None, str |
         latest, problem = find_latest(directory)
         if latest is None:
             return None, None  # nothing has been saved yet
-        identity = default_storage().identity(f"{latest}.index")
+        identity = default_storage().identity(index_path(latest))
         if problem is not None and not is_whole(latest):
             return None, problem
     except CheckpointError as error:  # for example, it was deleted while it was read

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from checkpointable.bundle import Damage
-from checkpointable.bundle.format import index_path, parse_data_name
+from checkpointable.bundle.format import index_path, parse_data_name, prefix_of_index
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.directory.deletion import delete_checkpoint
 from checkpointable.directory.latest import list_checkpoints
@@ -187,7 +187,7 @@ def _inspected(prefix: str, progress: Callable[[int, int, str], None] | None) ->
 
 
 def _strays(directory: str, names: list[str]) -> list[str]:
-    bases = {name.removesuffix(".index") for name in names if name.endswith(".index")}
+    bases = {prefix for name in names if (prefix := prefix_of_index(name)) is not None}
     manifests = set(stray_manifests(directory, names))
     strays = [name for name in names if name in manifests or _is_stray(name, bases)]
     return [os.path.join(directory, name) for name in strays]
@@ -212,7 +212,7 @@ def _repaired(directory: str, latest: str, whole: list[str]) -> CheckpointState:
         whole = [path for path in whole if os.path.abspath(path) in listed]
     kept = [path for path in reversed(whole) if path != latest] + [latest]
     for path in kept:
-        identity = storage.identity(f"{path}.index")
+        identity = storage.identity(index_path(path))
         if path not in times and identity is not None:
             times[path] = identity.modified_ns / _NANOSECONDS
     stamps = [times[path] for path in kept if path in times]

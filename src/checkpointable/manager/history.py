@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from checkpointable.bundle.checksum import crc32c
+from checkpointable.bundle.format import index_path
 from checkpointable.common.logs import logger
 from checkpointable.directory.state_file import read_state, relative_path
 from checkpointable.errors import CheckpointCorruptError, CheckpointError, CheckpointNotFoundError
@@ -160,7 +161,7 @@ class History:
                 self.written[entry.path] = replace(entry, timestamp=timestamp)
 
     def _index_of(self, entry: Written) -> str:
-        return os.path.join(self._directory, entry.path + ".index")
+        return os.path.join(self._directory, index_path(entry.path))
 
     def _is_ours(self, path: str) -> bool:
         """Whether a relative path is `<name>-<number>`."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from checkpointable.bundle.format import index_path
+from checkpointable.bundle.format import index_path, prefix_of_index
 from checkpointable.bundle.opening import open_checkpoint
 from checkpointable.bundle.reading.reader import BundleReader
 from checkpointable.bundle.reading.targets import check_mapped
@@ -92,7 +92,7 @@ def refuse_unsigned(path: str | os.PathLike[str]) -> None:
     storage = default_storage()
     if not storage.exists(name) or storage.is_directory(name):
         return
-    if not storage.exists(index_path(name)) and not name.endswith(".index"):
+    if not storage.exists(index_path(name)) and prefix_of_index(name) is None:
         raise CheckpointUnsupportedError(
             "a single file (of tensors, or of TensorFlow before 0.12) has no manifest, so no key "
             "says who wrote it",

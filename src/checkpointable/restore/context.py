@@ -8,6 +8,7 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING
 
+from checkpointable.bundle.format import index_path
 from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
@@ -101,7 +102,7 @@ class RestoreContext:
                     raise CheckpointCorruptError(
                         f"the object graph names this key (value {attribute.name!r} of node "
                         f"{node_id}), but the index has no such entry",
-                        path=f"{self.reader.prefix}.index",
+                        path=index_path(self.reader.prefix),
                         key=attribute.checkpoint_key,
                     )
 

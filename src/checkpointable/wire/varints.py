@@ -24,29 +24,20 @@ class Malformed(Exception):
         self.position = position
 
 
-# Lengths below 128 are nearly all there are.
-_ONE_BYTE = [bytes((value,)) for value in range(128)]
-
-
 def encode_varint(value: int) -> bytes:
-    """The varint of a number that is not negative."""
+    """Returns the varint of a number that is not negative."""
     if value < 128:
         return _ONE_BYTE[value]
-    # Sizes and offsets, of which there are two a value: without a loop.
-    if value < 1 << 14:
-        return bytes((value & 127 | 128, value >> 7))
-    if value < 1 << 21:
-        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
-    if value < 1 << 28:
-        return bytes(
-            (value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21)
-        )
     out = bytearray()
     while value >= 128:
         out.append(value & 127 | 128)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+# Nearly all numbers are lengths below 128.
+_ONE_BYTE = [bytes((value,)) for value in range(128)]
 
 
 def decode_varint(

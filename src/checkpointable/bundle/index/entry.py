@@ -10,6 +10,7 @@ through protobuf instead, which keeps them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -60,10 +61,7 @@ class Entry:
     @property
     def num_elements(self) -> int:
         """The product of the dimensions; 1 for a scalar."""
-        count = 1
-        for dim in self.shape:
-            count *= dim
-        return count
+        return math.prod(self.shape)
 
 
 # -- encoding ------------------------------------------------------------------------------

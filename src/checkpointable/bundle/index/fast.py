@@ -15,12 +15,12 @@ import numpy as np
 
 from checkpointable.bundle.dtypes import DataType, itemsize
 from checkpointable.bundle.format import STRING_CHECKSUM_SIZE, VERSION
+from checkpointable.bundle.index.block import Block
 from checkpointable.bundle.index.budget import ENTRY_COST, Budget
 from checkpointable.bundle.index.columns import Columns, Loaded
 from checkpointable.bundle.index.header import decode_header
 from checkpointable.bundle.index.lazy_keys import LazyKeys, keys_increase
 from checkpointable.bundle.index.plain import join_blocks
-from checkpointable.bundle.index.table_reader import Block
 from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:

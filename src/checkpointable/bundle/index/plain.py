@@ -13,11 +13,11 @@ import numpy as np
 
 from checkpointable.bundle.dtypes import DataType, itemsize
 from checkpointable.bundle.format import INT64_MAX, STRING_CHECKSUM_SIZE, VERSION
+from checkpointable.bundle.index.block import Block, block_entries
 from checkpointable.bundle.index.budget import Budget
 from checkpointable.bundle.index.columns import Columns, EagerKeys, Loaded
 from checkpointable.bundle.index.entry import Entry, decode_entry, decode_entry_at
 from checkpointable.bundle.index.header import Header, decode_header
-from checkpointable.bundle.index.table_reader import Block, block_entries
 from checkpointable.bundle.slices import resolve, slice_key
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.wire.varints import Malformed
@@ -74,7 +74,7 @@ def join_blocks(blocks: list[Block]) -> tuple[bytes, list[int]]:
     """(one buffer with all blocks, for each block the way from its positions to the buffer's)."""
     buffer = blocks[0].data if blocks else b""
     if all(block.data is buffer for block in blocks):
-        return buffer, [0] * len(blocks)
+        return bytes(buffer), [0] * len(blocks)  # not a copy
     shifts = []
     size = 0
     for block in blocks:

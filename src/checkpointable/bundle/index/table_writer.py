@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import struct
 
-from checkpointable.bundle.checksum import load_crc32c, mask
+from checkpointable.bundle.checksum import encode_masked, load_crc32c
 from checkpointable.bundle.format import (
     BLOCK_SIZE,
+    BLOCK_TRAILER_SIZE,
     COMPRESSION_NONE,
     FOOTER_HANDLES_SIZE,
     INDEX_RESTART_INTERVAL,
@@ -65,11 +66,10 @@ class _BlockBuilder:
         self.restarts = [0]
         self.last_key = b""
         self._since_restart = 0
-        self._guess = 0
 
     def add(self, key: bytes, value: bytes) -> None:
         if self._since_restart < self._interval:
-            shared = self._shared_with_last(key)
+            shared = common_prefix_size(self.last_key, key)
         else:
             shared = 0
             self.restarts.append(self.size)
@@ -83,19 +83,6 @@ class _BlockBuilder:
         self.size += len(entry)
         self.last_key = key
         self._since_restart += 1
-
-    def _shared_with_last(self, key: bytes) -> int:
-        # Neighbours mostly share as much as the pair before did.
-        last, guess = self.last_key, self._guess
-        if (
-            guess < len(key)
-            and guess < len(last)
-            and key[guess] != last[guess]
-            and key.startswith(last[:guess])
-        ):
-            return guess
-        self._guess = common_prefix_size(last, key)
-        return self._guess
 
     def finish(self) -> bytes:
         restarts = (*self.restarts, len(self.restarts))
@@ -166,8 +153,8 @@ class TableBuilder:
     def _write(self, block: bytes) -> bytes:
         """Appends a block; returns its handle."""
         kind = bytes((COMPRESSION_NONE,))
-        crc = mask(self._crc32c(kind, self._crc32c(block)))
-        self._out += (block, kind, crc.to_bytes(4, "little"))
+        crc = self._crc32c(kind, self._crc32c(block))
+        self._out += (block, kind, encode_masked(crc))
         handle = encode_varint(self._offset) + encode_varint(len(block))
-        self._offset += len(block) + len(kind) + 4
+        self._offset += len(block) + BLOCK_TRAILER_SIZE
         return handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from checkpointable.bundle.format import split_prefix
+from checkpointable.bundle.format import prefix_of_index, split_prefix
 from checkpointable.bundle.v1.table import is_table
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
 from checkpointable.storage import Storage
@@ -63,7 +63,7 @@ def v1_prefixes_in(directory: str, storage: Storage) -> list[str]:
     """Returns the paths of the V1 checkpoints in a directory, recognized by form, newest first."""
     modified_ns: dict[str, int] = {}
     for name in _names(directory, storage):
-        if name.startswith(".") or name.endswith((".index", ".meta")):
+        if name.startswith(".") or name.endswith(".meta") or prefix_of_index(name):
             continue
         path = os.path.join(directory, name)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
@@ -177,9 +178,7 @@ def _size_and_alignment(value: ValueToWrite) -> tuple[int, int]:
         raise CheckpointUnsupportedError(
             f"a value of dtype {DataType(value.dtype).name} cannot be written", key=value.key
         )
-    size = width
-    for dim in value.shape:
-        size *= dim
+    size = width * math.prod(value.shape)
     if size < 0:
         raise ValueError(f"key {value.key!r}: the shape {value.shape} has no size")
     return size, ALIGNMENT if size >= ALIGNED_SIZE else width

@@ -8,6 +8,7 @@ nothing to a graph, which may be finalized by then.
 from __future__ import annotations
 
 import abc
+import math
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -257,9 +258,7 @@ def _batches(
     for own in by_target.values():
         batch += own
         for key, value in own:
-            size += value.dtype.itemsize
-            for dim in source.shape(key):
-                size += value.dtype.itemsize * dim
+            size += value.dtype.itemsize * math.prod(source.shape(key))
         if size >= _BATCH_SIZE:
             yield batch
             batch, size = [], 0
