@@ -94,8 +94,8 @@ def check_masked(
     actual, expected = mask(crc), int.from_bytes(stored, order)
     if actual != expected:
         raise Malformed(
-            f"the checksum of {what} is {actual:#010x}, but {expected:#010x} is stored: the file is "
-            "damaged",
+            f"the checksum of {what} is {actual:#010x}, but {expected:#010x} is stored: the file "
+            "is damaged",
             position,
         )
 
