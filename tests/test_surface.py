@@ -43,6 +43,7 @@ NAMES = {
 OF_ABC = {
     # to be implemented by others
     *("Adapter", "RestoreNotes", "Slots", "Watcher", "resolve_pending", "Value"),
+    *("ValueSpec", "ValueSource", "ValueTarget", "ReadValue", "SplitValue", "AtOnce", "Part"),
     *("Storage", "WritableFile", "ReadableFile", "FileIdentity"),
     *("CheckpointReader", "StoredValue", "Damage"),
     # what calls return, and their options

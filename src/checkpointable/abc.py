@@ -19,7 +19,16 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
     from checkpointable.directory.state_file import CheckpointState
     from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher, resolve_pending
     from checkpointable.graph.object_graph import ObjectGraph
-    from checkpointable.graph.value import Value
+    from checkpointable.graph.value import (
+        AtOnce,
+        Part,
+        ReadValue,
+        SplitValue,
+        Value,
+        ValueSource,
+        ValueSpec,
+        ValueTarget,
+    )
     from checkpointable.manager.preemption import Preemption
     from checkpointable.readers.reader import CheckpointReader, StoredValue
     from checkpointable.report import ValueInfo
@@ -33,6 +42,13 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
     from checkpointable.storage import FileIdentity, ReadableFile, Storage, WritableFile
 
 __all__ = [
+    "ValueTarget",
+    "ValueSpec",
+    "ValueSource",
+    "SplitValue",
+    "ReadValue",
+    "Part",
+    "AtOnce",
     "Adapter",
     "AsyncSaveOptions",
     "CheckpointReader",
@@ -72,7 +88,16 @@ _MODULES = {
         "resolve_pending",
     ),
     "checkpointable.graph.object_graph": ("ObjectGraph",),
-    "checkpointable.graph.value": ("Value",),
+    "checkpointable.graph.value": (
+        "AtOnce",
+        "Part",
+        "ReadValue",
+        "SplitValue",
+        "Value",
+        "ValueSource",
+        "ValueSpec",
+        "ValueTarget",
+    ),
     "checkpointable.manager.preemption": ("Preemption",),
     "checkpointable.readers.reader": ("CheckpointReader", "StoredValue"),
     "checkpointable.report": ("ValueInfo",),
