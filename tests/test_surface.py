@@ -45,7 +45,7 @@ OF_ABC = {
     *("Adapter", "RestoreNotes", "Slots", "Watcher", "resolve_pending", "Value"),
     *("ValueSpec", "ValueSource", "ValueTarget", "ReadValue", "SplitValue", "AtOnce", "Part"),
     *("Storage", "WritableFile", "ReadableFile", "FileIdentity"),
-    *("CheckpointReader", "StoredValue", "Damage"),
+    *("CheckpointReader", "StoredValue", "Location", "FileDicts", "Damage"),
     # what calls return, and their options
     *("LoadStatus", "ValueInfo", "CheckpointState", "ObjectGraph", "Preemption"),
     *("Comparison", "Difference", "Verdict"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
         ValueTarget,
     )
     from checkpointable.manager.preemption import Preemption
-    from checkpointable.readers.reader import CheckpointReader, StoredValue
+    from checkpointable.readers.reader import CheckpointReader, FileDicts, Location, StoredValue
     from checkpointable.report import ValueInfo
     from checkpointable.savers.options import (
         AsyncSaveOptions,
@@ -56,8 +56,10 @@ __all__ = [
     "Comparison",
     "Damage",
     "Difference",
+    "FileDicts",
     "FileIdentity",
     "LoadStatus",
+    "Location",
     "ManagerOptions",
     "ObjectGraph",
     "Preemption",
@@ -99,7 +101,7 @@ _MODULES = {
         "ValueTarget",
     ),
     "checkpointable.manager.preemption": ("Preemption",),
-    "checkpointable.readers.reader": ("CheckpointReader", "StoredValue"),
+    "checkpointable.readers.reader": ("CheckpointReader", "FileDicts", "Location", "StoredValue"),
     "checkpointable.report": ("ValueInfo",),
     "checkpointable.savers.options": (
         "AsyncSaveOptions",

@@ -84,14 +84,14 @@ class Batches:
         targets: list[_Target] = []
         strings: list[_Target] = []
         contents, index = self._contents, self._contents.index
-        row_of, known_dtype = contents.row, contents.known_dtype
+        row_of, dtypes = contents.row, contents.dtypes
         # `kinds` decodes the whole index, which pays unless the pairs are a few of very many.
         kinds = index.kinds if len(pairs) > len(index) // 8 else None
         codes, shape_of = index.columns.dtype, index.shape_of
         for key, array in pairs:
             row = row_of(key)
             code, shape = kinds[row] if kinds else (codes.item(row), shape_of(row))
-            dtype = known_dtype(code) or contents.dtype(key)
+            dtype = dtypes.get(code) or contents.dtype(key)
             if (
                 type(array) is not np.ndarray
                 or array.dtype != dtype

@@ -34,6 +34,7 @@ class Contents:
       files: The open files.
       index: The decoded index.
       swap: Whether the values are in the byte order of other machines.
+      dtypes: The NumPy dtype of each data type that was looked up before.
     """
 
     def __init__(self, files: Files) -> None:
@@ -41,7 +42,7 @@ class Contents:
         self.files = files
         self.index = files.index
         self.swap = self.index.header.big_endian != (sys.byteorder == "big")
-        self._dtypes: dict[int, np.dtype[Any]] = {}
+        self.dtypes: dict[int, np.dtype[Any]] = {}
         self._rows: dict[str, int] | None = None  # set once the index has decoded all keys
 
     def row(self, key: str) -> int:
@@ -60,11 +61,11 @@ class Contents:
     def dtype(self, key: str) -> np.dtype[Any]:
         """Returns the NumPy dtype of a value; see `BundleReader.dtype`."""
         code = self.index.columns.dtype.item(self.row(key))
-        dtype = self._dtypes.get(code)
+        dtype = self.dtypes.get(code)
         if dtype is not None:
             return dtype
         try:
-            dtype = self._dtypes[code] = numpy_dtype(code)
+            dtype = self.dtypes[code] = numpy_dtype(code)
             return dtype
         except CheckpointUnsupportedError as error:
             raise CheckpointUnsupportedError(error.what, path=self.prefix, key=key) from None
@@ -72,12 +73,8 @@ class Contents:
     def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         """Returns dtype and shape in one look-up; see `BundleReader.dtype_and_shape`."""
         code, shape = self.index.kinds[self.row(key)]
-        dtype = self._dtypes.get(code)
+        dtype = self.dtypes.get(code)
         return self.dtype(key) if dtype is None else dtype, shape
-
-    def known_dtype(self, code: int) -> np.dtype[Any] | None:
-        """Returns the NumPy dtype of a data type that was looked up before; else None."""
-        return self._dtypes.get(code)
 
     def stored(self, key: str) -> StoredValue:
         """Describes a value; see `BundleReader.stored`."""
