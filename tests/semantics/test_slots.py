@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,3 +262,45 @@ def test_an_object_without_values_may_have_slots(tmp_path):
     late.layer = Module()
     assert float(late.opt.get_slot(late.layer, "age")) == 3
     status.assert_consumed()
+
+
+# S25: a slot is prepared beside its optimizer, which has it once all is restored
+def test_an_optimizer_gets_no_slot_before_all_is_known_to_be_good(tmp_path):
+    path = save(model(), tmp_path / "c")
+    data = Path(f"{path}.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[
+        cp.load_checkpoint(path)
+        .entry("net/v/.OPTIMIZER_SLOT/opt/n/.ATTRIBUTES/VARIABLE_VALUE")
+        .offset
+    ] ^= 1
+    data.write_bytes(content)
+    root = Module(net=Module(v=variable()), opt=cp.Optimizer())
+    with pytest.raises(cp.CheckpointCorruptError):
+        restore(root, path)
+    assert root.opt.get_slot_names() == []
+    assert float(root.net.v) == 0
+
+
+# S22
+def test_an_add_slot_that_returns_nothing(tmp_path):
+    class Own(cp.Checkpointable):
+        def __init__(self):
+            self.slots = cp.NoDependency({})
+
+        def get_slot_names(self):
+            return sorted({name for _, name in self.slots})
+
+        def get_slot(self, variable, slot_name):
+            return self.slots.get((id(variable), slot_name))
+
+        def add_slot(self, variable, slot_name, initial):
+            self.slots[id(variable), slot_name] = cp.Variable(initial)
+
+    root = Module(v=variable(1), opt=Own())
+    root.opt.add_slot(root.v, "m", 4.0)
+    path = save(root, tmp_path / "c")
+    other = Module(v=variable(), opt=Own())
+    status = restore(other, path)
+    status.assert_consumed()
+    assert float(other.opt.get_slot(other.v, "m")) == 4

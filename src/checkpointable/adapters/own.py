@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher
+import numpy as np
+
+from checkpointable.graph.adapter import (
+    Adapter,
+    NewSlot,
+    PendingChild,
+    RestoreNotes,
+    Slots,
+    Watcher,
+)
+from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, notes_of
@@ -15,8 +25,6 @@ from checkpointable.tracking.variable import Variable, VariableValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    import numpy as np
 
     from checkpointable.graph.value import ValueFactory, ValueSpec
 
@@ -117,13 +125,26 @@ class _OptimizerSlots(Slots):
     def get(self, variable: Any, slot_name: str) -> Any | None:
         return self._optimizer.get_slot(variable, slot_name)
 
-    def create(
-        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
-    ) -> Any | None:
-        if isinstance(self._optimizer, Optimizer):
-            return self._optimizer._restore_slot(variable, slot_name, contents)
-        add_slot = getattr(self._optimizer, "add_slot", None)
-        return None if add_slot is None else add_slot(variable, slot_name, contents)
+    def prepare(
+        self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
+    ) -> NewSlot | None:
+        optimizer = self._optimizer
+        if dtype is None:
+            return None
+        array = np.empty(shape, dtype) if dtype.hasobject else aligned_empty(shape, dtype)
+        values = {VARIABLE_VALUE: VariableValue(array)}
+        if isinstance(optimizer, Optimizer):
+            slot = optimizer._new_slot(variable, slot_name, array)
+            return NewSlot(slot, values, lambda _: optimizer._keep_slot(variable, slot_name, slot))
+        add_slot = getattr(optimizer, "add_slot", None)
+        if add_slot is None:
+            return None
+
+        def keep(_: PendingChild) -> Any | None:
+            add_slot(variable, slot_name, array)
+            return self.get(variable, slot_name)
+
+        return NewSlot(Variable._from_buffer(array, None), values, keep)
 
 
 class _ContainerAdapter(Adapter):

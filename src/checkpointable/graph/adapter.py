@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import functools
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from checkpointable.graph.value import ValueSpec
 
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import ValueFactory
 
-__all__ = ["Adapter", "RestoreNotes", "PendingChild", "Slots", "Watcher", "resolve_pending"]
+__all__ = [
+    "Adapter",
+    "NewSlot",
+    "PendingChild",
+    "RestoreNotes",
+    "Slots",
+    "Watcher",
+    "resolve_pending",
+]
 
 
 class PendingChild(Protocol):
@@ -117,59 +125,83 @@ def resolve_pending(notes: RestoreNotes, local_name: str, child: Any) -> None:
             raise
 
 
+class NewSlot(NamedTuple):
+    """A slot that a restore is about to give to an optimizer (S22).
+
+    Attributes:
+      slot: The object that becomes the slot, which an adapter knows. None if only the optimizer
+        can make it.
+      values: The values of `slot` by attribute name. They are restored before `keep` is called.
+      keep: Gives the optimizer its slot and returns the slot, which may be another object than
+        `slot` with the same values. Where only the optimizer can make the slot, now or later,
+        it has the optimizer call `attach` of the argument with the slot, and returns None.
+    """
+
+    slot: Any
+    values: Mapping[str, ValueSpec | ValueFactory]
+    keep: Callable[[PendingChild], Any | None]
+
+
 class Slots(abc.ABC):
-    """The slot variables of one optimizer (S11)."""
+    """The slot variables of one optimizer (S11).
+
+    Example:
+        class MomentumSlots(Slots):
+            def __init__(self, optimizer):
+                self._momentum = optimizer.momentum  # parameter -> tensor
+
+            def names(self):
+                return ["momentum"]
+
+            def get(self, variable, slot_name):
+                return self._momentum.get(variable)
+
+            def prepare(self, variable, slot_name, dtype, shape):
+                if slot_name != "momentum" or dtype is None:
+                    return None
+                slot = Tensor(shape, dtype)
+
+                def keep(pending):
+                    self._momentum[variable] = slot
+                    return slot
+
+                return NewSlot(slot, {"VARIABLE_VALUE": value_of(slot)}, keep)
+    """
 
     @abc.abstractmethod
     def names(self) -> Iterable[str]:
-        """The slot names in use, in a fixed order."""
+        """Returns the slot names in use, in a fixed order."""
 
     @abc.abstractmethod
     def get(self, variable: Any, slot_name: str) -> Any | None:
-        """The slot of `variable`, an object that an adapter knows; None if there is none."""
+        """Returns the slot of `variable`, an object that an adapter knows; None if it has none."""
 
     @abc.abstractmethod
-    def create(
-        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
-    ) -> Any | None:
-        """Makes the slot with these contents (an array that it may keep) and returns it.
-
-        None if this optimizer keeps no such slot for `variable`.
-        """
-
-    def wait(self, variable: Any, slot_name: str, pending: PendingChild) -> bool:
-        """Has the optimizer itself make the slot, now or later, and then call `pending.attach`.
-
-        False: it cannot do so, and `create` is called.
-        """
-        return False
-
-    # An optimizer of another library may know better than `create` what a slot is made of.
-
-    def variables(self) -> Iterable[Any] | None:
-        """The variables that it keeps slots for, where it knows them; None: any.
-
-        Where it does, `reserve` and `keep` are called instead of `create`.
-        """
-        return None
-
-    def reserve(
+    def prepare(
         self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
-    ) -> tuple[Any, Mapping[str, ValueSpec | ValueFactory]] | None:
-        """An object that is to become a slot, and its values, which are then restored.
+    ) -> NewSlot | None:
+        """Prepares a slot that the checkpoint has and the optimizer does not have yet.
 
-        Changes nothing: the optimizer gets it by `keep`. None: it keeps no such slot.
+        Changes nothing: the slot is the optimizer's only when `NewSlot.keep` is called, after
+        everything that is restored is known to be good (S25).
 
         Args:
-          variable: one of its variables.
-          dtype, shape: of the slot's one value in the checkpoint; dtype None: the slot is not
-            one array there but Python state.
+          variable: The variable whose slot it is.
+          slot_name: The name of the slot.
+          dtype: The dtype of the one array that is the slot in the checkpoint. None: the slot is
+            not one array there but Python state.
+          shape: The shape of that array.
+
+        Returns:
+          The new slot; None if the optimizer keeps no such slot.
+        """
+
+    def variables(self) -> Iterable[Any] | None:
+        """Returns the variables that the optimizer keeps slots for; None if it takes any.
+
+        Slots of variables that it does not list yet are restored when it lists them.
         """
         return None
-
-    def keep(self, variable: Any, slot_name: str, slot: Any) -> None:
-        """Makes what `reserve` gave, restored by now, the slot."""
-        raise NotImplementedError
 
 
 class Watcher(abc.ABC):

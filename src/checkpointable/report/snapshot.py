@@ -83,7 +83,9 @@ def snapshot_of_plan(match: Match) -> Snapshot:
     consumed -= match.mismatches.keys()
     consumed.update(match.in_place)
     restored = {(id(match.bound[node_id]), attribute) for node_id, attribute in consumed}
-    consumed.update((node_id, VARIABLE_VALUE) for node_id in match.new_slots)
+    consumed.update(
+        (node_id, VARIABLE_VALUE) for node_id, new in match.new_slots.items() if new.slot is None
+    )
     return Snapshot(
         consumed,
         match.bound,

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.graph.adapter import Adapter, Slots
-    from checkpointable.graph.object_graph import SlotVariable
+    from checkpointable.graph.adapter import Adapter, NewSlot
     from checkpointable.readers.reader import ValueReader
 
 __all__ = [
@@ -27,8 +26,6 @@ __all__ = [
     "Match",
     "Mismatch",
     "MissingChild",
-    "NewSlot",
-    "Reserved",
     "dtype_name",
     "find_mismatch",
     "mismatch_error",
@@ -84,25 +81,6 @@ class MissingChild(NamedTuple):
     parent: int
 
 
-class NewSlot(NamedTuple):
-    """A slot that is to be made with its restored value (S22)."""
-
-    optimizer: Any
-    variable: Any
-    slot: SlotVariable
-    key: str
-
-
-class Reserved(NamedTuple):
-    """A slot that its optimizer gets once its value is restored (S22)."""
-
-    slots: Slots
-    variable: Any
-    slot_name: str
-    slot: Any
-    node_id: int
-
-
 class Mismatch(NamedTuple):
     """A stored value whose dtype or shape differs from the value in the program (S25)."""
 
@@ -139,8 +117,7 @@ class Match:
       assignments: values to assign, in breadth-first order.
       in_place: (node, attribute) of values that their object has already, or has newer ones of.
       missing: dependencies that do not exist yet.
-      new_slots: slot's node -> slot that is to be made.
-      reserved: slots that are assigned to, and then given to their optimizer.
+      new_slots: slot's node -> the slot to give to its optimizer once its values are restored.
       filled: keys of values that were read while they were verified, into memory that is not in
         use yet.
       waiting_slots: optimizer's node -> its notes, if it lacks the variable of a slot.
@@ -154,7 +131,6 @@ class Match:
     in_place: list[tuple[int, str]] = field(default_factory=list)
     missing: list[MissingChild] = field(default_factory=list)
     new_slots: dict[int, NewSlot] = field(default_factory=dict)
-    reserved: list[Reserved] = field(default_factory=list)
     filled: set[str] = field(default_factory=set)
     waiting_slots: dict[int, RestoreNotes] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)

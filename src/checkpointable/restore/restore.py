@@ -10,7 +10,7 @@ from checkpointable.common.gc_pause import collector_paused
 from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointMismatchError, shown_path
 from checkpointable.graph.by_executor import by_executor, schedule_values
-from checkpointable.graph.paths import SLOT_MARK, VARIABLE_VALUE
+from checkpointable.graph.paths import SLOT_MARK
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import ValueTarget
 from checkpointable.restore.assigning import assign_values, key_of
@@ -20,7 +20,6 @@ from checkpointable.restore.matching import match
 from checkpointable.restore.pending import (
     Pending,
     PendingSlots,
-    as_array,
     wait_for_child,
     wait_for_slots,
 )
@@ -30,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from checkpointable.bundle.reading.reader import Verify
+    from checkpointable.graph.adapter import NewSlot
     from checkpointable.graph.object_graph import ObjectGraph
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.readers.reader import CheckpointReader
-    from checkpointable.restore.match import Assignment, Edge, Match, NewSlot
+    from checkpointable.restore.match import Assignment, Edge, Match
 
 __all__ = ["Restore"]
 
@@ -166,11 +166,13 @@ class Restore(RestoreContext):
         assigned = [a.key for a in matched.assignments if a.value.executor is None]
         return RestoreProgress(callback, self.reader, checked, assigned)
 
-    @staticmethod
-    def _keys(matched: Match) -> list[str]:
-        """Returns the keys of the values to restore, those of new slots included."""
+    def _keys(self, matched: Match) -> list[str]:
+        """Returns the keys of the values to restore, those of slots to come included."""
         keys = [assignment.key for assignment in matched.assignments]
-        return keys + [new.key for new in matched.new_slots.values()]
+        for node_id, new in matched.new_slots.items():
+            if new.slot is None:
+                keys += [a.checkpoint_key for a in self.graph.nodes[node_id].attributes]
+        return keys
 
     def _check(
         self, matched: Match, progress: RestoreProgress | None = None, advice: str = _ADVICE
@@ -207,8 +209,8 @@ class Restore(RestoreContext):
         self._assign(matched, progress)
         with collector_paused():
             self._leave_notes(matched)
-        for new in matched.new_slots.values():
-            self._create_slot(new)
+        for node_id, new in matched.new_slots.items():
+            self._keep_slot(node_id, new, matched)
         self.conflicts += matched.conflicts
         for conflict in matched.conflicts:
             logger.warning(
@@ -229,8 +231,6 @@ class Restore(RestoreContext):
         schedule_values(values)
         self._scheduled += [a for a in matched.assignments if a.value.executor is not None]
         assign_values(self.reader, values, self._verify, self.uid, progress)
-        for reserved in matched.reserved:
-            reserved.slots.keep(reserved.variable, reserved.slot_name, reserved.slot)
 
     def _leave_notes(self, matched: Match) -> None:
         """Notes on the objects which values they have, and which dependencies they wait for."""
@@ -246,28 +246,25 @@ class Restore(RestoreContext):
         for node_id, notes in matched.waiting_slots.items():
             wait_for_slots(notes, PendingSlots(self, node_id))
 
-    def _create_slot(self, new: NewSlot) -> None:
-        node_id = new.slot.slot_variable_node_id
-        adapter = adapter_of(new.optimizer)
-        slots = None if adapter is None else adapter.slots(new.optimizer)
-        if slots is None or slots.wait(new.variable, new.slot.slot_name, Pending(self, node_id)):
+    def _keep_slot(self, node_id: int, new: NewSlot, matched: Match) -> None:
+        """Gives an optimizer a slot whose values are restored."""
+        slot = new.keep(Pending(self, node_id))
+        if slot is None or slot is new.slot:
             return
-        contents = as_array(self.reader.get_tensor(new.key))
-        slot = slots.create(new.variable, new.slot.slot_name, contents)
-        slot_adapter = None if slot is None else adapter_of(slot)
-        if slot_adapter is None:
+        adapter = adapter_of(slot)
+        if adapter is None:
             return
-        notes = slot_adapter.notes(slot)
-        notes.sources[VARIABLE_VALUE] = (self.uid, node_id)
+        # The optimizer made its slot from the values of the prepared one.
+        notes = adapter.notes(slot)
+        notes.sources.update(matched.bound[node_id].sources)
         self._bound[node_id] = weakref.ref(notes)
-        self.consumed.add((node_id, VARIABLE_VALUE))
 
 
 def _new_memory(matched: Match) -> dict[str, Any]:
     """Returns key -> memory of slots that their optimizer does not have yet."""
-    reserved = {reserved.node_id for reserved in matched.reserved}
+    new = matched.new_slots
     return {
         key: value.memory
         for node_id, _, key, _, value in matched.assignments
-        if node_id in reserved and isinstance(value, ValueTarget) and value.memory is not None
+        if node_id in new and isinstance(value, ValueTarget) and value.memory is not None
     }

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
-from checkpointable.restore.match import NewSlot, Reserved
 
 if TYPE_CHECKING:
     from checkpointable.graph.adapter import Slots
@@ -51,52 +50,46 @@ class SlotMatcher:
 
     def _match_slot(self, optimizer_id: int, slot: SlotVariable) -> None:
         node_id = slot.slot_variable_node_id
-        if node_id in self._match.bound or self._restore.is_bound(node_id):
+        if node_id in self._match.bound or node_id in self._match.new_slots:
+            return
+        if self._restore.is_bound(node_id):
             return
         if self._binding.notes(optimizer_id) is None:
             return
         slots = self._slots(optimizer_id)
         if slots is None or self._binding.notes(slot.original_variable_node_id) is None:
             return
-        if slots.variables() is not None:
-            self._match_known_slot(node_id, optimizer_id, slots, slot)
-            return
-        optimizer = self._binding.object(optimizer_id)
-        variable = self._binding.object(slot.original_variable_node_id)
+        variable = self._variable(slot.original_variable_node_id, optimizer_id, slots)
         if variable is None:
-            return
-        if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
-            return
-        key = self._variable_key(node_id)
-        if key is not None:
-            self._match.new_slots[node_id] = NewSlot(optimizer, variable, slot, key)
-
-    def _match_known_slot(
-        self, node_id: int, optimizer_id: int, slots: Slots, slot: SlotVariable
-    ) -> None:
-        """Matches a slot of an optimizer that knows its variables and makes its slots itself."""
-        notes = self._binding.notes(slot.original_variable_node_id)
-        variable = self._variables_of(optimizer_id, slots).get(id(notes))
-        if variable is None:  # it may get that variable later
-            optimizer_notes = self._binding.notes(optimizer_id)
-            if optimizer_notes is not None:
-                self._match.waiting_slots[optimizer_id] = optimizer_notes
             return
         if self._bind_existing(node_id, optimizer_id, slots, variable, slot.slot_name):
             return
         key = self._variable_key(node_id)
         reader = self._restore.reader
         dtype, shape = (None, ()) if key is None else (reader.dtype(key), reader.shape(key))
-        reserved = slots.reserve(variable, slot.slot_name, dtype, shape)
-        if reserved is None:
+        new = slots.prepare(variable, slot.slot_name, dtype, shape)
+        if new is None:
             return
-        obj, values = reserved
-        adapter = adapter_of(obj)
+        self._match.new_slots[node_id] = new
+        if new.slot is None:  # the optimizer makes it when the match is committed, or later
+            return
+        adapter = adapter_of(new.slot)
         assert adapter is not None
-        self._match.bound[node_id] = adapter.notes(obj)
-        self._match.objects[node_id] = (obj, adapter)
-        self._match.reserved.append(Reserved(slots, variable, slot.slot_name, obj, node_id))
-        self._values.match_each(node_id, values)
+        self._match.bound[node_id] = adapter.notes(new.slot)
+        self._match.objects[node_id] = (new.slot, adapter)
+        self._values.match_each(node_id, new.values)
+
+    def _variable(self, node_id: int, optimizer_id: int, slots: Slots) -> Any | None:
+        """Returns the variable that a node is bound to, if the optimizer keeps slots for it."""
+        if slots.variables() is None:
+            return self._binding.object(node_id)
+        notes = self._binding.notes(node_id)
+        variable = self._variables_of(optimizer_id, slots).get(id(notes))
+        if variable is None:  # the optimizer may get that variable later
+            optimizer_notes = self._binding.notes(optimizer_id)
+            if optimizer_notes is not None:
+                self._match.waiting_slots[optimizer_id] = optimizer_notes
+        return variable
 
     def _bind_existing(
         self, node_id: int, optimizer_id: int, slots: Slots, variable: Any, slot_name: str

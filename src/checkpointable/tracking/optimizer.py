@@ -61,12 +61,11 @@ class Optimizer(Checkpointable):
         """The slot names in use, sorted."""
         return sorted(self._slots())
 
-    def _restore_slot(
-        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
+    def _new_slot(
+        self, variable: Any, slot_name: str, array: np.ndarray[Any, np.dtype[Any]]
     ) -> Variable:
-        """Makes the slot on `contents` itself, an array that nobody else holds."""
-        slot = Variable._from_buffer(contents, _name(variable, slot_name))
-        return self._keep_slot(variable, slot_name, slot)
+        """Returns a slot on `array` itself, which nobody else holds. It is not kept yet."""
+        return Variable._from_buffer(array, _name(variable, slot_name))
 
     def _keep_slot(self, variable: Any, slot_name: str, slot: Variable) -> Variable:
         # The variable is held beside its slot: an id is only good while its object lives.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from tensorflow.python.ops.variables import Variable
 from tensorflow.python.training.optimizer import _var_key
 
 from checkpointable.adapters.tensorflow.deferred import SlotPosition
-from checkpointable.graph.adapter import PendingChild, Slots
+from checkpointable.graph.adapter import NewSlot, PendingChild, Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
 
@@ -36,24 +37,25 @@ class OptimizerSlots(Slots):
         except (AttributeError, KeyError):  # a variable of another graph, or a peculiar one
             return None
 
-    def create(
-        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
-    ) -> Any | None:
-        return None
-
-    def wait(self, variable: Any, slot_name: str, pending: PendingChild) -> bool:
-        """Eagerly the optimizer makes the slot now, from the value; in a graph when it needs it."""
+    def prepare(
+        self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
+    ) -> NewSlot | None:
         make = getattr(self._optimizer, "_create_or_restore_slot_variable", None)
-        if make is None or not isinstance(variable, Variable):
-            return True  # no slots of its own, so there is nothing to restore
+        if dtype is None or make is None or not isinstance(variable, Variable):
+            return None  # an optimizer without slots
+        return NewSlot(None, {}, functools.partial(self._make, make, variable, slot_name))
+
+    def _make(
+        self, make: Callable[..., Any], variable: Any, slot_name: str, pending: PendingChild
+    ) -> None:
+        """Has the optimizer make the slot: now if eager, in a graph when it needs the slot."""
         position = SlotPosition(pending)
         slot = make(slot_variable_position=position, slot_name=slot_name, variable=variable)
-        if slot is not None:  # Keras 2's leave restoring it to whoever asked
+        if slot is not None:  # optimizers of Keras 2 leave restoring it to the caller
             position.restore(slot)
-        # An optimizer around another one (a `LossScaleOptimizer`) has it keep the position.
+        # An optimizer around another one (a `LossScaleOptimizer`) gives the position to that one.
         waiting = getattr(self._optimizer, "_deferred_slot_restorations", {})
         deferred = waiting.get(slot_name, {})
         key = _var_key(variable)
         if key in deferred:
             deferred[key] = position.without_replaced(deferred[key])
-        return True

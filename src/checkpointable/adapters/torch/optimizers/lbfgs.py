@@ -17,7 +17,7 @@ from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.slots import parameters_of
 from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.adapter import Slots
+from checkpointable.graph.adapter import NewSlot, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import Value, ValueFactory, ValueSpec
 
@@ -80,10 +80,10 @@ class PositionSlots(Slots):
             return None
         return _positions.of(self._optimizer).of(variable)
 
-    def create(
-        self, variable: Any, slot_name: str, contents: np.ndarray[Any, np.dtype[Any]]
-    ) -> Any | None:
-        raise AssertionError("every position exists")
+    def prepare(
+        self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
+    ) -> NewSlot | None:
+        return None  # each parameter has its position already
 
 
 class Position(StandIn):

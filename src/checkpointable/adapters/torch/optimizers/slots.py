@@ -18,7 +18,7 @@ from checkpointable.adapters.torch.tensors.arrays import as_tensor
 from checkpointable.adapters.torch.tensors.dtypes import torch_dtype
 from checkpointable.adapters.torch.tensors.tensors import value_of
 from checkpointable.common.logs import logger
-from checkpointable.graph.adapter import Slots
+from checkpointable.graph.adapter import NewSlot, PendingChild, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import ValueFactory, ValueSpec, ValueTarget
 
@@ -95,28 +95,29 @@ class OptimizerSlots(Slots):
                         holders.setdefault(id(slot), (id(parameter), key))
         return holders
 
-    def create(self, variable: Any, slot_name: str, contents: Array) -> Any | None:
-        raise AssertionError("slots are made by reserve and keep")
-
-    def reserve(
+    def prepare(
         self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
-    ) -> tuple[Any, Mapping[str, ValueSpec | ValueFactory]] | None:
+    ) -> NewSlot | None:
         group = self._groups.get(id(variable))
         if group is None:
             return None
         if dtype is None:
             slot = _state_slots.of(self._optimizer).of(variable, slot_name)
-            return slot, slot.values()
+            return NewSlot(slot, slot.values(), lambda _: slot)
         stored = torch_dtype(dtype)
         if stored is None:
             return None
         if not shape and stored.is_floating_point and slot_name in _SCALARS:
-            scalar = _empty((), _scalar_dtype(group), self._device(slot_name, variable, group))
-            if scalar.dtype != stored:
-                return scalar, {VARIABLE_VALUE: _Converted(scalar, dtype)}
-            return scalar, {VARIABLE_VALUE: value_of(scalar)}
-        made = _like(variable, shape, stored)
-        return made, {VARIABLE_VALUE: value_of(made)}
+            tensor = _empty((), _scalar_dtype(group), self._device(slot_name, variable, group))
+        else:
+            tensor = _like(variable, shape, stored)
+        value = value_of(tensor) if tensor.dtype == stored else _Converted(tensor, dtype)
+
+        def keep(_: PendingChild) -> torch.Tensor:
+            state_of(self._optimizer, variable)[_key_of(slot_name)] = tensor
+            return tensor
+
+        return NewSlot(tensor, {VARIABLE_VALUE: value}, keep)
 
     def _device(self, slot_name: str, variable: Any, group: dict[str, Any]) -> Any:
         """Returns the device on which the optimizer keeps a scalar.
@@ -127,10 +128,6 @@ class OptimizerSlots(Slots):
         if on_device or isinstance(self._optimizer, torch.optim.ASGD):
             return variable.device
         return "cpu"
-
-    def keep(self, variable: Any, slot_name: str, slot: Any) -> None:
-        if isinstance(slot, torch.Tensor):
-            state_of(self._optimizer, variable)[_key_of(slot_name)] = slot
 
 
 def _warn_of_strays(optimizer: Any, known: dict[int, Any]) -> None:
