@@ -281,7 +281,7 @@ def test_a_key_that_is_no_name_is_refused(tmp_path):
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     optimizer.state[model[0].bias][(1, 2)] = torch.zeros(1)
-    with pytest.raises(NotImplementedError, match=r"SGD keeps state .* under \(1, 2\)"):
+    with pytest.raises(NotImplementedError, match=r"SGD keeps state .* under the key \(1, 2\)"):
         cp.Checkpoint(model=model, optimizer=optimizer).write(tmp_path / "ckpt")
 
 
