@@ -1,14 +1,14 @@
-"""What a manager wrote: the file `checkpoint.history.json` beside the state file.
+"""The history of a manager: the file `checkpoint.history.json` beside the state file.
 
-The state file lists the checkpoints that are kept, and is TensorFlow's; it has no place for
-metrics, nor for who wrote a checkpoint. Those stand here:
+The state file has TensorFlow's format and lists the checkpoints that are kept. It cannot store
+metrics, or which checkpoints a manager wrote. The history does:
 
     {"version": 1, "last_preserved_timestamp": 1700000000.1, "checkpoints": [
       {"path": "ckpt-3", "timestamp": 1700000000.5, "fate": "kept", "metrics": {"loss": 0.5}}],
       "crc32c": "8ba1f0b4"}
 
-Paths are relative to the directory, oldest first. A checkpoint is "kept" as long as the manager
-may still delete it, "preserved" once it never will, "expired" from the moment it decided to.
+Paths are relative to the directory, oldest first. A checkpoint is "kept" while the manager may
+still delete it, "preserved" once it never will, and "expired" once it has decided to.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Written:
     """A checkpoint that a manager wrote.
 
     Attributes:
-      path: relative to the directory.
-      timestamp: when, seconds since the epoch.
-      metrics: what was given to `save`.
+      path: its prefix, relative to the directory.
+      timestamp: the time of the save, in seconds since the epoch.
+      metrics: the metrics that `save` got.
       fate: `KEPT`, `PRESERVED` or `EXPIRED`.
     """
 
@@ -56,18 +56,18 @@ class Written:
 
 
 class History:
-    """The checkpoints that the managers of one name wrote into a directory.
+    """The checkpoints in a directory that managers with one `checkpoint_name` wrote.
 
     Attributes:
-      written: oldest first, by path.
-      last_preserved: when the last one that is preserved was written.
-      is_damaged: there was a file, and it could not be used.
+      written: path -> checkpoint, oldest first.
+      last_preserved: the time of the last preserved checkpoint, in seconds since the epoch.
+      is_damaged: whether the file exists and could not be used.
     """
 
     def __init__(self, directory: str, name: str, now: float) -> None:
         self._directory = directory
         self._name = name
-        # As TensorFlow: a little back, for managers that are made one right after the other.
+        # A second earlier, as in TensorFlow, for managers that are created in quick succession.
         self.last_preserved = now - 1.0
         self.written: dict[str, Written] = {}
         self.is_damaged = False
@@ -75,27 +75,27 @@ class History:
 
     @property
     def _storage(self) -> Storage:
-        return default_storage()  # at each use, as everything else that a manager does
+        return default_storage()  # of the context at each use
 
     def with_fate(self, *fates: str) -> list[Written]:
-        """Those of these fates, oldest first."""
+        """Returns the checkpoints with these fates, oldest first."""
         return [entry for entry in self.written.values() if entry.fate in fates]
 
     def add(self, entry: Written) -> None:
-        """Adds the newest one; one of the same path has been overwritten by it."""
+        """Adds the newest checkpoint; it has replaced one of the same path."""
         self.written.pop(entry.path, None)
         self.written[entry.path] = entry
 
     def decide(self, entry: Written, fate: str) -> None:
-        """Notes what is to become of one."""
+        """Sets the fate of a checkpoint."""
         self.written[entry.path] = replace(entry, fate=fate)
 
     def forget(self, entry: Written) -> None:
-        """Drops one that is no longer there, or no longer of interest."""
+        """Drops a checkpoint that was deleted or is no longer ranked."""
         self.written.pop(entry.path, None)
 
     def save(self, durability: str) -> None:
-        """Writes the file, in one step; what managers of other names noted stays.
+        """Replaces the file atomically; keeps the entries of managers with other names.
 
         Raises:
           CheckpointIOError: the system refused.
@@ -122,8 +122,6 @@ class History:
             path = os.path.join(self._directory, HISTORY_FILE_NAME)
             replace_file(self._storage, path, text.encode(), durability)
 
-    # -- reading ---------------------------------------------------------------------------
-
     def _load(self, now: float) -> None:
         known: dict[str, Written] = {}
         contents = self._read() or {}
@@ -133,14 +131,14 @@ class History:
                 known[entry.path] = entry
         listed, last_preserved = self._of_state_file(now)
         if listed and last_preserved is not None and last_preserved > (own_preserved or 0.0):
-            # Another manager has been at work: what it no longer lists it keeps for good. (One
-            # that lists none of ours has a name of its own.)
+            # Another manager has saved: what it no longer lists, it keeps for good. (One that lists
+            # none of ours has another name.)
             paths = {entry.path for entry in listed}
             known = {p: entry for p, entry in known.items() if entry.fate != KEPT or p in paths}
         for entry in listed:
-            own = known.get(entry.path)
-            # A manager that keeps no history (TensorFlow's) may have overwritten one.
-            if own is None or own.timestamp < entry.timestamp:
+            noted = known.get(entry.path)
+            # A manager without a history (TensorFlow's) may have overwritten a checkpoint.
+            if noted is None or noted.timestamp < entry.timestamp:
                 known[entry.path] = entry
                 ordered = sorted(known.values(), key=lambda entry: entry.timestamp)
                 known = {entry.path: entry for entry in ordered}
@@ -155,7 +153,7 @@ class History:
             )
             self.last_preserved = now
         for entry in known.values():
-            # Of what is half deleted the deletion goes on.
+            # The deletion of an expired one may be incomplete, and continues.
             if entry.fate == EXPIRED or self._storage.exists(self._index_of(entry)):
                 timestamp = min(entry.timestamp, now)
                 self.written[entry.path] = replace(entry, timestamp=timestamp)
@@ -169,18 +167,18 @@ class History:
         return bool(dash) and stem == self._name and number.isdecimal() and number.isascii()
 
     def _of_state_file(self, now: float) -> tuple[list[Written], float | None]:
-        """What a manager listed in the state file, and when it last preserved one.
+        """Returns the checkpoints in the state file, and when a manager last preserved one.
 
-        A state file without that time is none of a manager: what it lists was written by a
-        saver, and is not for us to delete. Nor is what is older than that time.
+        A saver writes a state file without that time: a manager must not delete the checkpoints
+        that it lists, nor any that are older than that time.
         """
         try:
             state = read_state(self._directory)
         except CheckpointError:
-            return [], None  # who asks for the latest checkpoint says so
+            return [], None  # `latest_checkpoint` warns
         if state is None or state.last_preserved_timestamp is None:
             return [], None
-        found = []
+        listed = []
         for path, time in zip(
             state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps, strict=False
         ):
@@ -188,14 +186,14 @@ class History:
             if min(time, now) > min(state.last_preserved_timestamp, now) and self._is_ours(
                 relative
             ):
-                found.append(Written(relative, time))
-        return found, state.last_preserved_timestamp
+                listed.append(Written(relative, time))
+        return listed, state.last_preserved_timestamp
 
     def _read(self) -> dict[str, Any] | None:
-        """The file's contents; None if there is none, or none that can be used.
+        """Returns the contents of the file; None if it does not exist or cannot be used.
 
         Raises:
-          CheckpointIOError: it cannot be read, which says nothing of what is in it.
+          CheckpointIOError: the file cannot be read, and may be intact.
         """
         path = os.path.join(self._directory, HISTORY_FILE_NAME)
         try:
@@ -207,13 +205,13 @@ class History:
                 raise ValueError(f"it is not of version {_VERSION}")
             stored = contents.pop(_CHECKSUM, None)
             if stored is not None and stored != _checksum(contents):
-                raise ValueError("its checksum does not hold")
+                raise ValueError("its checksum does not match")
         except CheckpointNotFoundError:
             return None
         except (CheckpointCorruptError, ValueError, RecursionError) as error:
             logger.warning(
-                "%s: the history cannot be used (%s); metrics are forgotten, and what only it "
-                "lists is kept",
+                "%s: the history cannot be used (%s); its metrics are lost, and checkpoints that "
+                "only it lists are kept for good",
                 path,
                 error,
             )
@@ -227,9 +225,9 @@ def _checksum(contents: dict[str, Any]) -> str:
 
 
 def _entries(contents: dict[str, Any]) -> list[Written]:
-    """What the file lists; what is no entry is left out."""
+    """Returns the checkpoints that the file lists, without malformed entries."""
     entries = contents.get("checkpoints")
-    found = []
+    written = []
     for item in entries if isinstance(entries, list) else ():
         if not isinstance(item, dict):
             continue
@@ -242,8 +240,8 @@ def _entries(contents: dict[str, Any]) -> list[Written]:
             numbers = {
                 name: number for name, value in items if (number := _float(value)) is not None
             }
-            found.append(Written(path, timestamp, numbers, fate))
-    return found
+            written.append(Written(path, timestamp, numbers, fate))
+    return written
 
 
 def _float(value: Any) -> float | None:
