@@ -1,4 +1,4 @@
-"""What a restore knows: the checkpoint, which of its nodes is which object, what was used of it."""
+"""The context of a restore: its checkpoint, and the nodes and values matched so far."""
 
 from __future__ import annotations
 

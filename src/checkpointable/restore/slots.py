@@ -94,21 +94,21 @@ class SlotMatcher:
     def _bind_existing(
         self, node_id: int, optimizer_id: int, slots: Slots, variable: Any, slot_name: str
     ) -> bool:
-        """Binds the slot that an optimizer has for a variable, if it has one."""
+        """Binds the existing slot of a variable; returns whether there is one."""
         existing = slots.get(variable, slot_name)
         if existing is not None:
             self._binding.bind(node_id, existing, slot_name, optimizer_id)
         return existing is not None
 
     def _variable_key(self, node_id: int) -> str | None:
-        """The key of a slot that is one array, None for one that is not."""
+        """Returns the key of a slot that is a single array, else None."""
         attributes = self._graph.nodes[node_id].attributes
         if len(attributes) == 1 and attributes[0].name == VARIABLE_VALUE:
             return attributes[0].checkpoint_key
         return None
 
     def _slots(self, optimizer_id: int) -> Slots | None:
-        """The slots of the optimizer that a node is bound to, one object in all of a match."""
+        """Returns the slots of the optimizer of a node, the same object during the whole match."""
         if optimizer_id not in self._slots_of:
             optimizer = self._binding.object(optimizer_id)
             adapter = None if optimizer is None else adapter_of(optimizer)
@@ -116,7 +116,7 @@ class SlotMatcher:
         return self._slots_of[optimizer_id]
 
     def _variables_of(self, optimizer_id: int, slots: Slots) -> dict[int, Any]:
-        """The variables of an optimizer by the id of their notes."""
+        """Returns the variables of an optimizer by the id of their notes."""
         known = self._variables.get(optimizer_id)
         if known is None:
             known = self._variables[optimizer_id] = {}
