@@ -61,7 +61,7 @@ def test_a_v1_file_is_recognized_under_any_name(tmp_path):
     [
         ("m.safetensors", "its header is said to have"),
         ("m.safetensors.index.json", "it is no such index"),
-        ("m.ckpt", "where a checkpoint of TensorFlow before 0.12"),
+        ("m.ckpt", "the file ends with 0xffffffffffffffff, but a V1 checkpoint"),
     ],
 )
 def test_a_file_of_no_format_is_opened_as_what_its_name_says(tmp_path, name, what):

@@ -51,12 +51,12 @@ class Candidate:
 
     @functools.cached_property
     def has_index(self) -> bool:
-        """Whether the path is the prefix of a bundle."""
+        """True if the path is the prefix of a bundle."""
         return self.storage.exists(index_path(self.path))
 
     @functools.cached_property
     def is_file(self) -> bool:
-        """Whether there is a file at the path itself."""
+        """True if there is a file at the path itself."""
         return self.storage.exists(self.path) and not self.storage.is_directory(self.path)
 
     @property

@@ -132,7 +132,7 @@ class CheckpointReader(ValueReader, Protocol):
 
     @property
     def has_checksums(self) -> bool:
-        """Whether values can be verified."""
+        """True if values can be verified."""
 
     @property
     def dicts(self) -> FileDicts:

@@ -116,18 +116,11 @@ class BundleReader:
         return self._contents.dtype(key)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Returns the dimensions of a value.
-
-        Raises:
-          CheckpointNotFoundError: There is no value of this key.
-        """
+        """Returns the dimensions of a value. Raises CheckpointNotFoundError as `dtype` does."""
         return self.files.index.shape_of(self._contents.row(key))
 
     def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """Returns `dtype` and `shape` in one look-up, which pays when asked for many keys.
-
-        Raises: As for `dtype`.
-        """
+        """Returns `dtype` and `shape` in one look-up, which pays for many keys."""
         return self._contents.dtype_and_shape(key)
 
     def stored(self, key: str) -> StoredValue:
@@ -139,19 +132,11 @@ class BundleReader:
         return self._contents.stored(key)
 
     def locations(self, key: str) -> list[Location]:
-        """Returns the location of a value's bytes, or of each slice of a partitioned value.
-
-        Raises:
-          CheckpointNotFoundError: There is no value of this key.
-        """
+        """Returns the location of a value's bytes, or of each slice of a partitioned value."""
         return self._contents.locations(key)
 
     def entry(self, key: str) -> Entry:
-        """Returns the index entry of a value.
-
-        Raises:
-          CheckpointNotFoundError: There is no value of this key.
-        """
+        """Returns the index entry of a value. Raises CheckpointNotFoundError as `dtype` does."""
         return self.files.index.entry_of(self._contents.row(key))
 
     def raw_entries(self) -> list[tuple[bytes | str, Entry]]:
@@ -268,7 +253,7 @@ class BundleReader:
         Args:
           pairs: (key, writable array). No array changes unless all of them fit.
           verify: True: verify all values before the first array changes. "stream": verify in
-            the same pass as the copy, so some arrays have changed when damage is found. False:
+            the same pass as the copy, so some arrays may have changed when it raises. False:
             do not verify. Strings are always verified, before any array changes.
           threads: The number of threads; None: as many as pay.
 

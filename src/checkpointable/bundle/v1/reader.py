@@ -33,7 +33,7 @@ class V1Reader:
     """Reads a V1 checkpoint; a context manager.
 
     Opening reads and verifies the list of values; each value is verified when it is read. A
-    value of one slice takes its own size in memory, and that of the block that stores it.
+    value of one slice takes its size in memory, and that of the block that stores it.
     Implements `readers.reader.CheckpointReader`; the methods do as those of `BundleReader`.
 
         with V1Reader("old/model.ckpt") as reader:

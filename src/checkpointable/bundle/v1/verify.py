@@ -82,7 +82,7 @@ def _damage_of(
     contents: V1Contents, slices: V1Slices, key: str, part: V1Slice, stretch: Stretch
 ) -> list[Damage]:
     if not is_stored(contents.value(key).dtype):
-        return []  # no checksum of its own, and no decoder
+        return []  # the block is verified; there is no decoder
     try:
         slices.decode(key, part, stretch)
     except CheckpointCorruptError as error:

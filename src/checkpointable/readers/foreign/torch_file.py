@@ -155,7 +155,7 @@ def _check_archive(path: str, size: int) -> None:
         raise CheckpointCorruptError(f"it is no zip archive: {error}", path=path) from None
     if sum(member.file_size for member in members) > size:
         raise CheckpointCorruptError(
-            f"what it holds is said to have more than its own {size} bytes; torch.save writes "
+            f"its members claim more than the {size} bytes of the file; torch.save writes "
             "nothing compressed",
             path=path,
         )

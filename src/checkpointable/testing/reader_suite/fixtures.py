@@ -1,4 +1,4 @@
-"""What the tests of readers share: values, checks, and the class that they derive from."""
+"""Values, checks and the base class of the tests of readers."""
 
 from __future__ import annotations
 
