@@ -53,7 +53,7 @@ ROOMS = {
     "directory saving readers restore report status",
     "manager": "errors common storage manifest graph tracking bundle directory saving status "
     "savers",
-    "testing": "errors storage bundle readers",
+    "testing": "errors common storage bundle readers",
     "torch": "common",
     "abc": "graph bundle directory readers report status comparison savers manager storage",
     # The package itself, which puts the rooms together: all of them but the command line.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from checkpointable.cli.opening import Stored, stored
+from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.common.types import Progress
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.readers.reader import CheckpointReader, Location
@@ -71,7 +72,7 @@ def describe(reader: CheckpointReader, key: str, progress: Progress | None = Non
         statistics={},
     )
     try:
-        details.contents = _as_array(reader.get_tensor(key))
+        details.contents = array_of_contents(reader.get_tensor(key))
         passes = _Passes(key, details.contents, about.dtype, progress)
         details.statistics = statistics(details.contents, about.dtype, passes)
     except CheckpointUnsupportedError as error:
@@ -87,14 +88,6 @@ def _verify_bytes(reader: CheckpointReader, key: str) -> bool:
     except CheckpointUnsupportedError:
         return False
     return True
-
-
-def _as_array(contents: Array | bytes) -> Array:
-    if isinstance(contents, bytes):
-        array = np.empty((), object)
-        array[()] = contents
-        return array
-    return contents
 
 
 class _Passes:

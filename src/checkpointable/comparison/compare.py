@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from checkpointable.common.deprecation import renamed_options
+from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.comparison.candidates import add_candidates
 from checkpointable.comparison.elements import difference
 from checkpointable.comparison.pairs import ValuePair, pairs_of
@@ -151,11 +150,6 @@ def _contents(reader: CheckpointReader, key: str) -> npt.NDArray[Any] | None:
         return reader.view(key)
     except CheckpointUnsupportedError:
         try:
-            contents = reader.get_tensor(key)
+            return array_of_contents(reader.get_tensor(key))
         except CheckpointUnsupportedError:
             return None
-        if not isinstance(contents, bytes):
-            return contents
-        array = np.empty((), object)
-        array[()] = contents
-        return array

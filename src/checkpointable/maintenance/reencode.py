@@ -11,9 +11,9 @@ from checkpointable.bundle import (
     datatype_of,
     write_bundle,
 )
+from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.dtypes import as_string_array
 from checkpointable.graph.named_tree import NamedTree, path_of
 from checkpointable.graph.object_graph import Attribute, ObjectGraph
 from checkpointable.graph.paths import VARIABLE_VALUE, value_key
@@ -90,8 +90,7 @@ def reencode_checkpoint(
 
 def _read(reader: CheckpointReader, name: str) -> Callable[[], Any]:
     def read() -> Any:
-        contents = reader.get_tensor(name)
-        return as_string_array(contents) if isinstance(contents, bytes) else contents
+        return array_of_contents(reader.get_tensor(name))
 
     return read
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from checkpointable.adapters.watch import watch
+from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.errors import CheckpointMismatchError
 from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.restore.match import find_mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
     from checkpointable.graph.adapter import PendingChild, RestoreNotes
     from checkpointable.restore.match import Edge
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Pending",
     "PendingSlots",
-    "as_array",
     "pending_nodes",
     "wait_for_child",
     "wait_for_slots",
@@ -101,7 +101,7 @@ class Pending:
         problem = find_mismatch(restore.reader, restore.paths[node_id], key, dtype, shape)
         if problem is not None:
             raise CheckpointMismatchError(str(problem), path=restore.reader.prefix, key=key)
-        return as_array(restore.reader.get_tensor(key)), (restore.uid, node_id)
+        return array_of_contents(restore.reader.get_tensor(key)), (restore.uid, node_id)
 
 
 class PendingSlots:
@@ -121,16 +121,6 @@ class PendingSlots:
     def retry(self) -> None:
         """Restores the slots of the variables that the optimizer now has."""
         self._restore.attach_slots(self.node_id)
-
-
-def as_array(contents: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """Returns the result of `get_tensor` as an array, a scalar string included."""
-    if isinstance(contents, bytes):
-        array = np.empty((), dtype=object)
-        array[()] = contents
-        return array
-    result: np.ndarray[Any, np.dtype[Any]] = contents
-    return result
 
 
 def wait_for_child(notes: RestoreNotes, local_name: str, pending: Pending) -> None:

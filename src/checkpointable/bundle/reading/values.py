@@ -12,6 +12,7 @@ from checkpointable.bundle.reading.checks import check_values, differs, in_file_
 from checkpointable.bundle.reading.slicing import Index, Selection
 from checkpointable.bundle.reading.transfer import copy_values, native_array
 from checkpointable.bundle.strings import decode_strings
+from checkpointable.common.scalar_strings import contents_of_array
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.wire.varints import Malformed
 
@@ -47,9 +48,7 @@ class Values:
         row = contents.row(key)
         dtype = contents.dtype(key)
         if dtype.hasobject:
-            array = self.get_strings(key, row)
-            scalar = array.item() if array.shape == () else None
-            return array if scalar is None else bytes(scalar)
+            return contents_of_array(self.get_strings(key, row))
         if self._mmap and self._not_mapped(key, row, dtype) is None:
             contents.check_rank(key, row)
             view = self._view(row, private=self._mmap == "c")

@@ -17,6 +17,7 @@ from checkpointable.bundle.reading.targets import Verify, check_target, checked_
 from checkpointable.bundle.v1.contents import V1Contents
 from checkpointable.bundle.v1.slices import V1Slices
 from checkpointable.bundle.v1.verify import find_v1_damage
+from checkpointable.common.scalar_strings import contents_of_array
 from checkpointable.storage import Storage, default_storage
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ class V1Reader:
 
     def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
         """Reads and verifies a value."""
-        array = self._slices.read(key)
-        scalar = array.item() if array.dtype.hasobject and array.shape == () else None
-        return array if scalar is None else bytes(scalar)
+        return contents_of_array(self._slices.read(key))
 
     def get_bytes(self, key: str) -> bytes:
         """Raises CheckpointUnsupportedError: a V1 checkpoint stores numbers in messages."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.errors import CheckpointError
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
@@ -44,7 +45,7 @@ def strings(*contents: bytes) -> Array:
 
 def equal(one: Any, other: Array) -> bool:
     """Returns whether a value has the dtype, the shape and the bits of an array."""
-    array = np.asarray(one, object) if isinstance(one, bytes) else one
+    array = array_of_contents(one)
     if array.dtype != other.dtype or array.shape != other.shape:
         return False
     if other.dtype.hasobject:
