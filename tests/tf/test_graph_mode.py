@@ -184,7 +184,7 @@ def test_a_graph_that_is_finalized_too_early(tmp_path, resource):  # S36
         graph.finalize()
         # Reading variables takes no operation that is not there.
         path = cp.CheckpointableSaver(net).save(f"{tmp_path}/ckpt", session=session)
-        with pytest.raises(RuntimeError, match="the graph is finalized, and operations that save"):
+        with pytest.raises(RuntimeError, match="finalized, and has no operations that save"):
             cp.CheckpointableSaver(net).restore(path)
 
 
@@ -193,9 +193,9 @@ def test_the_default_session_is_used_and_asked_for(saved):  # S36
     with tf.Graph().as_default():
         net = Net(7.0)
         status = cp.Checkpoint(net=net).restore(path).expect_partial()
-        with pytest.raises(ValueError, match=r"give the session .* or enter one"):
+        with pytest.raises(ValueError, match=r"pass the session .* or enter one"):
             status.run_restore_ops()
-        with pytest.raises(ValueError, match="give the session"):
+        with pytest.raises(ValueError, match="pass the session"):
             cp.Checkpoint(net=net).save(path)
         with v1.Session() as session:
             status.run_restore_ops()
@@ -281,7 +281,7 @@ def test_a_checkpoint_number_that_is_a_tensor_of_the_graph(tmp_path, resource): 
         for wrong, what in ((floating, "dtype float32"), (several, r"shape \(2,\)")):
             with pytest.raises(ValueError, match=f"checkpoint_number is one integer, .*{what}"):
                 saver.save(f"{tmp_path}/ckpt", wrong, session)
-    with pytest.raises(ValueError, match="give the session"):
+    with pytest.raises(ValueError, match="pass the session"):
         saver.save(f"{tmp_path}/ckpt", following)
     with graph_and_session() as (_, other), pytest.raises(ValueError, match="another graph"):
         saver.save(f"{tmp_path}/ckpt", following, other)

@@ -12,6 +12,8 @@ PACKAGE = "checkpointable.adapters.tensorflow."
 
 # Each layer may import from those before it. A folder is one layer.
 LAYERS = (
+    {"private_api"},
+    {"private_attributes"},
     {"conversion", "variants"},
     {"deferred", "saveables"},
     {"partitioned"},

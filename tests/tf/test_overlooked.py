@@ -88,7 +88,7 @@ def test_what_modules_do_not_track(tmp_path, caplog):
         "module/queue is not saved: it is a deque, which is not tracked, and holds a "
     )
     assert linear.startswith(
-        "module/linear is not saved: it is a Linear, and TensorFlow tracks its own objects alone"
+        "module/linear is not saved: it is a Linear, and TensorFlow tracks only TensorFlow objects"
     )
     cp.Checkpoint(module=module, linear=module.linear).save(f"{tmp_path}/ckpt")
     assert not said(caplog)

@@ -1,18 +1,20 @@
 """Objects of this library inside TensorFlow's.
 
-`tf.Module` and its like track what is a TensorFlow `Trackable`, and nothing else: one of our
-objects that is assigned to an attribute, or put into a list or dict there, is none, so that
-`tf.train.Checkpoint` passes it by. Our savers look for it where it was put.
+`tf.Module` and similar classes track TensorFlow `Trackable`s only. An object of this library that
+is assigned to an attribute there, or put into a list or dict, is none, and `tf.train.Checkpoint`
+skips it. The savers of this library look for it in attributes and items.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.trackable.autotrackable import AutoTrackable
-from tensorflow.python.trackable.base import Trackable
-from tensorflow.python.trackable.data_structures import TrackableDataStructure, _TupleWrapper
-
+from checkpointable.adapters.tensorflow.private_api import (
+    AutoTrackable,
+    Trackable,
+    TrackableDataStructure,
+    TupleWrapper,
+)
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer
 
@@ -25,12 +27,12 @@ _OURS = (Checkpointable, TrackedContainer)
 
 
 def may_hold_ours(cls: type) -> bool:
-    """Whether objects of a type have attributes or items that may be of this library."""
+    """Returns whether objects of `cls` may have attributes or items that are of this library."""
     return issubclass(cls, (AutoTrackable, TrackableDataStructure))
 
 
 def ours_in(obj: Any) -> Iterator[tuple[str, Any]]:
-    """(local name, object) of this library's objects that `obj` holds itself."""
+    """Yields (local name, object) for this library's objects in attributes or items of `obj`."""
     if isinstance(obj, AutoTrackable):
         items: Any = vars(obj).items()
     elif isinstance(obj, dict):
@@ -43,9 +45,9 @@ def ours_in(obj: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(item, _OURS):
             yield name, item
         elif isinstance(item, tuple) and not isinstance(item, Trackable) and _has_ours(item):
-            # TensorFlow wraps tuples that have something of its own, and leaves others as they
-            # are. The wrapper is for the walk alone: a tuple gets no further items.
-            yield name, _TupleWrapper(item)
+            # TensorFlow wraps only tuples with trackables in them. This wrapper serves the walk
+            # and is then dropped, since a tuple gains no items.
+            yield name, TupleWrapper(item)
 
 
 def _has_ours(items: tuple[Any, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Between NumPy's arrays and TensorFlow's tensors, without a copy where there need be none."""
+"""Converts NumPy arrays to TensorFlow's tensors and back, without a copy where possible."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorflow.python.eager import context
-from tensorflow.python.framework import dtypes, ops
+import tensorflow as tf
 
+from checkpointable.adapters.tensorflow.private_api import EagerTensor, eager_mode
+from checkpointable.adapters.tensorflow.private_attributes import array_of, dimensions
 from checkpointable.graph.dtypes import STRING, VARIANT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tensorflow.python.framework.tensor_shape import TensorShape
 
 __all__ = [
     "eagerly",
@@ -31,76 +30,76 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @functools.lru_cache(maxsize=256)
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """The NumPy type of a tensor's elements, `STRING` or `VARIANT`.
+    """Returns the NumPy dtype of a tensor's elements, `STRING` or `VARIANT`.
 
     Raises:
-      NotImplementedError: a kind that has none.
+      NotImplementedError: there is none (resources, quantized numbers).
     """
-    base = dtypes.as_dtype(dtype).base_dtype
-    if base == dtypes.string:
+    base = tf.as_dtype(dtype).base_dtype
+    if base == tf.string:
         return STRING
-    if base == dtypes.variant:
+    if base == tf.variant:
         return VARIANT
-    if base == dtypes.resource or base.is_quantized:
+    if base == tf.resource or base.is_quantized:
         raise NotImplementedError(f"values of dtype {base.name} cannot be saved or restored")
-    found: np.dtype[Any] = np.dtype(base.as_numpy_dtype)
-    return found
+    array_dtype: np.dtype[Any] = np.dtype(base.as_numpy_dtype)
+    return array_dtype
 
 
-def shape_of(shape: TensorShape) -> tuple[int | None, ...] | None:
-    """The sizes, None for one that is not known; None if their number is not known."""
-    sizes: tuple[int | None, ...] | None = shape._dims  # `as_list` takes ten times as long
+def shape_of(shape: tf.TensorShape) -> tuple[int | None, ...] | None:
+    """Returns the sizes, None for an unknown one; None if the rank is unknown."""
+    sizes: tuple[int | None, ...] | None = dimensions(shape)
     return sizes
 
 
 def eagerly() -> Any:
-    """A context in which eager objects are read, whatever the program is building.
+    """Returns a context in which eager objects can be read, even inside the block of a graph.
 
     Raises:
-      NotImplementedError: a `tf.function` is being traced: what is read then is saved once, and
-        not, as it seems, whenever the function runs.
+      NotImplementedError: a `tf.function` is being traced. The save would run once, in the
+        trace, and not whenever the function runs.
     """
-    if ops.inside_function():
+    if tf.inside_function():
         raise NotImplementedError(
             "a checkpoint cannot be saved while a tf.function is traced: it would be written "
-            "then, and never when the function runs. Save between calls of the function, or "
-            "in it by tf.py_function"
+            "during the trace, and never when the function runs. Save between calls of the "
+            "function, or inside it with tf.py_function"
         )
-    return context.eager_mode()
+    return eager_mode()
 
 
 def to_array(tensor: Any) -> Any:
-    """The contents of an eager tensor; of one in host memory, that memory itself.
+    """Returns the contents of an eager tensor, without a copy if it lies in host memory.
 
-    Not to be written to: tensors do not change.
+    Do not write to the result: tensors do not change.
     """
-    return tensor._numpy()
+    return array_of(tensor)
 
 
 def to_tensor(contents: Any) -> Any:
-    """An eager tensor in host memory of these contents, an array that it may keep."""
+    """Returns an eager tensor in host memory, which may share the memory of `contents`."""
     if isinstance(contents, bytes) or contents.dtype == STRING:
-        with ops.device("/device:CPU:0"):
-            return ops.convert_to_tensor(contents, dtype=dtypes.string)
-    # Takes over an aligned array without a copy. `tf.constant` would make one, since its
-    # caller might change the array later.
-    return ops.EagerTensor(contents, _first_cpu(), None)
+        with tf.device("/device:CPU:0"):
+            return tf.convert_to_tensor(contents, dtype=tf.string)
+    # Shares the memory of an aligned array. `tf.constant` copies it, since its caller may
+    # change the array later.
+    return EagerTensor(contents, _first_cpu(), None)
 
 
 def tensors_of(arrays: Sequence[Array]) -> list[Any]:
-    """As `to_tensor`, of many arrays that are no strings."""
-    make, device = ops.EagerTensor, _first_cpu()
-    return [make(own, device, None) for own in arrays]
+    """Converts many arrays, none of strings, as `to_tensor` does."""
+    make, device = EagerTensor, _first_cpu()
+    return [make(array, device, None) for array in arrays]
 
 
 @functools.lru_cache(maxsize=1)
 def _first_cpu() -> str:
-    with context.eager_mode(), ops.device("/device:CPU:0"):
-        device: str = ops.convert_to_tensor(0.0).device
+    with eager_mode(), tf.device("/device:CPU:0"):
+        device: str = tf.convert_to_tensor(0.0).device
     return device
 
 
 @functools.lru_cache(maxsize=256)
 def is_first_cpu(device: str) -> bool:
-    """Whether a device is the host of this program."""
+    """Returns whether a device is the host of this program."""
     return device in ("", _first_cpu())

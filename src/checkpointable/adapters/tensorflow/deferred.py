@@ -1,10 +1,10 @@
 """Restore on create, by TensorFlow's own hooks (S21).
 
 A TensorFlow object keeps the restores that wait for its dependencies in
-`_deferred_dependencies`: local name -> positions in a checkpoint. When a dependency comes, it
-takes them out and calls `restore(dependency)` on each, the one of the latest restore first; and
-it asks a position for the value of a variable that is about to be made, so that no initializer
-runs. What stands there for a restore of ours is a `Position`.
+`_deferred_dependencies`: local name -> positions in a checkpoint. When it gains a dependency, it
+removes its positions and calls `restore(dependency)` on each, that of the latest restore first.
+Before it makes a variable, it asks a position for the value, so that no initializer runs. A
+restore of this library waits there as a `Position`.
 
 Source: tensorflow/python/trackable/base.py, `_handle_deferred_dependencies` and
 `_preload_simple_restoration`; tensorflow/python/checkpoint/restore.py, `CheckpointPosition`.
@@ -15,12 +15,20 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.framework import ops
-from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
+import tensorflow as tf
 
 from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.tensorflow.conversion import to_tensor
+from checkpointable.adapters.tensorflow.private_api import next_restore_number
+from checkpointable.adapters.tensorflow.private_attributes import (
+    last_restore,
+    prepare,
+    restore_number,
+    set_restore_number,
+    waiting_in,
+)
 from checkpointable.graph.adapter import PendingChild, RestoreNotes, resolve_pending
+from checkpointable.graph.paths import VARIABLE_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,27 +37,27 @@ __all__ = ["Position", "SlotPosition", "note_restored", "notes_of", "restore_uid
 
 
 class TrackableNotes(RestoreNotes):
-    """What restores note on a TensorFlow object; what waits is noted with TensorFlow too."""
+    """The restore notes of a TensorFlow object. TensorFlow, too, knows the restores that wait."""
 
-    __slots__ = ("known_uid", "said")
+    __slots__ = ("known_uid", "reported")
 
     def __init__(self, owner: Any = None) -> None:
         super().__init__(owner)
-        # TensorFlow's number of the restore that is known to have set the value.
+        # TensorFlow's number of the last restore that these notes know to have set the value.
         self.known_uid = -1
-        # Attributes of which was said that they are not saved.
-        self.said: set[str] = set()
+        # The attributes that a save has reported as not saved.
+        self.reported: set[str] = set()
 
     def waits(self, local_name: str) -> None:
         """Puts positions where TensorFlow looks for them."""
         obj = None if self.owner is None else self.owner()
         if obj is None:
             return
-        obj._maybe_initialize_trackable()
-        deferred = obj._deferred_dependencies
+        prepare(obj)
+        deferred = waiting_in(obj)
         others = [p for p in deferred.get(local_name, ()) if not isinstance(p, ChildPosition)]
-        own = [ChildPosition(self, local_name, p.uid) for p in self.pending[local_name]]
-        deferred[local_name] = others + own
+        ours = [ChildPosition(self, local_name, p.uid) for p in self.pending[local_name]]
+        deferred[local_name] = others + ours
 
 
 def _notes(owner: weakref.ref[Any]) -> TrackableNotes:
@@ -63,60 +71,57 @@ _kept = _notes_by_object._kept
 
 
 def notes_of(obj: Any) -> TrackableNotes:
-    """The notes of a TensorFlow object."""
+    """Returns the restore notes of a TensorFlow object."""
     kept = _kept.get(id(obj))
     notes = kept[1] if kept is not None and kept[0]() is obj else _notes_by_object.of(obj)
-    uid = getattr(obj, "_self_update_uid", -1)
-    if uid > notes.known_uid:
-        notes.known_uid = uid
-        if uid not in _own:  # a restore of TensorFlow's own
-            notes.sources[VARIABLE_VALUE_KEY] = _between(uid), -1
+    number = restore_number(obj)
+    if number > notes.known_uid:
+        notes.known_uid = number
+        if number not in _our_numbers:  # a restore by TensorFlow
+            notes.sources[VARIABLE_VALUE] = _between(number), -1
     return notes
 
 
-# Our restores and TensorFlow's are counted apart, but of both together the last wins (S24).
-_uids: dict[int, int] = {}
-_own: set[int] = set()
+# Restores of this library and of TensorFlow have separate numbers, but the last of both wins
+# (S24). So each of this library's has a number of TensorFlow's, too.
+_numbers: dict[int, int] = {}
+_our_numbers: set[int] = set()
 
 
-def _between(uid: int) -> Any:
-    """A number for a restore of TensorFlow's, among those of ours: later than the one before."""
-    return max((own for own, theirs in _uids.items() if theirs < uid), default=0) + 0.5
+def _between(number: int) -> Any:
+    """Returns a uid for a restore by TensorFlow, just after this library's last one before it."""
+    return max((uid for uid, ours in _numbers.items() if ours < number), default=0) + 0.5
 
 
 def restore_uid(uid: int) -> int:
-    """TensorFlow's number for a restore of ours; it must be asked for when that happens."""
-    known = _uids.get(uid)
-    if known is None:
-        known = _uids[uid] = ops.uid()
-        _own.add(known)
-    return known
+    """Returns TensorFlow's number for this library's restore `uid`; call it when that begins."""
+    number = _numbers.get(uid)
+    if number is None:
+        number = _numbers[uid] = next_restore_number()
+        _our_numbers.add(number)
+    return number
 
 
 def note_restored(trackable: Any, uid: int) -> None:
-    """Notes for TensorFlow that a restore has set the value of `trackable`."""
-    number = _uids.get(uid) or restore_uid(uid)
-    try:
-        known = trackable._self_update_uid
-    except AttributeError:
-        trackable._maybe_initialize_trackable()
-        known = trackable._self_update_uid
-    if known < number:  # past the property, since it is asked for every variable
-        trackable._self_update_uid = number
+    """Notes in TensorFlow that this library's restore `uid` has set the value of `trackable`."""
+    set_restore_number(trackable, _numbers.get(uid) or restore_uid(uid))
 
 
 class Position:
-    """A place in a checkpoint, as far as TensorFlow asks for it."""
+    """An object of a checkpoint that waits for an object of the program.
+
+    Has what TensorFlow uses of its own class `CheckpointPosition`.
+    """
 
     __slots__ = ("_given", "restore_uid")
 
     def __init__(self, uid: int) -> None:
         self.restore_uid = restore_uid(uid)
-        # (uid, node) of the value that a variable was made with
+        # (uid, node) of the value that TensorFlow made a variable with.
         self._given: tuple[int, int] | None = None
 
     def _pending(self) -> PendingChild | None:
-        """The restore that waits; None if it does not wait any more."""
+        """Returns the restore that waits; None if it waits no longer."""
         raise NotImplementedError
 
     def _attach(self, child: Any) -> None:
@@ -124,29 +129,27 @@ class Position:
 
     @property
     def checkpoint(self) -> Position:
-        """What knows `restore_uid`."""
+        """The object from which TensorFlow reads `restore_uid`."""
         return self
 
     def is_simple_variable(self) -> bool:
-        """Whether the value can be given to a variable that is about to be made."""
+        """Returns whether a new variable can be made with the value."""
         pending = self._pending()
         if pending is None or not pending.is_wanted:
-            return True  # it gives nothing, and does not stand in the way of another
+            return True  # it gives no value, and must not keep another position from giving one
         return pending.plain_variable() is not None
 
     def value_shape(self) -> Any:
-        """The shape of the variable waited for, None if it is none."""
-        from tensorflow.python.framework.tensor_shape import TensorShape
-
+        """Returns the shape of the stored variable; None if the stored object is none."""
         pending = self._pending()
         stored = None if pending is None else pending.plain_variable()
-        return None if stored is None else TensorShape(stored[1])
+        return None if stored is None else tf.TensorShape(stored[1])
 
     def value_tensors(self, shape_and_slices: dict[str, str] | None = None) -> dict[str, Any]:
-        """The value of the variable waited for.
+        """Returns the value of the stored variable, by its name.
 
         Args:
-          shape_and_slices: which part of it; "" for all.
+          shape_and_slices: name -> the part that is wanted, "" for all.
         """
         pending = self._pending()
         stored = None if pending is None else pending.plain_variable()
@@ -155,29 +158,29 @@ class Position:
         given = pending.initial_value(*stored)
         assert given is not None
         contents, source = given
-        part = (shape_and_slices or {}).get(VARIABLE_VALUE_KEY)
+        part = (shape_and_slices or {}).get(VARIABLE_VALUE)
         if part:
             contents = contents[_slices(part)]
         else:
             self._given = source
-        with ops.init_scope():
-            return {VARIABLE_VALUE_KEY: to_tensor(contents)}
+        with tf.init_scope():
+            return {VARIABLE_VALUE: to_tensor(contents)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Position:
-        # A restore waits for a dependency of its own object, not of a copy of that.
+        # The restore waits for a dependency of the original, not of its copy.
         return CopiedPosition(self.restore_uid)
 
     def restore(self, trackable: Any, reader: Any = None) -> None:
-        """The object has come: match it, check it, restore it."""
+        """Matches, checks and restores the object that was created."""
         del reader
-        if self._given is not None and trackable._update_uid == self.restore_uid:
-            notes_of(trackable).sources[VARIABLE_VALUE_KEY] = self._given
-        with ops.init_scope():
+        if self._given is not None and last_restore(trackable) == self.restore_uid:
+            notes_of(trackable).sources[VARIABLE_VALUE] = self._given
+        with tf.init_scope():
             self._attach(trackable)
 
 
 class CopiedPosition(Position):
-    """What a copy of an object has in the place of a position: nothing waits."""
+    """The position in a copy of an object, for which no restore waits."""
 
     __slots__ = ()
 
@@ -186,15 +189,15 @@ class CopiedPosition(Position):
         self._given = None
 
     def is_simple_variable(self) -> bool:
-        """Not even one that it could give; so the variable is made as if nobody had asked."""
+        """Returns False: the variable is made by its initializer."""
         return False
 
     def restore(self, trackable: Any, reader: Any = None) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 class ChildPosition(Position):
-    """Stands for the restores that wait on the notes of an object for one dependency."""
+    """The restores that wait for one dependency of an object."""
 
     __slots__ = ("_local_name", "_notes", "_uid")
 
@@ -212,7 +215,7 @@ class ChildPosition(Position):
 
     def _attach(self, child: Any) -> None:
         try:
-            # The first position that is called restores for all that wait; the others find none.
+            # The first position that TensorFlow calls restores for all that wait.
             resolve_pending(self._notes, self._local_name, child)
         except BaseException:
             self._notes.waits(self._local_name)
@@ -220,7 +223,7 @@ class ChildPosition(Position):
 
 
 class SlotPosition(Position):
-    """Stands with an optimizer for a restore of one of its slots."""
+    """A restore that waits for one slot of an optimizer."""
 
     __slots__ = ("_waiting",)
 
@@ -235,7 +238,7 @@ class SlotPosition(Position):
         self._waiting.attach(child)
 
     def without_replaced(self, positions: Iterable[Any]) -> list[Any]:
-        """The positions but for those that this one replaces."""
+        """Returns the positions without those that this one replaces."""
         return [
             position
             for position in positions
@@ -246,6 +249,9 @@ class SlotPosition(Position):
 
 
 def _slices(part: str) -> tuple[slice, ...]:
-    """The part that "10 20 0,10:5,5" names: full shape, then start and length of each size."""
+    """Returns the slices of a part, as in "10 20 0,10:5,5".
+
+    First the full shape, then the start and length in each dimension.
+    """
     extents = [extent.split(",") for extent in part.rsplit(" ", maxsplit=1)[-1].split(":")]
     return tuple(slice(int(start), int(start) + int(length)) for start, length in extents)

@@ -1,15 +1,16 @@
-"""Which types are TensorFlow's."""
+"""Finds the adapter of a type of TensorFlow's, or of Keras's on TensorFlow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tensorflow.python.autograph.core import config
-from tensorflow.python.ops.variables import PartitionedVariable
-from tensorflow.python.trackable.base import Trackable
-
 from checkpointable.adapters.tensorflow.keras_state import KerasStateAdapter, is_keras_state
 from checkpointable.adapters.tensorflow.partitioned import PartitionedAdapter
+from checkpointable.adapters.tensorflow.private_api import (
+    PartitionedVariable,
+    Trackable,
+    exempt_from_autograph,
+)
 from checkpointable.adapters.tensorflow.trackables import TrackableAdapter
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 
-# Called in a `tf.function`, this library's code is run as it is, and not made into a graph.
-config.CONVERSION_RULES = (config.DoNotConvert("checkpointable"), *config.CONVERSION_RULES)
+# A `tf.function` that saves runs this library's code as it is, and makes no graph of it.
+exempt_from_autograph("checkpointable")
 
 
 def find(cls: type) -> Adapter | None:
-    """The adapter of a type that TensorFlow or Keras on it has state in, None for any other."""
+    """Returns the adapter of a type of TensorFlow or Keras that has state; None for other types."""
     if issubclass(cls, Trackable):
         return TrackableAdapter(cls)
     if is_keras_state(cls):

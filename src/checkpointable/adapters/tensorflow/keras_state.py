@@ -1,17 +1,21 @@
-"""Keras 3's metrics and seed generators: variables, in objects that TensorFlow does not track.
+"""Keras 3's metrics and seed generators: objects with variables that TensorFlow does not track.
 
-What has one as a dependency is an object of this library (`tf.train.Checkpoint` refuses them; as
-parts of Keras's layers and models they are in no checkpoint). The metrics of Keras 2 are tracked,
-and have the same names in it.
+Only an object of this library can have one as a dependency: `tf.train.Checkpoint` refuses them,
+and leaves out those of Keras's layers and models. The metrics of Keras 2 are tracked, and their
+variables have the same names there.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.trackable.base import Trackable
-
 from checkpointable.adapters.notes import NotesByObject
+from checkpointable.adapters.tensorflow.private_api import Trackable
+from checkpointable.adapters.tensorflow.private_attributes import (
+    KERAS_STATE,
+    is_keras,
+    keras_state_lists,
+)
 from checkpointable.graph.adapter import Adapter, RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:
@@ -21,38 +25,35 @@ if TYPE_CHECKING:
 
 __all__ = ["KerasStateAdapter", "is_keras_state"]
 
-_CLASSES = frozenset(
-    (("keras.src.metrics.metric", "Metric"), ("keras.src.random.seed_generator", "SeedGenerator"))
-)
 _notes_by_object = NotesByObject()
 
 
 def is_keras_state(cls: type) -> bool:
-    """Whether objects of a type are metrics or seed generators of Keras 3."""
-    return any((base.__module__, base.__name__) in _CLASSES for base in cls.__mro__)
+    """Returns whether objects of `cls` are metrics or seed generators of Keras 3."""
+    return is_keras(cls, *KERAS_STATE)
 
 
 class KerasStateAdapter(Adapter):
-    """A metric or seed generator: its variables, and the metrics that it is made of."""
+    """Adapts a metric or seed generator: its variables, and the metrics that it is made of."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        found = [
+        children = [
             (name, value)
             for name, value in vars(obj).items()
             if isinstance(value, Trackable) or is_keras_state(type(value))
         ]
-        named = {id(value) for _, value in found}
-        # What it has in lists, by its number among all that it has.
-        for kind in ("variables", "metrics"):
-            for number, value in enumerate(getattr(obj, f"_{kind}", ())):
+        named = {id(value) for _, value in children}
+        # Objects that no attribute holds are named by their number in Keras's list of all.
+        for kind, values in keras_state_lists(obj).items():
+            for number, value in enumerate(values):
                 if id(value) not in named:
-                    found.append((f"{kind}_{number}", value))
+                    children.append((f"{kind}_{number}", value))
         notes = self.notes(obj)
-        for name, value in found:
-            # Nothing tells when a metric makes the variables that it needs.
+        for name, value in children:
+            # No hook fires when a metric makes the variables that it needs.
             if name in notes.pending:
                 resolve_pending(notes, name, value)
-        return found
+        return children
 
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {}

@@ -1,6 +1,7 @@
-"""Partitioned variables (S38, S40): parts of a larger one, each a variable of its own.
+"""Partitioned variables (S38, S40): several variables that are parts of a larger one.
 
-A `PartitionedVariable` is no Trackable: by its objects it is saved as its parts, "0", "1", ….
+TensorFlow does not track a `PartitionedVariable`. It is saved as the container of its parts,
+which have the local names "0", "1", ….
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.tensorflow.deferred import notes_of
+from checkpointable.adapters.tensorflow.private_attributes import slice_info
 from checkpointable.graph.adapter import Adapter, RestoreNotes
 from checkpointable.graph.value import Part, ValueSpec
 
@@ -20,8 +22,8 @@ __all__ = ["PartitionedAdapter", "part_of"]
 
 
 def part_of(variable: Any) -> Part | None:
-    """Which part of a partitioned variable a variable is, None if it is a whole one."""
-    info = getattr(variable, "_save_slice_info", None)
+    """Returns which part of a partitioned variable `variable` is; None if it is a whole one."""
+    info = slice_info(variable)
     if info is None:
         return None
     extents = tuple(
@@ -31,7 +33,7 @@ def part_of(variable: Any) -> Part | None:
 
 
 class PartitionedAdapter(Adapter):
-    """A `PartitionedVariable` as the container of its parts."""
+    """Adapts a `PartitionedVariable`, as the container of its parts."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         return [(str(index), part) for index, part in enumerate(obj)]

@@ -1,10 +1,10 @@
-"""Objects that show tensors to the checkpoint: several at once, or by old saveables.
+"""Objects that offer several tensors, or saveables of TensorFlow 1.
 
-Three ways in which TensorFlow's objects say what is to be saved, and how it is stored:
+An object of TensorFlow's offers its values in one of three forms:
 
-    _serialize_to_tensors                    a value for each tensor
+    _serialize_to_tensors                    one value per tensor
     the same, with a legacy saveable name    one value of that name, stored as several
-    _gather_saveables_for_checkpoint         a value for each saveable, stored as one or several
+    _gather_saveables_for_checkpoint         one value per saveable, stored as one or several
 
 Source: tensorflow/python/checkpoint/save_util.py, training/saving/saveable_object_util.py.
 """
@@ -15,51 +15,59 @@ import abc
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.checkpoint.saveable_compat import get_saveable_name
-from tensorflow.python.data.ops.iterator_ops import Iterator, OwnedIterator
-from tensorflow.python.framework import dtypes
-from tensorflow.python.framework.tensor_shape import TensorShape
-from tensorflow.python.ops.lookup_ops import DenseHashTable, MutableHashTable
-from tensorflow.python.trackable.trackable_utils import escape_local_name
-from tensorflow.python.training.saving.saveable_object import SaveableObject, SaveSpec
-from tensorflow.python.training.saving.saveable_object_util import (
-    saveable_objects_for_op,
-    trackable_has_serialize_to_tensor,
-)
+import tensorflow as tf
 
 from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of
+from checkpointable.adapters.tensorflow.private_api import (
+    OwnedIterator,
+    SaveableObject,
+    SaveSpec,
+    get_saveable_name,
+    offers_tensors,
+    saveables_of,
+)
+from checkpointable.adapters.tensorflow.private_attributes import (
+    default_value,
+    restore_from_tensors,
+    saveable_factories,
+    serialize_to_tensors,
+)
+from checkpointable.graph.paths import escape
 
 if TYPE_CHECKING:
     from checkpointable.graph.value import ValueFactory, ValueSpec
 
-__all__ = ["Make", "Tensors", "numpy_kinds", "offered"]
+__all__ = ["Make", "Tensors", "numpy_kinds", "values_of"]
+
+_ITERATORS = (OwnedIterator, tf.compat.v1.data.Iterator)
+_TABLES = (tf.lookup.experimental.MutableHashTable, tf.lookup.experimental.DenseHashTable)
 
 Make = Callable[[Any, str, Callable[[], "Tensors"]], Mapping[str, "ValueSpec"]]
-"""(object, attribute, what makes its tensors) -> the values, by what follows their key."""
+"""(object, attribute, maker of its tensors) -> values, by what follows the object's key."""
 
 
 class Tensors(abc.ABC):
-    """Tensors of one object that are restored together."""
+    """The tensors of one object, restored together."""
 
     @abc.abstractmethod
     def kinds(self) -> Mapping[str, Any]:
-        """Name -> TensorFlow's dtype of each."""
+        """Returns name -> TensorFlow dtype."""
 
     def shapes(self) -> Mapping[str, tuple[int | None, ...] | None]:
-        """Name -> the sizes of those of which some are known, None for each that is not."""
+        """Returns name -> shape, None for each unknown size; nothing for an unknown rank."""
         return {}
 
     @abc.abstractmethod
     def read(self) -> Mapping[str, Any]:
-        """Name -> tensor."""
+        """Returns name -> tensor."""
 
     @abc.abstractmethod
     def restore(self, tensors: Mapping[str, Any]) -> Any:
-        """Takes new contents for all of them; in a graph, returns the operations that do."""
+        """Assigns new contents to all; in a graph, returns the operations that do."""
 
 
 class _Serialized(Tensors):
-    """What `_serialize_to_tensors` gives; its names are escaped, as they are in keys."""
+    """The tensors of `_serialize_to_tensors`, whose names are escaped as in keys."""
 
     def __init__(self, obj: Any) -> None:
         self._obj = obj
@@ -68,43 +76,44 @@ class _Serialized(Tensors):
 
     def kinds(self) -> Mapping[str, Any]:
         known = _known_kinds(self._obj)
-        if known is not None:  # reading a table or an iterator is work, and may fail
+        if known is not None:  # reading a table or an iterator takes time, and may fail
             return known
         self._read = self._serialize()
         return {name: tensor.dtype for name, tensor in self._read.items()}
 
     def shapes(self) -> Mapping[str, tuple[int | None, ...] | None]:
-        if not isinstance(self._obj, (MutableHashTable, DenseHashTable)):
+        if not isinstance(self._obj, _TABLES):
             return {}
-        # TensorFlow says that values do not fit when others have been assigned (S25).
-        value = self._obj._default_value.shape
-        if isinstance(self._obj, DenseHashTable) and not value.rank:
-            return {}  # it gives numbers as rows of one
-        return {"-values": shape_of(TensorShape([None]).concatenate(value))}
+        # TensorFlow would notice values that do not fit only after it has assigned others (S25).
+        value = default_value(self._obj).shape
+        if isinstance(self._obj, tf.lookup.experimental.DenseHashTable) and not value.rank:
+            return {}  # it stores scalars as rows of one
+        return {"-values": shape_of(tf.TensorShape([None]).concatenate(value))}
 
     def read(self) -> Mapping[str, Any]:
         read, self._read = self._read, None
         return {name: _evaluated(tensor) for name, tensor in (read or self._serialize()).items()}
 
     def _serialize(self) -> dict[str, Any]:
-        tensors = self._obj._serialize_to_tensors()
+        tensors = serialize_to_tensors(self._obj)
         for name, tensor in tensors.items():
             if isinstance(tensor, dict):
                 raise NotImplementedError(
-                    f"its tensor {name!r} is stored as slices, which only variables can be"
+                    f"its tensor {name!r} is stored as slices, which only variables may be"
                 )
-        self._names = {escape_local_name(name): name for name in tensors}
-        return {escape_local_name(name): tensor for name, tensor in tensors.items()}
+        self._names = {escape(name): name for name in tensors}
+        return {escape(name): tensor for name, tensor in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Any]) -> Any:
         names = self._names
-        return self._obj._restore_from_tensors(
-            {names.get(name, name): tensor for name, tensor in tensors.items()}
+        return restore_from_tensors(
+            self._obj,
+            {names.get(name, name): tensor for name, tensor in tensors.items()},
         )
 
 
 class _Saveable(Tensors):
-    """The tensors of an old saveable; named by what follows its own name."""
+    """The tensors of a saveable, named by what follows the saveable's name."""
 
     def __init__(self, saveable: SaveableObject, key: str) -> None:
         self._saveable = saveable
@@ -112,7 +121,7 @@ class _Saveable(Tensors):
         for spec in saveable.specs:
             if spec.slice_spec:
                 raise NotImplementedError(
-                    f"{saveable.name!r} is stored as slices, which only variables can be"
+                    f"{saveable.name!r} is stored as slices, which only variables may be"
                 )
             self._specs[str(spec.name).removeprefix(key)] = spec
 
@@ -128,42 +137,45 @@ class _Saveable(Tensors):
 
 
 def _evaluated(tensor: Any) -> Any:
-    """The tensor itself of whatever stands for one."""
+    """Returns a tensor, given one, a function that returns one, or a `SaveSpec`."""
     if isinstance(tensor, SaveSpec):
-        found = tensor.tensor
-    else:
-        found = tensor() if callable(tensor) else tensor
-    if found is None:
+        tensor = tensor.tensor
+    elif callable(tensor):
+        tensor = tensor()
+    if tensor is None:
         raise ValueError("it is not initialized yet, so there is nothing to save")
-    return found
+    return tensor
 
 
 def _known_kinds(obj: Any) -> Mapping[str, Any] | None:
-    """The tensors of objects that need not be read to know them."""
-    if isinstance(obj, (OwnedIterator, Iterator)):
-        return {"_STATE": dtypes.variant}
-    if isinstance(obj, (MutableHashTable, DenseHashTable)):
+    """Returns name -> dtype for objects whose tensors are known unread; None for others."""
+    if isinstance(obj, _ITERATORS):
+        return {"_STATE": tf.variant}
+    if isinstance(obj, _TABLES):
         return {"-keys": obj.key_dtype, "-values": obj.value_dtype}
     return None
 
 
-def offered(
+def values_of(
     obj: Any, make: Make, group: Callable[[Mapping[str, ValueSpec]], ValueSpec]
 ) -> Mapping[str, ValueSpec | ValueFactory]:
-    """The values that an object offers by attribute name.
+    """Returns the values of an object, by attribute name.
 
     Args:
-      obj: a Trackable that is no plain variable.
+      obj: a Trackable other than a plain variable.
       make: makes values of tensors.
-      group: makes one value that is stored as these several.
+      group: makes one value that is stored as several.
+
+    Raises:
+      NotImplementedError: the object stores slices.
     """
     legacy_name = get_saveable_name(obj)
-    if trackable_has_serialize_to_tensor(obj):
+    if offers_tensors(obj):
         values = make(obj, "", lambda: _Serialized(obj))
         return {legacy_name: group(values)} if legacy_name else values
     return {
         attribute: _factory(obj, attribute, factory, make, group)
-        for attribute, factory in obj._gather_saveables_for_checkpoint().items()
+        for attribute, factory in saveable_factories(obj).items()
     }
 
 
@@ -177,7 +189,7 @@ def _factory(
     def value_of(key: str) -> ValueSpec:
         def tensors() -> Tensors:
             made = factory(name=key) if callable(factory) else factory
-            saveables = list(saveable_objects_for_op(made, key))
+            saveables = list(saveables_of(made, key))
             if len(saveables) != 1:
                 raise NotImplementedError(
                     f"its value {attribute!r} is stored as {len(saveables)} slices"
@@ -191,5 +203,5 @@ def _factory(
 
 
 def numpy_kinds(tensors: Tensors) -> dict[str, Any]:
-    """Name -> NumPy's dtype of each."""
+    """Returns name -> NumPy dtype."""
     return {name: numpy_dtype(dtype) for name, dtype in tensors.kinds().items()}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.ops.variables import Variable
-from tensorflow.python.training.optimizer import _var_key
+import tensorflow as tf
 
 from checkpointable.adapters.tensorflow.deferred import SlotPosition
+from checkpointable.adapters.tensorflow.private_api import slot_key
+from checkpointable.adapters.tensorflow.private_attributes import deferred_slots, slot_maker
 from checkpointable.graph.adapter import NewSlot, PendingChild, Slots
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class OptimizerSlots(Slots):
         return names
 
     def get(self, variable: Any, slot_name: str) -> Any | None:
-        if not isinstance(variable, Variable):
+        if not isinstance(variable, tf.Variable):
             return None
         try:
             return self._optimizer.get_slot(variable, slot_name)
@@ -40,8 +41,8 @@ class OptimizerSlots(Slots):
     def prepare(
         self, variable: Any, slot_name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...]
     ) -> NewSlot | None:
-        make = getattr(self._optimizer, "_create_or_restore_slot_variable", None)
-        if dtype is None or make is None or not isinstance(variable, Variable):
+        make = slot_maker(self._optimizer)
+        if dtype is None or make is None or not isinstance(variable, tf.Variable):
             return None  # an optimizer without slots
         return NewSlot(None, {}, functools.partial(self._make, make, variable, slot_name))
 
@@ -54,8 +55,7 @@ class OptimizerSlots(Slots):
         if slot is not None:  # optimizers of Keras 2 leave restoring it to the caller
             position.restore(slot)
         # An optimizer around another one (a `LossScaleOptimizer`) gives the position to that one.
-        waiting = getattr(self._optimizer, "_deferred_slot_restorations", {})
-        deferred = waiting.get(slot_name, {})
-        key = _var_key(variable)
+        deferred = deferred_slots(self._optimizer, slot_name)
+        key = slot_key(variable)
         if key in deferred:
             deferred[key] = position.without_replaced(deferred[key])

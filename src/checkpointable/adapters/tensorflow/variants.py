@@ -1,8 +1,8 @@
 """Opaque tensors (the state of a data iterator) as bytes, a message an element.
 
-TensorFlow gives them only within a serialized tensor, whose content is
+TensorFlow shows them only inside a serialized tensor, whose content is
 
-    size of each message, a varint each; then the messages (VariantTensorDataProto)
+    the size of each message, as varints; then the messages (VariantTensorDataProto)
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import numpy as np
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.framework.types_pb2 import DT_VARIANT
 
+from checkpointable.wire.varints import decode_varint, encode_varint
+
 __all__ = ["messages_of", "serialized"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def messages_of(tensor: bytes) -> Array:
-    """The messages of a variant tensor that `tf.io.serialize_tensor` gave."""
+    """Returns the messages in a variant tensor that `tf.io.serialize_tensor` returned."""
     proto = TensorProto.FromString(tensor)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     array: Array = np.empty(shape, dtype=object)
@@ -28,12 +30,7 @@ def messages_of(tensor: bytes) -> Array:
     position = 0
     sizes = []
     for _ in range(flat.size):
-        size = shift = 0
-        more = True
-        while more:
-            byte = content[position]
-            size |= (byte & 0x7F) << shift
-            position, shift, more = position + 1, shift + 7, byte >= 0x80
+        size, position = decode_varint(content, position, len(content))
         sizes.append(size)
     for index, size in enumerate(sizes):
         flat[index] = content[position : position + size]
@@ -42,18 +39,12 @@ def messages_of(tensor: bytes) -> Array:
 
 
 def serialized(messages: Array) -> bytes:
-    """What `tf.io.parse_tensor` makes a variant tensor of; the inverse of `messages_of`."""
+    """Returns the bytes from which `tf.io.parse_tensor` makes a variant tensor of messages."""
     proto = TensorProto(dtype=DT_VARIANT)
     for size in messages.shape:
         proto.tensor_shape.dim.add(size=size)
-    content = bytearray()
     flat = messages.reshape(-1).tolist()
-    for message in flat:
-        size = len(message)
-        while size >= 0x80:
-            content.append(size & 0x7F | 0x80)
-            size >>= 7
-        content.append(size)
-    proto.tensor_content = bytes(content) + b"".join(flat)
+    sizes = b"".join(encode_varint(len(message)) for message in flat)
+    proto.tensor_content = sizes + b"".join(flat)
     data: bytes = proto.SerializeToString()
     return data

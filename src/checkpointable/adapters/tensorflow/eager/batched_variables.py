@@ -1,7 +1,7 @@
-"""Many eager variables, read and assigned in few steps.
+"""Reads and assigns many eager variables in few operations.
 
-TensorFlow takes 5 us for an operation that reads or assigns a variable. One operation reads any
-number of them; a function that assigns `_ASSIGNED_AT_ONCE` takes half the time for each.
+An operation that reads or assigns one variable takes 5 us. One operation reads any number of
+them; a function that assigns `_ASSIGNED_AT_ONCE` takes half the time per variable.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import tensorflow as tf
 from tensorflow.core.framework.function_pb2 import FunctionDef
-from tensorflow.python.eager import context
-from tensorflow.python.eager.execute import quick_execute
-from tensorflow.python.framework import dtypes, errors_impl
-from tensorflow.python.ops import gen_resource_variable_ops
-from tensorflow.python.trackable.constants import VARIABLE_VALUE_KEY
 
 from checkpointable.adapters.tensorflow.conversion import (
     eagerly,
@@ -23,6 +19,14 @@ from checkpointable.adapters.tensorflow.conversion import (
     to_array,
     to_tensor,
 )
+from checkpointable.adapters.tensorflow.private_api import (
+    assign_variable,
+    eager_context,
+    eager_mode,
+    quick_execute,
+)
+from checkpointable.adapters.tensorflow.private_attributes import restore_from_tensors
+from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.value import AtOnce
 
 if TYPE_CHECKING:
@@ -32,24 +36,24 @@ if TYPE_CHECKING:
 
 __all__ = ["VARIABLES", "assign"]
 
-# Below this many the one-by-one way is as good; above this size the copy is what takes time,
-# and what a variable that is read by copying takes in memory is not to be held for all.
+# Fewer variables than this are as fast one by one. Copies of variables larger than this (in
+# elements) dominate the time, and should not all be in memory at once.
 _FEWEST = 16
 _LARGEST = 1 << 16
 _READ_AT_ONCE = 256
 
 _ASSIGNED_AT_ONCE = 128
-# The function is made and prepared when it is first called, which takes 10 ms.
+# The first call of the function prepares it, which takes 10 ms.
 _FEWEST_ASSIGNED = 2048
 
 
 class _Variables(AtOnce):
-    """Reads and assigns variables that lie in host memory."""
+    """Reads and assigns variables in host memory."""
 
     def read(self, values: Sequence[VariableValue]) -> Sequence[Any]:
-        found: list[Any] = [None] * len(values)
-        if len(values) < _FEWEST:
-            return found
+        contents: list[Any] = [None] * len(values)
+        if len(values) < _FEWEST or quick_execute is None:
+            return contents
         here: list[int] = []
         for position, value in enumerate(values):
             shape = value.shape
@@ -59,22 +63,22 @@ class _Variables(AtOnce):
                 here.append(position)
         with eagerly():
             for start in range(0, len(here), _READ_AT_ONCE):
-                _read(values, here[start : start + _READ_AT_ONCE], found)
-        return found
+                _read(values, here[start : start + _READ_AT_ONCE], contents)
+        return contents
 
     def write(self, values: Sequence[VariableValue], contents: Sequence[Any]) -> None:
-        with context.eager_mode():
-            # By NumPy's dtypes, since those of TensorFlow take long to look up.
+        with eager_mode():
+            # By NumPy dtype, since a TensorFlow dtype takes long to hash.
             by_dtype: dict[Any, tuple[Any, list[tuple[Any, Any]]]] = {}
-            for value, own in zip(values, contents, strict=True):
+            for value, array in zip(values, contents, strict=True):
                 variable = value._variable
                 if is_first_cpu(variable.device):
                     group = by_dtype.get(value.dtype)
                     if group is None:
                         group = by_dtype[value.dtype] = variable.dtype, []
-                    group[1].append((variable.handle, own))
+                    group[1].append((variable.handle, array))
                 else:
-                    assign(variable, to_tensor(own))
+                    assign(variable, to_tensor(array))
             for dtype, pairs in by_dtype.values():
                 _assign_all(dtype, pairs)
 
@@ -83,16 +87,16 @@ VARIABLES = _Variables()
 
 
 def assign(variable: Any, tensor: Any) -> None:
-    """Makes `tensor`, in host memory and of the right shape, the value of a variable."""
+    """Assigns `tensor`, in host memory and of the right shape, to a variable."""
     if is_first_cpu(variable.device):
-        # The variable shares the tensor's memory from here on.
-        gen_resource_variable_ops.assign_variable_op(variable.handle, tensor)
+        # The variable shares the tensor's memory from now on.
+        assign_variable(variable.handle, tensor)
     else:
-        variable._restore_from_tensors({VARIABLE_VALUE_KEY: tensor})
+        restore_from_tensors(variable, {VARIABLE_VALUE: tensor})
 
 
-def _read(values: Sequence[VariableValue], positions: list[int], found: list[Any]) -> None:
-    """Reads the values at these positions into `found`, as far as they can be."""
+def _read(values: Sequence[VariableValue], positions: list[int], contents: list[Any]) -> None:
+    """Reads the values at these positions into `contents`; skips those that cannot be read."""
     variables = [values[position]._variable for position in positions]
     try:
         tensors = quick_execute(
@@ -105,36 +109,41 @@ def _read(values: Sequence[VariableValue], positions: list[int], found: list[Any
                 "dtypes",
                 [variable.dtype.as_datatype_enum for variable in variables],
             ),
-            ctx=context.context(),
+            ctx=eager_context(),
         )
-    except errors_impl.OpError:
-        return  # each by itself then, which says what is wrong with which
+    except tf.errors.OpError:
+        return  # reading each by itself tells which of them is wrong
     for position, tensor in zip(positions, tensors, strict=True):
-        contents = to_array(tensor)
-        # What was never assigned reads as empty; see `VariableValue.read`.
-        if contents.shape == values[position].shape:
-            found[position] = contents
+        array = to_array(tensor)
+        # A variable that was never assigned reads as empty; see `VariableValue.read`.
+        if array.shape == values[position].shape:
+            contents[position] = array
 
 
 def _assign_all(dtype: Any, pairs: list[tuple[Any, Any]]) -> None:
-    """Assigns arrays to variables, (handle, array) each, all of one dtype."""
+    """Assigns arrays of one dtype to variables.
+
+    Args:
+      dtype: TensorFlow's.
+      pairs: (handle of the variable, array).
+    """
     position = 0
-    if len(pairs) >= _FEWEST_ASSIGNED:
-        ctx = context.context()
+    if len(pairs) >= _FEWEST_ASSIGNED and quick_execute is not None:
+        ctx = eager_context()
         function = _assigning_function(ctx, dtype)
         while position + _ASSIGNED_AT_ONCE <= len(pairs):
             part = pairs[position : position + _ASSIGNED_AT_ONCE]
             inputs = [handle for handle, _ in part]
-            inputs += tensors_of([own for _, own in part])
+            inputs += tensors_of([array for _, array in part])
             quick_execute(function, num_outputs=0, inputs=inputs, attrs=None, ctx=ctx)
             position += _ASSIGNED_AT_ONCE
     rest = pairs[position:]
-    for (handle, _), tensor in zip(rest, tensors_of([own for _, own in rest]), strict=True):
-        gen_resource_variable_ops.assign_variable_op(handle, tensor)
+    for (handle, _), tensor in zip(rest, tensors_of([array for _, array in rest]), strict=True):
+        assign_variable(handle, tensor)
 
 
 def _assigning_function(ctx: Any, dtype: Any) -> str:
-    """The name of the function that assigns `_ASSIGNED_AT_ONCE` variables of this dtype.
+    """Returns the name of the function that assigns `_ASSIGNED_AT_ONCE` variables of this dtype.
 
     Its arguments are the variables' handles, then as many tensors.
     """
@@ -145,7 +154,7 @@ def _assigning_function(ctx: Any, dtype: Any) -> str:
     signature = function.signature
     signature.name = name
     signature.is_stateful = True
-    for kind, prefix in ((dtypes.resource, "handle"), (dtype, "tensor")):
+    for kind, prefix in ((tf.resource, "handle"), (dtype, "tensor")):
         for number in range(_ASSIGNED_AT_ONCE):
             signature.input_arg.add(name=f"{prefix}_{number}", type=kind.as_datatype_enum)
     for number in range(_ASSIGNED_AT_ONCE):
@@ -156,7 +165,7 @@ def _assigning_function(ctx: Any, dtype: Any) -> str:
         )
         assigning.attr["dtype"].type = dtype.as_datatype_enum
         assigning.attr["validate_shape"].b = False
-        # Without these nothing would need the operations, and none would run.
+        # Only operations that an output depends on run.
         signature.control_output.append(assigning.name)
         function.control_ret[assigning.name] = assigning.name
     ctx.add_function_def(function)

@@ -4,45 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorflow.python.distribute.ps_values import AggregatingVariable, CachingVariable
-from tensorflow.python.distribute.sharded_variable import ShardedVariableMixin
-from tensorflow.python.distribute.values import DistributedVariable, MirroredVariable
-from tensorflow.python.eager import context
-
 from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of, to_tensor
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager.batched_variables import assign
 from checkpointable.adapters.tensorflow.eager.variables import VariableValue
+from checkpointable.adapters.tensorflow.private_api import DISTRIBUTED, MirroredVariable, eager_mode
+from checkpointable.adapters.tensorflow.private_attributes import copies_of, in_graph_mode
 from checkpointable.graph.dtypes import STRING
 from checkpointable.graph.value import Value
 
 __all__ = ["MirroredValue", "is_distributed", "is_distributed_type", "mirrored_value"]
 
-_DISTRIBUTED = (DistributedVariable, AggregatingVariable, CachingVariable, ShardedVariableMixin)
-
 
 def is_distributed(variable: Any) -> bool:
-    """Whether a variable has a copy or a part on each replica."""
-    return isinstance(variable, _DISTRIBUTED)
+    """Returns whether a variable has a copy or a part on each replica."""
+    return isinstance(variable, DISTRIBUTED)
 
 
 def is_distributed_type(cls: type) -> bool:
-    """Whether that is so of the variables of a type."""
-    return issubclass(cls, _DISTRIBUTED)
+    """Returns whether the variables of a class have a copy or a part on each replica."""
+    return issubclass(cls, DISTRIBUTED)
 
 
 def mirrored_value(variable: Any, trackable: Any) -> Value:
-    """The value of a distributed variable.
+    """Returns the value of a distributed variable.
 
     Raises:
-      NotImplementedError: it is not one whose copies are all alike.
+      NotImplementedError: its copies may differ, or it is part of a graph.
     """
     if type(variable) is not MirroredVariable:
         raise NotImplementedError(
-            f"the variable {variable.name!r} is a {type(variable).__name__}: of variables that "
-            "are distributed over replicas, only MirroredVariables can be saved and restored"
+            f"the variable {variable.name!r} is a {type(variable).__name__}: of distributed "
+            "variables, only MirroredVariables can be saved and restored"
         )
-    if variable._in_graph_mode:
+    if in_graph_mode(variable):
         raise NotImplementedError(
             f"the MirroredVariable {variable.name!r} is part of a graph: mirrored variables are "
             "saved and restored eagerly only"
@@ -51,7 +46,7 @@ def mirrored_value(variable: Any, trackable: Any) -> Value:
 
 
 class MirroredValue(Value):
-    """The value of a mirrored variable: that of its first copy; a restore sets all of them."""
+    """The value of a mirrored variable. Saves read the first copy; restores assign all."""
 
     __slots__ = ("_trackable", "_variable")
 
@@ -63,14 +58,14 @@ class MirroredValue(Value):
         self._trackable = trackable
 
     def read(self) -> Any:
-        return VariableValue(self._variable._primary, self._trackable).read()
+        return VariableValue(copies_of(self._variable)[0], self._trackable).read()
 
     def write(self, contents: Any) -> None:
-        with context.eager_mode():
-            for copy in self._variable._values:
-                # Each its own memory: what one replica changes in place is no other's.
-                own = contents if self.dtype == STRING else contents.copy()
-                assign(copy, to_tensor(own))
+        with eager_mode():
+            for copy in copies_of(self._variable):
+                # Separate memory for each, since a replica may change its copy in place.
+                array = contents if self.dtype == STRING else contents.copy()
+                assign(copy, to_tensor(array))
 
     def settle(self, uid: int) -> None:
         note_restored(self._trackable, uid)

@@ -1,17 +1,15 @@
-"""Values that are several tensors of one object: read and restored at one time, eagerly."""
+"""Values of eager objects with several tensors, which are read and restored together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tensorflow.python.eager import context
-from tensorflow.python.framework import dtypes, errors_impl, ops
-from tensorflow.python.ops import parsing_ops
-from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
+import tensorflow as tf
 
 from checkpointable.adapters.tensorflow.conversion import eagerly, to_array, to_tensor
 from checkpointable.adapters.tensorflow.deferred import note_restored
+from checkpointable.adapters.tensorflow.private_api import eager_mode
 from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.dtypes import VARIANT
@@ -25,9 +23,9 @@ __all__ = ["eager_values"]
 
 
 def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, Value]:
-    """The values of an object's tensors; see `saveables.Make`."""
+    """Returns the values of an object's tensors; see `saveables.Make`."""
     del attribute
-    with context.eager_mode():
+    with eager_mode():
         tensors = make()
         kinds, shapes = numpy_kinds(tensors), tensors.shapes()
     whole = _Whole(obj, tensors, len(kinds))
@@ -35,7 +33,7 @@ def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[
 
 
 class _Whole:
-    """All tensors of an object, each asked for and handed over by itself."""
+    """All tensors of an object, of which each is read and written through its value."""
 
     def __init__(self, obj: Any, tensors: Tensors, count: int) -> None:
         self.obj = obj
@@ -49,18 +47,18 @@ class _Whole:
             with eagerly():
                 self._read = dict(self._tensors.read())
         tensor = self._read.pop(name)
-        with context.eager_mode():
-            if tensor.dtype == dtypes.variant:
-                return messages_of(serialize_tensor(tensor).numpy())
-            return to_array(ops.convert_to_tensor(tensor))
+        with eager_mode():
+            if tensor.dtype == tf.variant:
+                return messages_of(tf.io.serialize_tensor(tensor).numpy())
+            return to_array(tf.convert_to_tensor(tensor))
 
     def write(self, name: str, contents: Any) -> None:
         self._arrived[name] = contents
         if len(self._arrived) < self._count:
             return
         arrived, self._arrived = self._arrived, {}
-        with context.eager_mode():
-            self._tensors.restore({name: _tensor(own) for name, own in arrived.items()})
+        with eager_mode():
+            self._tensors.restore({name: _tensor(*part) for name, part in arrived.items()})
 
 
 class _Part(Value):
@@ -82,12 +80,12 @@ class _Part(Value):
     def read(self) -> Any:
         try:
             return self._whole.read(self._name)
-        except errors_impl.OpError as error:
-            # An iterator over a Python generator, say, has a state that nobody can read.
+        except tf.errors.OpError as error:
+            # The state of an iterator over a Python generator, for example, cannot be read.
             kind = type(self._whole.obj).__name__
             raise NoContentsError(
                 f"TensorFlow cannot read this {kind}: {error.message}", self
-            ) from (error)
+            ) from error
 
     def write(self, contents: Any) -> None:
         self._whole.write(self._name, (self.dtype, contents))
@@ -96,8 +94,7 @@ class _Part(Value):
         note_restored(self._whole.obj, uid)
 
 
-def _tensor(given: tuple[np.dtype[Any], Any]) -> Any:
-    dtype, contents = given
+def _tensor(dtype: np.dtype[Any], contents: Any) -> Any:
     if dtype == VARIANT:
-        return parsing_ops.parse_tensor(serialized(contents), dtypes.variant)
+        return tf.io.parse_tensor(serialized(contents), tf.variant)
     return to_tensor(contents)

@@ -1,11 +1,10 @@
-"""Eager variables."""
+"""Values of eager variables."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tensorflow.python.eager import context
-from tensorflow.python.ops import gen_resource_variable_ops
+from tensorflow import executing_eagerly
 
 from checkpointable.adapters.tensorflow.conversion import (
     eagerly,
@@ -17,6 +16,8 @@ from checkpointable.adapters.tensorflow.conversion import (
 from checkpointable.adapters.tensorflow.deferred import note_restored
 from checkpointable.adapters.tensorflow.eager.batched_variables import VARIABLES, assign
 from checkpointable.adapters.tensorflow.partitioned import part_of
+from checkpointable.adapters.tensorflow.private_api import eager_mode, read_variable
+from checkpointable.adapters.tensorflow.private_attributes import set_keras_initializer
 from checkpointable.graph.executor import NoContentsError
 from checkpointable.graph.value import Part, Value, ValueTarget
 
@@ -24,11 +25,12 @@ __all__ = ["PlannedValue", "VariableValue"]
 
 
 class VariableValue(Value):
-    """The value of an eager variable: read where it lies, assigned without a copy.
+    """The value of an eager variable, read and assigned without a copy.
 
     Args:
       variable: a resource variable.
-      trackable: the object that shows it to the checkpoint (a Keras variable, say).
+      trackable: the object that has this value in the checkpoint: the variable, or a Keras
+        variable around it.
     """
 
     __slots__ = ("_trackable", "_variable")
@@ -36,7 +38,7 @@ class VariableValue(Value):
     at_once = VARIABLES
 
     def __init__(self, variable: Any, trackable: Any) -> None:
-        # Not the base's initializer: one is made for every variable at every save.
+        # Without the base's initializer, since every save makes one for every variable.
         self.dtype = numpy_dtype(variable.dtype)
         self.shape = shape_of(variable.shape)
         self.memory = None
@@ -45,28 +47,28 @@ class VariableValue(Value):
 
     @property
     def part_of(self) -> Part | None:  # type: ignore[override]
-        """Which part of a partitioned variable it is."""
+        """The part of a partitioned variable that this is; None for a whole one."""
         return part_of(self._variable)
 
     def read(self) -> Any:
-        # Not `Variable.read_value`, which enters the read on tapes and takes ten times as long.
+        # `Variable.read_value` records the read on tapes, and takes ten times as long.
         variable = self._variable
-        if not context.executing_eagerly():
+        if not executing_eagerly():
             with eagerly():
                 return self.read()
-        read = gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+        read = read_variable(variable.handle, variable.dtype)
         contents = to_array(read)
-        # What was never assigned reads as empty; a scalar string has no shape.
+        # A variable that was never assigned reads as empty; a scalar string has no shape.
         shape = getattr(contents, "shape", ())
         if 0 in shape and shape != self.shape and not variable.is_initialized():
             raise NoContentsError(f"the variable {variable.name!r} is not initialized", self)
         return contents
 
     def write(self, contents: Any) -> None:
-        if context.executing_eagerly():
+        if executing_eagerly():
             assign(self._variable, to_tensor(contents))
-        else:  # while a tf.function is traced, or in the block of a graph
-            with context.eager_mode():
+        else:  # in the trace of a tf.function, or in the block of a graph
+            with eager_mode():
                 assign(self._variable, to_tensor(contents))
 
     def settle(self, uid: int) -> None:
@@ -74,9 +76,9 @@ class VariableValue(Value):
 
 
 class PlannedValue(ValueTarget):
-    """The value of a Keras variable that is to be made at the end of a symbolic call.
+    """The value of a Keras variable that Keras makes only at the end of a symbolic call.
 
-    Until then it has an initializer. What is restored takes the initializer's place.
+    Until then the variable has an initializer, which a restore replaces.
     """
 
     __slots__ = ("_variable",)
@@ -90,7 +92,7 @@ class PlannedValue(ValueTarget):
         self._variable = variable
 
     def write(self, contents: Any) -> None:
-        self._variable._initializer = lambda *_, **__: to_tensor(contents)
+        set_keras_initializer(self._variable, lambda: to_tensor(contents))
 
     def settle(self, uid: int) -> None:
         note_restored(self._variable, uid)

@@ -1,8 +1,8 @@
-"""What acts for the values of one TensorFlow graph (S34-S36).
+"""Reads, restores and initializes the values of one TensorFlow graph (S34-S36).
 
 Each object of the graph has at most one set of operations that read and restore it, made when
-first needed, whoever saves or restores; contents are fed. So saving or restoring again adds
-nothing to a graph, which may be finalized by then.
+first needed and shared by all savers. Contents are fed. So saving or restoring again adds nothing
+to the graph, which may be finalized by then.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tensorflow.python.checkpoint.checkpoint import get_session
-from tensorflow.python.framework import errors_impl
+import tensorflow as tf
 
 from checkpointable.adapters.tensorflow.graph_mode.building import building
+from checkpointable.adapters.tensorflow.private_api import get_session
 from checkpointable.adapters.tensorflow.variants import messages_of, serialized
 from checkpointable.graph.dtypes import STRING, VARIANT
 from checkpointable.graph.executor import Executor, NoContentsError, Source
@@ -35,15 +35,15 @@ __all__ = ["GraphExecutor", "GraphValue", "Target", "executor_of"]
 T = TypeVar("T", bound="Target")
 
 _ATTRIBUTE = "_checkpointable_executor"
-# Fed at once: contents are in memory twice while they are on their way.
+# Bytes fed in one run. Contents are in memory twice while they are fed.
 _BATCH_SIZE = 128 << 20
 
-# What a session raises when it is asked for contents that are not there, or that cannot be read.
-# Others (a worker that is gone, say) are not about the program's objects.
+# Errors of a session for contents that do not exist or cannot be read. Others (a lost worker, for
+# example) are not about the program's objects.
 _NO_CONTENTS = (
-    errors_impl.FailedPreconditionError,
-    errors_impl.InvalidArgumentError,
-    errors_impl.UnimplementedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
 )
 
 
@@ -58,14 +58,14 @@ class Target(abc.ABC):
         self._restoring: tuple[Mapping[str, Any], Any] | None = None
 
     def fetches(self) -> Mapping[str, Any]:
-        """Name -> what a session evaluates for it."""
+        """Returns name -> what a session evaluates for it."""
         if self._fetches is None:
             with self.executor.building():
                 self._fetches = self._make_fetches()
         return self._fetches
 
     def restoring(self) -> tuple[Mapping[str, Any], Any]:
-        """Name -> placeholder, and the operations that assign what is fed."""
+        """Returns name -> placeholder, and the operations that assign what is fed."""
         if self._restoring is None:
             with self.executor.building():
                 self._restoring = self._make_restoring()
@@ -73,11 +73,11 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """What the object is, for messages."""
+        """Returns what messages call the object."""
 
     @abc.abstractmethod
     def initializer(self) -> Any | None:
-        """The operation that gives the object its initial contents, None if there is none."""
+        """Returns the operation that initializes the object; None if there is none."""
 
     @abc.abstractmethod
     def _make_fetches(self) -> Mapping[str, Any]: ...
@@ -87,7 +87,7 @@ class Target(abc.ABC):
 
 
 class GraphValue(ValueSpec):
-    """A value of a graph: what a session reads or assigns under a name of its target."""
+    """A value of a graph: one name of a target, which a session reads or assigns."""
 
     __slots__ = ("name", "part_of", "target")
 
@@ -107,12 +107,12 @@ class GraphValue(ValueSpec):
 
     @property
     def executor(self) -> Executor:  # type: ignore[override]
-        """That of the graph."""
+        """The executor of the graph."""
         return self.target.executor
 
 
 class GraphExecutor(Executor):
-    """Acts for the values of one graph."""
+    """Reads, restores and initializes the values of one graph."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = weakref.ref(graph)
@@ -120,32 +120,38 @@ class GraphExecutor(Executor):
 
     @property
     def graph(self) -> Any:
-        """The graph, which is there as long as anybody asks."""
+        """The graph, which lives as long as the program uses it."""
         graph = self._graph()
         assert graph is not None
         return graph
 
     def target(self, obj: Any, attribute: str, make: Callable[[], T]) -> T:
-        """The target of an object (and of one of its values, where each has its own)."""
-        place = id(obj), attribute
-        found = self._targets.get(place)
-        if found is not None and found[0]() is obj:
-            return found[1]  # type: ignore[return-value]
+        """Returns the target of an object, or of one of its values if each has a target.
+
+        Args:
+          obj: the object; the executor keeps only a weak reference.
+          attribute: the value; "" for all.
+          make: makes the target when it is first needed.
+        """
+        identity = id(obj), attribute
+        known = self._targets.get(identity)
+        if known is not None and known[0]() is obj:
+            return known[1]  # type: ignore[return-value]
         targets = weakref.ref(self)
 
         def forget(reference: weakref.ref[Any]) -> None:
             executor = targets()
-            held = None if executor is None else executor._targets.get(place)
+            held = None if executor is None else executor._targets.get(identity)
             if executor is not None and held is not None and held[0] is reference:
-                del executor._targets[place]
+                del executor._targets[identity]
 
         with self.building():
             made = make()
-        self._targets[place] = weakref.ref(obj, forget), made
+        self._targets[identity] = weakref.ref(obj, forget), made
         return made
 
     def building(self) -> Any:
-        """A context in which operations are added to the graph, under no condition of others."""
+        """Returns a context in which to add operations to the graph; see `building.py`."""
         return building(self.graph)
 
     def schedule(self, values: Sequence[ValueSpec]) -> None:
@@ -160,28 +166,28 @@ class GraphExecutor(Executor):
             feeds, operations = {}, []
             for target, contents in _read(batch, source).items():
                 placeholders, operation = target.restoring()
-                feeds.update({placeholders[name]: own for name, own in contents.items()})
+                feeds.update({placeholders[name]: array for name, array in contents.items()})
                 operations.append(operation)
             session.run(operations, feed_dict=feeds)
 
     def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
         targets = dict.fromkeys(v.target for v in values if isinstance(v, GraphValue))
-        found = [target.initializer() for target in targets]
-        initializers = [initializer for initializer in found if initializer is not None]
-        if initializers:
-            self._session(session).run(initializers)
-        for target, initializer in zip(targets, found, strict=True):
-            if initializer is None and target.is_variable:
+        initializers = {target: target.initializer() for target in targets}
+        operations = [operation for operation in initializers.values() if operation is not None]
+        if operations:
+            self._session(session).run(operations)
+        for target, operation in initializers.items():
+            if operation is None and target.is_variable:
                 self._check_contents(target, session)
 
     def _check_contents(self, target: Target, session: Any) -> None:
-        """Raises if an object that nothing initializes has no contents."""
+        """Raises ValueError if an object without an initializer has no contents."""
         try:
             self._session(session).run(list(target.fetches().values()))
-        except errors_impl.FailedPreconditionError as error:
+        except tf.errors.FailedPreconditionError as error:
             raise ValueError(
-                f"{target.describe()} has no contents, and no initializer that could give it "
-                "some: assign it, or restore a checkpoint that has it"
+                f"{target.describe()} has neither contents nor an initializer: assign it, or "
+                "restore a checkpoint that has it"
             ) from error
 
     def read(self, values: Sequence[ValueSpec], session: Any) -> Sequence[Any]:
@@ -190,7 +196,7 @@ class GraphExecutor(Executor):
         try:
             contents = session.run(wanted)
         except _NO_CONTENTS:
-            # TensorFlow names an operation; which object it is shows when they are read singly.
+            # TensorFlow names an operation. Reading singly shows which object it belongs to.
             for value, fetch in zip(values, wanted, strict=True):
                 try:
                     session.run(fetch)
@@ -198,46 +204,47 @@ class GraphExecutor(Executor):
                     raise _no_contents(value, error) from error
             raise
         return [
-            messages_of(own) if value.dtype == VARIANT else own
-            for value, own in zip(values, contents, strict=True)
+            messages_of(array) if value.dtype == VARIANT else array
+            for value, array in zip(values, contents, strict=True)
         ]
 
     def evaluate(self, tensor: Any, session: Any) -> Any:
-        """The contents of a tensor of the graph."""
+        """Returns the contents of a tensor of the graph."""
         return self._session(session).run(tensor)
 
     def _session(self, session: Any) -> Any:
-        """The session to use: that given, or the default one.
+        """Returns the session to use: `session`, or the default one if it is None.
 
         Raises:
           ValueError: there is none, or it runs another graph.
         """
-        found = get_session() if session is None else session
-        if found is None:
+        session = get_session() if session is None else session
+        if session is None:
             raise ValueError(
-                "the program's variables are those of a TensorFlow graph: give the session that "
-                "has their values (session=…), or enter one (`with session.as_default():`)"
+                "the program's variables belong to a TensorFlow graph: pass the session that has "
+                "their values (session=…), or enter one (`with session.as_default():`)"
             )
-        if found.graph is not self.graph:
+        if session.graph is not self.graph:
             raise ValueError(
-                "the session runs another graph than the one that the program's variables are in"
+                "the session runs another graph than the one that has the program's variables: "
+                "pass a session of that graph"
             )
-        return found
+        return session
 
 
-def _no_contents(value: ValueSpec, error: errors_impl.OpError) -> NoContentsError:
+def _no_contents(value: ValueSpec, error: tf.errors.OpError) -> NoContentsError:
     assert isinstance(value, GraphValue)
     what = value.target.describe()
-    if value.target.is_variable and isinstance(error, errors_impl.FailedPreconditionError):
+    if value.target.is_variable and isinstance(error, tf.errors.FailedPreconditionError):
         return NoContentsError(f"{what} is not initialized in this session", value)
-    # What a session raises begins with where the program has built the operation.
-    cause = error.__context__ if isinstance(error.__context__, errors_impl.OpError) else error
-    said = cause.message.partition("\n")[0]
-    return NoContentsError(f"TensorFlow cannot read {what}: {said}", value)
+    # The message of a session's error begins with where the program built the operation.
+    cause = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+    reason = cause.message.partition("\n")[0]
+    return NoContentsError(f"TensorFlow cannot read {what}: {reason}", value)
 
 
 def executor_of(graph: Any) -> GraphExecutor:
-    """The executor of a graph; it lives as long as the graph does."""
+    """Returns the executor of a graph, which lives as long as the graph."""
     executor = getattr(graph, _ATTRIBUTE, None)
     if executor is None:
         executor = GraphExecutor(graph)
@@ -248,16 +255,16 @@ def executor_of(graph: Any) -> GraphExecutor:
 def _batches(
     values: Iterable[tuple[str, ValueSpec]], source: Source
 ) -> Iterator[list[tuple[str, GraphValue]]]:
-    """The values in groups that are fed at once; those of one target together."""
+    """Yields groups of values that are fed in one run; those of one target stay together."""
     by_target: dict[Target, list[tuple[str, GraphValue]]] = {}
     for key, value in values:
         assert isinstance(value, GraphValue)
         by_target.setdefault(value.target, []).append((key, value))
     batch: list[tuple[str, GraphValue]] = []
     size = 0
-    for own in by_target.values():
-        batch += own
-        for key, value in own:
+    for pairs in by_target.values():
+        batch += pairs
+        for key, value in pairs:
             size += value.dtype.itemsize * math.prod(source.shape(key))
         if size >= _BATCH_SIZE:
             yield batch
@@ -267,17 +274,17 @@ def _batches(
 
 
 def _read(batch: Iterable[tuple[str, GraphValue]], source: Source) -> dict[Target, dict[str, Any]]:
-    """What is to be fed: target -> name -> contents."""
+    """Reads what is fed for a batch: target -> name -> contents."""
     contents: dict[Target, dict[str, Any]] = {}
     targets: list[tuple[str, Any]] = []
     for key, value in batch:
         if value.dtype == VARIANT:
-            own: Any = serialized(source.get_variants(key))
+            array: Any = serialized(source.get_variants(key))
         elif value.dtype == STRING:
-            own = source.get_tensor(key)
+            array = source.get_tensor(key)
         else:
-            own = aligned_empty(source.shape(key), value.dtype)
-            targets.append((key, own))
-        contents.setdefault(value.target, {})[value.name] = own
+            array = aligned_empty(source.shape(key), value.dtype)
+            targets.append((key, array))
+        contents.setdefault(value.target, {})[value.name] = array
     source.read_into(targets)
     return contents

@@ -1,4 +1,4 @@
-"""Variables and other objects of a graph, as values."""
+"""Values of variables and other objects of a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -7,19 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorflow.python.eager import context
-from tensorflow.python.framework import dtypes, ops
-from tensorflow.python.framework.tensor import Tensor
-from tensorflow.python.ops import (
-    array_ops,
-    gen_resource_variable_ops,
-    parsing_ops,
-    state_ops,
-    variables,
-)
-from tensorflow.python.ops.gen_parsing_ops import serialize_tensor
-from tensorflow.python.ops.ref_variable import RefVariable
-from tensorflow.python.training.saving.saveable_object import SaveableObject
+import tensorflow as tf
 
 from checkpointable.adapters.tensorflow.conversion import numpy_dtype, shape_of
 from checkpointable.adapters.tensorflow.graph_mode.executor import (
@@ -29,6 +17,17 @@ from checkpointable.adapters.tensorflow.graph_mode.executor import (
     executor_of,
 )
 from checkpointable.adapters.tensorflow.partitioned import part_of
+from checkpointable.adapters.tensorflow.private_api import (
+    EagerTensor,
+    RefVariable,
+    SaveableObject,
+    assign_variable,
+)
+from checkpointable.adapters.tensorflow.private_attributes import (
+    graph_element_of,
+    initializer_of,
+    resource_of,
+)
 from checkpointable.adapters.tensorflow.saveables import Tensors, numpy_kinds
 
 if TYPE_CHECKING:
@@ -47,23 +46,22 @@ __all__ = [
 
 
 def graph_of(obj: Any) -> Any | None:
-    """The graph that an object, which is no variable, is part of; None if it is eager."""
-    for name in ("resource_handle", "_iterator_resource"):
-        handle = getattr(obj, name, None)
-        if handle is not None:
-            return None if isinstance(handle, ops.EagerTensor) else handle.graph
-    with ops.init_scope():
-        graph = ops.get_default_graph()
-        return None if ops.executing_eagerly_outside_functions() else graph
+    """Returns the graph of an object other than a variable; None if the object is eager."""
+    resource = resource_of(obj)
+    if resource is not None:
+        return None if isinstance(resource, EagerTensor) else resource.graph
+    with tf.init_scope():
+        graph = tf.compat.v1.get_default_graph()
+        return None if tf.compat.v1.executing_eagerly_outside_functions() else graph
 
 
 def evaluated(number: Any, session: Any) -> Any | None:
-    """The contents of a tensor of a graph; None of anything else.
+    """Returns the contents of a tensor of a graph; None for other objects.
 
     Raises:
-      ValueError: there is no session, or it runs another graph; the graph is that of a function.
+      ValueError: there is no session, it runs another graph, or the graph is that of a function.
     """
-    if not isinstance(number, Tensor) or isinstance(number, ops.EagerTensor):
+    if not isinstance(number, tf.Tensor) or isinstance(number, EagerTensor):
         return None
     if number.graph.building_function:
         raise ValueError(
@@ -74,21 +72,25 @@ def evaluated(number: Any, session: Any) -> Any | None:
 
 
 def noted_in_graph() -> list[tuple[str | None, Any]] | None:
-    """(name, object) of what `tf.compat.v1.train.Saver` saves if nothing else is said.
+    """Returns (name, object) for all that `tf.compat.v1.train.Saver()` saves by default.
 
-    That is all of the default graph; None in eager execution. A variable has its name itself.
+    That is everything in the default graph. The name is None for a variable, which has it itself.
+    In eager execution the result is None.
     """
-    if context.executing_eagerly():
+    if tf.executing_eagerly():
         return None
-    # A table is noted by what saves it.
+    v1 = tf.compat.v1
+    keys = v1.GraphKeys.GLOBAL_VARIABLES, v1.GraphKeys.SAVEABLE_OBJECTS
+    # The graph lists a table by the saveable that saves it.
     return [
-        (own.name, own.op) if isinstance(own, SaveableObject) else (None, own)
-        for own in variables._all_saveable_objects()
+        (listed.name, listed.op) if isinstance(listed, SaveableObject) else (None, listed)
+        for key in keys
+        for listed in v1.get_collection(key)
     ]
 
 
 def variable_in_graph(variable: Any) -> ValueSpec:
-    """The value of a variable that is part of a graph."""
+    """Returns the value of a variable that is part of a graph."""
     executor = executor_of(variable.graph)
     target = executor.target(variable, "", lambda: _VariableTarget(executor, variable))
     dtype, shape = numpy_dtype(variable.dtype), shape_of(variable.shape)
@@ -115,23 +117,23 @@ class _VariableTarget(Target):
 
     def _make_fetches(self) -> Mapping[str, Any]:
         variable = self._living()
-        # The read that the variable was made with; another one would be one more operation.
-        element = variable._as_graph_element()
+        # The read that the variable was made with, since a new one would be one more operation.
+        element = graph_element_of(variable)
         return {"": variable.read_value() if element is None else element}
 
     def _make_restoring(self) -> tuple[Mapping[str, Any], Any]:
         variable = self._living()
-        placeholder = array_ops.placeholder(variable.dtype.base_dtype, variable.shape)
+        placeholder = tf.compat.v1.placeholder(variable.dtype.base_dtype, variable.shape)
         if isinstance(variable, RefVariable):
             known = variable.get_shape().is_fully_defined()
-            operation = state_ops.assign(variable, placeholder, validate_shape=known).op
+            operation = tf.compat.v1.assign(variable, placeholder, validate_shape=known).op
         else:
-            operation = gen_resource_variable_ops.assign_variable_op(variable.handle, placeholder)
+            operation = assign_variable(variable.handle, placeholder)
         return {"": placeholder}, operation
 
 
 def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[str, ValueSpec]]:
-    """What makes values of tensors of a graph; see `saveables.Make`."""
+    """Returns a maker of values for tensors of a graph; see `saveables.Make`."""
     executor = executor_of(graph)
 
     def make_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[str, ValueSpec]:
@@ -145,7 +147,7 @@ def values_in(graph: Any) -> Callable[[Any, str, Callable[[], Tensors]], dict[st
 
 
 class _TensorsTarget(Target):
-    """The tensors of an object that are read and restored together."""
+    """The tensors of one object, read and restored together."""
 
     def __init__(self, executor: GraphExecutor, obj: Any, tensors: Tensors) -> None:
         super().__init__(executor)
@@ -163,25 +165,25 @@ class _TensorsTarget(Target):
 
     def _make_fetches(self) -> Mapping[str, Any]:
         return {
-            # A session gives no variants; it gives their serialized form.
-            name: serialize_tensor(tensor) if tensor.dtype == dtypes.variant else tensor
+            # A session cannot return variants, only their serialized form.
+            name: tf.io.serialize_tensor(tensor) if tensor.dtype == tf.variant else tensor
             for name, tensor in self._tensors.read().items()
         }
 
     def _make_restoring(self) -> tuple[Mapping[str, Any], Any]:
         placeholders, tensors = {}, {}
         for name, dtype in self._tensors.kinds().items():
-            base = dtypes.as_dtype(dtype).base_dtype
-            if base == dtypes.variant:
-                placeholders[name] = array_ops.placeholder(dtypes.string, ())
-                tensors[name] = parsing_ops.parse_tensor(placeholders[name], base)
+            base = tf.as_dtype(dtype).base_dtype
+            if base == tf.variant:
+                placeholders[name] = tf.compat.v1.placeholder(tf.string, ())
+                tensors[name] = tf.io.parse_tensor(placeholders[name], base)
             else:
-                tensors[name] = placeholders[name] = array_ops.placeholder(base)
+                tensors[name] = placeholders[name] = tf.compat.v1.placeholder(base)
         return placeholders, _operations(self._tensors.restore(tensors))
 
 
 def _operations(made: Any) -> Any:
-    """What a restore returned, as operations: their results need not be fetched."""
+    """Returns the operations behind what a restore returned, so that no result is fetched."""
     if isinstance(made, dict):
         made = list(made.values())
     if isinstance(made, (list, tuple)):
@@ -189,26 +191,14 @@ def _operations(made: Any) -> Any:
     return getattr(made, "op", made)
 
 
-def initializer_of(obj: Any) -> Any | None:
-    """The operation that initializes an object of a graph, None if there is none."""
-    for name in ("initializer", "_init_op"):  # the latter is that of a `tf.lookup` table
-        try:
-            initializer = getattr(obj, name, None)
-        except ValueError:  # an iterator that needs none
-            return None
-        if isinstance(initializer, ops.Operation):
-            return initializer
-    return None
-
-
 def initializer_value(obj: Any) -> ValueSpec | None:
-    """Stands for an object without values that is to be initialized (a table of constants)."""
+    """Returns a value that only initializes its object, such as a table of constants."""
     operation = initializer_of(obj)
     if operation is None:
         return None
     executor = executor_of(operation.graph)
     target = executor.target(obj, "initializer", lambda: _InitializedTarget(executor, operation))
-    return GraphValue(target, "", numpy_dtype(dtypes.bool), None)
+    return GraphValue(target, "", numpy_dtype(tf.bool), None)
 
 
 class _InitializedTarget(Target):
