@@ -103,12 +103,21 @@ LIES = {
         "names this key.*no such entry",
     ),
     "a name that is no UTF-8": (b"\n\x09\x0a\x07\x08\x00\x12\x03\xff\xfea", "does not parse"),
-    "a node that runs over the end": (b"\n\x7f\x00", "claims 127 bytes"),
-    "a length of ten bytes": (b"\n" + b"\xff" * 9 + b"\x01", "claims"),
-    "a number that never ends": (b"\n" + b"\xff" * 20, "bad number"),
-    "an unknown wire type": (b"\n\x00\x0f", "unknown wire type 7"),
+    "a node that runs over the end": (
+        b"\n\x7f\x00",
+        "field of 127 bytes where 1 are left, after 0 nodes, at byte 0 of 3",
+    ),
+    "a length of ten bytes": (
+        b"\n" + b"\xff" * 9 + b"\x01",
+        "field of 18446744073709551615 bytes where 0 are left",
+    ),
+    "a number that never ends": (b"\n" + b"\xff" * 20, "a varint of more than 10 bytes"),
+    "an unknown wire type": (b"\n\x00\x0f", "wire type 7, after 1 nodes, at byte 2"),
     "a group": (b"\n\x00\x0b\x0c", "wire type 3"),
-    "a field cut short": (b"\n\x00\x11\x00", "ends at byte"),
+    "a field cut short": (
+        b"\n\x00\x11\x00",
+        "field of 8 bytes where 1 are left, after 1 nodes, at byte 2",
+    ),
     "something else": (b"PK\x03\x04 is no graph", "object graph: "),
 }
 

@@ -43,7 +43,7 @@ def test_what_keras_keeps_in_lists_and_dicts(tmp_path, caplog):
     blocks, by_name = said(caplog)
     assert blocks.startswith(
         "model/blocks is not saved: it is a TrackedList, which Keras does not show to TensorFlow, "
-        "and holds a Dense; give it an attribute of its own"
+        "and holds a Dense; assign that to an attribute"
     )
     assert by_name.startswith("model/by_name is not saved: it is a TrackedDict")
     theirs = tf.train.Checkpoint(model=model).write(f"{tmp_path}/theirs")

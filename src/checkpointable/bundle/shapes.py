@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from checkpointable.bundle.format import RANK_MAX
-from checkpointable.wire import fields as wire
+from checkpointable.wire.fields import LENGTH, VARINT, read_fields, signed
 from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tup
     """
     dims: list[int] = []
     known = True
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) == (2, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) == (2, LENGTH):
             size = 0
-            for number_, kind_, a_, _ in wire.fields(data, a, b):
-                if (number_, kind_) == (1, wire.VARINT):
-                    size = wire.signed(a_)
+            for number_, kind_, a_, _ in read_fields(data, a, b):
+                if (number_, kind_) == (1, VARINT):
+                    size = signed(a_)
                 else:
                     known = False
             if size < 0:
@@ -45,7 +45,7 @@ def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tup
             if len(dims) == RANK_MAX:
                 raise Malformed(f"the shape has more than {RANK_MAX} dimensions", position)
             dims.append(size)
-        elif (number, kind) == (3, wire.VARINT):
+        elif (number, kind) == (3, VARINT):
             if a:
                 raise Malformed("the shape is of unknown rank", position)
         else:
@@ -61,16 +61,16 @@ def decode_slice(data: bytes | memoryview, position: int, end: int) -> tuple[Ext
     """
     extents: list[tuple[int, int]] = []
     known = True
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) != (1, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) != (1, LENGTH):
             known = False
             continue
         start, length = 0, FULL_EXTENT
-        for number_, kind_, a_, _ in wire.fields(data, a, b):
-            if (number_, kind_) == (1, wire.VARINT):
-                start = wire.signed(a_)
-            elif (number_, kind_) == (2, wire.VARINT):
-                length = wire.signed(a_)
+        for number_, kind_, a_, _ in read_fields(data, a, b):
+            if (number_, kind_) == (1, VARINT):
+                start = signed(a_)
+            elif (number_, kind_) == (2, VARINT):
+                length = signed(a_)
             else:
                 known = False
         if start < 0 or length < FULL_EXTENT:

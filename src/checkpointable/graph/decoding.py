@@ -1,6 +1,7 @@
-"""Reads an object graph of the message that `message.py` describes; refuses what is none.
+"""Decodes an object graph from the message that `message.py` describes.
 
-The usual form is read in `decoding_fast.py`; any other, and whatever is wrong, here.
+`decoding_fast.py` reads the form that writers produce. This module reads all others by protobuf,
+and explains what is wrong with invalid ones.
 """
 
 from __future__ import annotations
@@ -10,29 +11,31 @@ from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.decoding_fast import decode_usual
-from checkpointable.graph.message import NODES_TAG, graph_message_class
+from checkpointable.graph.message import NODES, graph_message_class
 from checkpointable.graph.object_graph import Attribute, Child, Node, ObjectGraph, SlotVariable
 from checkpointable.graph.paths import GRAPH_KEY
+from checkpointable.wire.fields import LENGTH, read_fields
+from checkpointable.wire.varints import Malformed
 
 __all__ = ["decode_graph", "decode_plainly"]
 
-# Every node but the root costs at least an empty field of its own and an edge that leads to
-# it. What is smaller is no graph, and must not make more objects than bytes can pay for.
+# Every node but the root takes at least an empty field and an edge that leads to it. A message
+# with fewer bytes is invalid, and must not become more objects than its size justifies.
 _LEAST_BYTES_PER_NODE = 6
-# An empty node, child, attribute or slot. A graph has few: an empty node is an empty container
-# of an old TensorFlow, and costs an edge too.
+# An empty node, child, attribute or slot. A graph has few: empty containers of an old TensorFlow
+# are empty nodes, and each has an edge, too.
 _EMPTY_PARTS = (b"\x0a\x00", b"\x12\x00", b"\x1a\x00")
 
 
 def decode_graph(data: bytes, path: str) -> ObjectGraph:
-    """The graph in `data`, checked: every edge leads to a node, no name stands twice.
+    """Decodes an object graph, and checks that edges lead to nodes and names are unique.
 
     Args:
-      data: the message's bytes.
-      path: the checkpoint, for messages.
+      data: the bytes of the message.
+      path: the checkpoint prefix, for error messages.
 
     Raises:
-      CheckpointCorruptError: it is no object graph.
+      CheckpointCorruptError: `data` is not an object graph.
     """
     usual = decode_usual(data)
     if usual and (len(usual) - 1) * _LEAST_BYTES_PER_NODE <= len(data):
@@ -41,7 +44,7 @@ def decode_graph(data: bytes, path: str) -> ObjectGraph:
 
 
 def decode_plainly(data: bytes, path: str) -> ObjectGraph:
-    """As `decode_graph`, by protobuf: any form, and says what is wrong."""
+    """Decodes as `decode_graph` does, in any form, by protobuf."""
     from google.protobuf.message import DecodeError
 
     count = _count_nodes(data, path)
@@ -59,26 +62,21 @@ def _corrupt(path: str, what: str) -> CheckpointCorruptError:
 
 
 def _count_nodes(data: bytes, path: str) -> int:
-    """How many nodes there are, found without building anything.
+    """Counts the nodes without building objects.
 
-    Refuses what has more parts than its bytes can be worth: an empty message takes two bytes
-    here and dozens in memory.
+    Refuses a message with more parts than its bytes justify: an empty one takes two bytes in
+    the file and dozens in memory.
     """
-    count = position = 0
-    while position < len(data):
-        tag, position = _varint(data, position, path)
-        if tag == NODES_TAG:
-            length, position = _varint(data, position, path)
-            if length > len(data) - position:
-                raise _corrupt(
-                    path,
-                    f"object graph: node {count} claims {length} bytes at byte {position} of "
-                    f"{len(data)}",
-                )
-            count += 1
-            position += length
-        else:
-            position = _skip_field(data, position, tag, path)
+    count = 0
+    try:
+        for number, wire_type, _, _ in read_fields(data, 0, len(data)):
+            count += (number, wire_type) == (NODES, LENGTH)
+    except Malformed as error:
+        raise _corrupt(
+            path,
+            f"object graph: {error.what}, after {count} nodes, at byte {error.position} of "
+            f"{len(data)}",
+        ) from None
     if not count:
         raise _corrupt(path, "object graph: has no root node")
     empty = sum(data.count(part) for part in _EMPTY_PARTS)
@@ -87,35 +85,6 @@ def _count_nodes(data: bytes, path: str) -> int:
             path, f"object graph: {count} nodes in {len(data)} bytes cannot all be reached"
         )
     return count
-
-
-def _varint(data: bytes, position: int, path: str) -> tuple[int, int]:
-    value = shift = 0
-    while position < len(data) and shift < 64:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    raise _corrupt(path, f"object graph: bad number before byte {position} of {len(data)}")
-
-
-def _skip_field(data: bytes, position: int, tag: int, path: str) -> int:
-    """The end of a field that a newer writer added."""
-    wire_type = tag & 7
-    if wire_type == 0:
-        return _varint(data, position, path)[1]
-    if wire_type == 2:
-        length, position = _varint(data, position, path)
-        end = position + length
-    elif wire_type in (1, 5):
-        end = position + (8 if wire_type == 1 else 4)
-    else:
-        raise _corrupt(path, f"object graph: field of unknown wire type {wire_type}")
-    if end > len(data):
-        raise _corrupt(path, f"object graph: a field ends at byte {end} of {len(data)}")
-    return end
 
 
 def _decode_node(message: Any, node_id: int, node_count: int, path: str) -> Node:

@@ -9,7 +9,7 @@
     registered saver        1 name 2 object_name
     has_checkpoint_values   1 value (google.protobuf.BoolValue)
 
-Source: tensorflow/core/protobuf/trackable_object_graph.proto (r1.11 has fields 1-3 alone).
+Source: tensorflow/core/protobuf/trackable_object_graph.proto (r1.11 has only fields 1-3).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 from checkpointable.wire.messages import message_classes
 
-__all__ = ["NODES_TAG", "graph_message_class"]
+__all__ = ["NODES", "graph_message_class"]
 
-NODES_TAG = 0x0A  # field 1, length-delimited
+NODES = 1  # the field of the whole message that has the nodes
 
 
 @functools.cache
@@ -56,5 +56,5 @@ def _classes() -> dict[str, type[Any]]:
 
 
 def graph_message_class() -> type[Any]:
-    """The message class of the whole graph, for work that must keep unknown fields."""
+    """Returns the message class of the whole graph. Its objects keep unknown fields."""
     return _classes()["ObjectGraph"]

@@ -1,17 +1,27 @@
-"""The fields of a protobuf message, read from bytes that nobody vouches for.
+"""Fields of protobuf messages, read and written without message objects.
 
-The index of a bundle holds one small message a value, so they are read without building
-message objects: nothing is allocated, and every error has its place in the file.
+The index of a bundle has a small message per value, read from bytes that nobody vouches for. So
+nothing is allocated for a field, and every error has a position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checkpointable.wire.varints import Malformed, decode_varint
+from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
 
-__all__ = ["FIXED32", "LENGTH", "VARINT", "fields", "signed"]
+__all__ = [
+    "FIXED32",
+    "FIXED64",
+    "LENGTH",
+    "VARINT",
+    "length_field",
+    "read_fields",
+    "signed",
+    "varint_field",
+]
 
+# Wire types.
 VARINT = 0
 FIXED64 = 1
 LENGTH = 2
@@ -20,22 +30,36 @@ FIXED32 = 5
 _FIXED_SIZE = {FIXED64: 8, FIXED32: 4}
 
 
+def varint_field(number: int, value: int) -> bytes:
+    """Returns the field `number` with a non-negative value; nothing for 0, as proto3 has it."""
+    return encode_varint(number << 3 | VARINT) + encode_varint(value) if value else b""
+
+
+def length_field(number: int, contents: bytes) -> bytes:
+    """Returns the field `number` with a message, string or bytes, also if these are empty."""
+    size = len(contents)
+    if size < 0x80 and number < 0x10:  # nearly all; the same bytes in one step
+        return bytes((number << 3 | LENGTH, size)) + contents
+    return encode_varint(number << 3 | LENGTH) + encode_varint(size) + contents
+
+
 def signed(value: int, bits: int = 64) -> int:
-    """The two's complement number in the lowest `bits` bits of a varint."""
+    """Returns the two's complement number in the lowest `bits` bits of a varint."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def fields(
+def read_fields(
     data: bytes | memoryview, position: int, end: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """The fields of the message in `[position, end)`, in the order they are stored.
+    """Reads the fields of the message in `data[position:end]`, in stored order.
 
-    Yields (field number, wire type, a, b): for VARINT, `a` is the value; for all others the
-    contents are the bytes `[a, b)`.
+    Yields:
+      (field number, wire type, a, b). For VARINT, `a` is the value and `b` the position after
+      it; for the other types the contents are `data[a:b]`.
 
     Raises:
-      Malformed
+      Malformed: the bytes are no message.
     """
     while position < end:
         start = position

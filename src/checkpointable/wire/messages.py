@@ -1,9 +1,9 @@
-"""Protobuf message classes that stay out of the process-wide descriptor pool.
+"""Protobuf message classes outside the process-wide descriptor pool.
 
-TensorFlow registers `tensorflow.BundleEntryProto` and its kin in the default pool, and a
-second definition there is an error at import; generated code is moreover locked to a range
-of protobuf versions. So messages are declared here as plain data and built, when first
-needed, in a pool of their own. Works with protobuf 4 to 7 and any of its implementations.
+TensorFlow registers `tensorflow.BundleEntryProto` and related messages in the default pool, where
+a second definition is an error at import. Generated code works only with a range of protobuf
+versions. So messages are declared as plain data, and built in a private pool when first needed.
+Works with protobuf 4 to 7 and all its implementations.
 
     classes = message_classes(
         "checkpointable/point.proto",
@@ -15,8 +15,8 @@ needed, in a pool of their own. Works with protobuf 4 to 7 and any of its implem
     )
     line = classes["Line"](name="a")
 
-All messages are proto3: a scalar field without a label has no presence, a message field
-has. Fields that a newer writer added survive parsing and serializing again.
+All messages are proto3: a message field has presence, a scalar field without a label has not.
+Fields that a newer writer added survive parsing and serializing.
 """
 
 from __future__ import annotations
@@ -45,17 +45,18 @@ _LABELS = ("", "repeated", "optional")
 
 
 def message_classes(file_name: str, package: str, messages: MessageSpec) -> dict[str, type[Any]]:
-    """Builds the classes of `messages` in a private pool.
+    """Builds message classes in a private pool.
 
-    Imports protobuf (30-100 ms the first time), so call it when a message is first needed,
-    and keep what it returns: each call makes a new pool with new classes.
+    Call it when a message is first needed, since it imports protobuf (30-100 ms), and keep the
+    result: each call makes a new pool with new classes.
 
     Args:
-      file_name: the name the pool knows the definitions by, as "checkpointable/x.proto".
+      file_name: the name of the definitions in the pool, such as "checkpointable/x.proto".
       package: the package of the messages' full names; "" for none.
       messages: name -> fields, see `FieldSpec`.
 
-    Returns: name -> message class, for every name of `messages`.
+    Returns:
+      Name -> message class, for each name in `messages`.
 
     Raises:
       ValueError: an unknown type, label or message name in the specification.

@@ -1,6 +1,7 @@
-"""Integers as bytes: varints, as protobuf and LevelDB write them.
+"""Varints: integers as protobuf and LevelDB encode them.
 
-A varint holds seven bits a byte, the lowest first; the high bit says that more follow.
+A varint has seven bits of the number per byte, the lowest first. The high bit of a byte is set if
+another follows.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ __all__ = ["Malformed", "decode_varint", "encode_varint"]
 
 
 class Malformed(Exception):
-    """Bytes that are no encoding of what they should be.
+    """Bytes that are not a valid encoding.
 
-    Internal: who knows the file and the key turns it into a `CheckpointCorruptError`.
+    Internal: callers that know the file and the key raise `CheckpointCorruptError` from it.
 
     Attributes:
       what: what is wrong.
-      position: where, in the buffer that was parsed.
+      position: where in the parsed buffer.
     """
 
     def __init__(self, what: str, position: int) -> None:
@@ -25,7 +26,7 @@ class Malformed(Exception):
 
 
 def encode_varint(value: int) -> bytes:
-    """Returns the varint of a number that is not negative."""
+    """Returns the varint of a non-negative number."""
     if value < 128:
         return _ONE_BYTE[value]
     out = bytearray()
@@ -43,15 +44,20 @@ _ONE_BYTE = [bytes((value,)) for value in range(128)]
 def decode_varint(
     data: bytes | memoryview, position: int, end: int, *, bits: int = 64, minimal: bool = False
 ) -> tuple[int, int]:
-    """Reads the varint at `position`; returns (value, position after it).
+    """Reads the varint at `position`.
 
     Args:
-      end: where the bytes that it may use end.
-      bits: the width it must fit.
-      minimal: also refuse an encoding with more bytes than the value needs.
+      data: the buffer.
+      position: the first byte of the varint.
+      end: the end of the bytes that it may use.
+      bits: the width that the value must fit.
+      minimal: whether to refuse an encoding with more bytes than the value needs.
+
+    Returns:
+      (value, position after the varint).
 
     Raises:
-      Malformed
+      Malformed: there is no such varint.
     """
     start = position
     value = shift = 0

@@ -18,8 +18,16 @@ from typing import TYPE_CHECKING
 from checkpointable.bundle.dtypes import DataType
 from checkpointable.bundle.format import RANK_MAX
 from checkpointable.bundle.shapes import decode_shape, decode_slice
-from checkpointable.wire import fields as wire
-from checkpointable.wire.varints import Malformed, encode_varint
+from checkpointable.wire.fields import (
+    FIXED32,
+    LENGTH,
+    VARINT,
+    length_field,
+    read_fields,
+    signed,
+    varint_field,
+)
+from checkpointable.wire.varints import Malformed
 
 if TYPE_CHECKING:
     from checkpointable.bundle.shapes import Extents
@@ -70,13 +78,8 @@ class Entry:
 @lru_cache(maxsize=4096)
 def encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
     """The fields dtype and shape, which few distinct ones of repeat over many values."""
-    dims = []
-    for size in shape:
-        dim = b"\x08" + encode_varint(size) if size else b""
-        dims.append(b"\x12" + encode_varint(len(dim)) + dim)
-    body = b"".join(dims)
-    head = b"\x08" + encode_varint(dtype) if dtype else b""
-    return head + b"\x12" + encode_varint(len(body)) + body
+    dims = b"".join(length_field(2, varint_field(1, size)) for size in shape)
+    return varint_field(1, dtype) + length_field(2, dims)
 
 
 def encode_fields(
@@ -84,12 +87,7 @@ def encode_fields(
 ) -> bytes:
     """The entry of a value that is not partitioned; see `Entry` for the arguments."""
     message = encode_head(dtype, shape)
-    if shard:
-        message += b"\x18" + encode_varint(shard)
-    if offset:
-        message += b"\x20" + encode_varint(offset)
-    if size:
-        message += b"\x28" + encode_varint(size)
+    message += varint_field(3, shard) + varint_field(4, offset) + varint_field(5, size)
     if crc:
         message += b"\x35" + crc.to_bytes(4, "little")
     return message
@@ -129,24 +127,24 @@ def decode_entry_at(
     shape: tuple[int, ...] = ()
     slices: list[Extents] = []
     known = True
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) == (1, wire.VARINT):
-            dtype = wire.signed(a, 32)
-        elif (number, kind) == (2, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) == (1, VARINT):
+            dtype = signed(a, 32)
+        elif (number, kind) == (2, LENGTH):
             more, known_ = decode_shape(data, a, b)
             shapes += 1
             span = (a, b) if shapes == 1 else (-1, -1)
             shape += more  # protobuf merges a message field that occurs twice
             known &= known_
-        elif (number, kind) == (3, wire.VARINT):
-            shard = wire.signed(a, 32)
-        elif (number, kind) == (4, wire.VARINT):
-            offset = wire.signed(a)
-        elif (number, kind) == (5, wire.VARINT):
-            size = wire.signed(a)
-        elif (number, kind) == (6, wire.FIXED32):
+        elif (number, kind) == (3, VARINT):
+            shard = signed(a, 32)
+        elif (number, kind) == (4, VARINT):
+            offset = signed(a)
+        elif (number, kind) == (5, VARINT):
+            size = signed(a)
+        elif (number, kind) == (6, FIXED32):
             crc = int.from_bytes(data[a:b], "little")
-        elif (number, kind) == (7, wire.LENGTH):
+        elif (number, kind) == (7, LENGTH):
             extents, known_ = decode_slice(data, a, b)
             slices.append(extents)
             known &= known_

@@ -21,8 +21,16 @@ from checkpointable.bundle.format import (
     UNREFERENCED_MAX,
     VERSION,
 )
-from checkpointable.wire import fields as wire
-from checkpointable.wire.varints import Malformed, decode_varint, encode_varint
+from checkpointable.wire.fields import (
+    FIXED32,
+    LENGTH,
+    VARINT,
+    length_field,
+    read_fields,
+    signed,
+    varint_field,
+)
+from checkpointable.wire.varints import Malformed, decode_varint
 
 __all__ = ["Header", "Unreferenced", "decode_header", "encode_header"]
 
@@ -71,13 +79,11 @@ def encode_header(header: Header) -> bytes:
         from checkpointable.bundle.index.messages import merge_header
 
         return merge_header(header)
-    message = b"\x08" + encode_varint(header.num_shards)
+    message = varint_field(1, header.num_shards)
     if header.big_endian:
-        message += b"\x10" + encode_varint(BIG_ENDIAN)
-    version = b"\x08" + encode_varint(header.producer) if header.producer else b""
-    if header.min_consumer:
-        version += b"\x10" + encode_varint(header.min_consumer)
-    return message + b"\x1a" + encode_varint(len(version)) + version
+        message += varint_field(2, BIG_ENDIAN)
+    version = varint_field(1, header.producer) + varint_field(2, header.min_consumer)
+    return message + length_field(3, version)
 
 
 def decode_header(data: bytes | memoryview, position: int, end: int) -> Header:
@@ -91,15 +97,15 @@ def decode_header(data: bytes | memoryview, position: int, end: int) -> Header:
     version = _Version(0, 0, (), known=True)
     unreferenced: list[Unreferenced] = []
     known = True
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) == (1, wire.VARINT):
-            num_shards = wire.signed(a, 32)
-        elif (number, kind) == (2, wire.VARINT):
-            endianness = wire.signed(a, 32)
-        elif (number, kind) == (3, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) == (1, VARINT):
+            num_shards = signed(a, 32)
+        elif (number, kind) == (2, VARINT):
+            endianness = signed(a, 32)
+        elif (number, kind) == (3, LENGTH):
             version = _decode_version(data, a, b, version)
             known &= version.known
-        elif (number, kind) == (UNREFERENCED_FIELD, wire.LENGTH):
+        elif (number, kind) == (UNREFERENCED_FIELD, LENGTH):
             if len(unreferenced) == UNREFERENCED_MAX:
                 raise Malformed(f"the header has more than {UNREFERENCED_MAX} gaps", start)
             unreferenced.append(_decode_unreferenced(data, a, b))
@@ -134,17 +140,17 @@ def _decode_version(
     """The version message in `[position, end)`, merged into what came before it."""
     producer, min_consumer, known = before.producer, before.min_consumer, True
     bad = list(before.bad_consumers)
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) == (1, wire.VARINT):
-            producer = wire.signed(a, 32)
-        elif (number, kind) == (2, wire.VARINT):
-            min_consumer = wire.signed(a, 32)
-        elif (number, kind) == (3, wire.VARINT):
-            bad.append(wire.signed(a, 32))
-        elif (number, kind) == (3, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) == (1, VARINT):
+            producer = signed(a, 32)
+        elif (number, kind) == (2, VARINT):
+            min_consumer = signed(a, 32)
+        elif (number, kind) == (3, VARINT):
+            bad.append(signed(a, 32))
+        elif (number, kind) == (3, LENGTH):
             while a < b:
                 value, a = decode_varint(data, a, b)
-                bad.append(wire.signed(value, 32))
+                bad.append(signed(value, 32))
         else:
             known = False
     return _Version(producer, min_consumer, tuple(bad), known)
@@ -153,14 +159,14 @@ def _decode_version(
 def _decode_unreferenced(data: bytes | memoryview, position: int, end: int) -> Unreferenced:
     start = position
     shard = offset = size = crc = 0
-    for number, kind, a, b in wire.fields(data, position, end):
-        if (number, kind) == (1, wire.VARINT):
-            shard = wire.signed(a, 32)
-        elif (number, kind) == (2, wire.VARINT):
-            offset = wire.signed(a)
-        elif (number, kind) == (3, wire.VARINT):
-            size = wire.signed(a)
-        elif (number, kind) == (4, wire.FIXED32):
+    for number, kind, a, b in read_fields(data, position, end):
+        if (number, kind) == (1, VARINT):
+            shard = signed(a, 32)
+        elif (number, kind) == (2, VARINT):
+            offset = signed(a)
+        elif (number, kind) == (3, VARINT):
+            size = signed(a)
+        elif (number, kind) == (4, FIXED32):
             crc = int.from_bytes(data[a:b], "little")
     if shard < 0 or offset < 0 or size <= 0 or offset + size > INT64_MAX:
         raise Malformed(f"a gap has {size} bytes at {offset} of data file {shard}", start)

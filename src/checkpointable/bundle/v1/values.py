@@ -21,7 +21,7 @@ import numpy as np
 from checkpointable.bundle.dtypes import DataType, numpy_dtype
 from checkpointable.bundle.index.header import decode_header
 from checkpointable.bundle.shapes import decode_shape, decode_slice
-from checkpointable.wire import fields as wire
+from checkpointable.wire.fields import LENGTH, VARINT, length_field, read_fields, signed
 from checkpointable.wire.varints import Malformed, encode_varint
 
 if TYPE_CHECKING:
@@ -103,17 +103,17 @@ def decode_meta(
     tensors: list[SavedMeta] = []
     versions: tuple[int, int, tuple[int, ...]] = (0, 0, ())
     metas = 0
-    for number, kind, a, b in wire.fields(data, start, end):
-        if (number, kind) != (1, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, start, end):
+        if (number, kind) != (1, LENGTH):
             continue
         metas += 1
-        for number_, kind_, a_, b_ in wire.fields(data, a, b):
-            if (number_, kind_) == (1, wire.LENGTH):
+        for number_, kind_, a_, b_ in read_fields(data, a, b):
+            if (number_, kind_) == (1, LENGTH):
                 budget.spend(_META_COST + 2 * (b_ - a_))
                 tensors.append(_decode_tensor(data, a_, b_))
-            elif (number_, kind_) == (2, wire.LENGTH):
+            elif (number_, kind_) == (2, LENGTH):
                 # The versions have the field number and the form of those in a bundle's header.
-                message = b"\x1a" + encode_varint(b_ - a_) + bytes(data[a_:b_])
+                message = length_field(3, bytes(data[a_:b_]))
                 try:
                     header = decode_header(message, 0, len(message))
                 except Malformed as error:
@@ -128,14 +128,14 @@ def _decode_tensor(data: Buffer, start: int, end: int) -> SavedMeta:
     name, dtype = "", 0
     shape: tuple[int, ...] = ()
     slices: list[Extents] = []
-    for number, kind, a, b in wire.fields(data, start, end):
-        if (number, kind) == (1, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, start, end):
+        if (number, kind) == (1, LENGTH):
             name = _decode_name(data, a, b)
-        elif (number, kind) == (2, wire.LENGTH):
+        elif (number, kind) == (2, LENGTH):
             shape = decode_shape(data, a, b)[0]
-        elif (number, kind) == (3, wire.VARINT):
-            dtype = wire.signed(a, 32)
-        elif (number, kind) == (4, wire.LENGTH):
+        elif (number, kind) == (3, VARINT):
+            dtype = signed(a, 32)
+        elif (number, kind) == (4, LENGTH):
             slices.append(decode_slice(data, a, b)[0])
     if not name:
         raise Malformed("a value has no name", start)
@@ -160,18 +160,18 @@ class _Part(NamedTuple):
 def _decode_saved_slice(data: Buffer, start: int, end: int, field: int) -> _Part:
     name, numbers = "", []
     extents: Extents = ()
-    for number, kind, a, b in wire.fields(data, start, end):
-        if (number, kind) != (2, wire.LENGTH):
+    for number, kind, a, b in read_fields(data, start, end):
+        if (number, kind) != (2, LENGTH):
             continue
-        for number_, kind_, a_, b_ in wire.fields(data, a, b):
-            if (number_, kind_) == (1, wire.LENGTH):
+        for number_, kind_, a_, b_ in read_fields(data, a, b):
+            if (number_, kind_) == (1, LENGTH):
                 name = _decode_name(data, a_, b_)
-            elif (number_, kind_) == (2, wire.LENGTH):
+            elif (number_, kind_) == (2, LENGTH):
                 extents = decode_slice(data, a_, b_)[0]
-            elif (number_, kind_) == (3, wire.LENGTH):
-                for number__, kind__, a__, b__ in wire.fields(data, a_, b_):
+            elif (number_, kind_) == (3, LENGTH):
+                for number__, kind__, a__, b__ in read_fields(data, a_, b_):
                     if number__ == field:
-                        whole = kind__ != wire.VARINT
+                        whole = kind__ != VARINT
                         numbers.append(data[a__:b__] if whole else encode_varint(a__))
     return _Part(name, extents, numbers)
 
