@@ -38,8 +38,30 @@ ROOMS = {
     "adapters.torch.modules",
     "adapters.torch": "graph tracking adapters.own adapters.state adapters.torch.tensors "
     "adapters.torch.modules adapters.torch.optimizers",
-    "adapters.tensorflow": "errors common graph tracking adapters.watch adapters.notes",
-    "adapters": "graph adapters.state adapters.torch adapters.tensorflow",
+    "adapters.tensorflow.private_api": "",
+    "adapters.tensorflow.private_attributes": "adapters.tensorflow.private_api",
+    "adapters.tensorflow.conversion": "graph adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes",
+    "adapters.tensorflow.variants": "wire",
+    "adapters.tensorflow.deferred": "graph adapters.notes adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes adapters.tensorflow.conversion",
+    "adapters.tensorflow.saveables": "graph adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes adapters.tensorflow.conversion",
+    "adapters.tensorflow.partitioned": "graph adapters.tensorflow.private_attributes "
+    "adapters.tensorflow.deferred",
+    "adapters.tensorflow.eager": "graph adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes adapters.tensorflow.conversion "
+    "adapters.tensorflow.variants adapters.tensorflow.deferred adapters.tensorflow.saveables "
+    "adapters.tensorflow.partitioned",
+    "adapters.tensorflow.graph_mode": "graph adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes adapters.tensorflow.conversion "
+    "adapters.tensorflow.variants adapters.tensorflow.saveables adapters.tensorflow.partitioned",
+    "adapters.tensorflow": "graph tracking adapters.notes adapters.tensorflow.private_api "
+    "adapters.tensorflow.private_attributes adapters.tensorflow.deferred "
+    "adapters.tensorflow.saveables adapters.tensorflow.partitioned adapters.tensorflow.eager "
+    "adapters.tensorflow.graph_mode",
+    "adapters": "graph adapters.state adapters.torch adapters.tensorflow "
+    "adapters.tensorflow.graph_mode",
     "bundle": "errors common wire storage manifest graph",
     "directory": "errors common wire storage manifest bundle",
     "saving": "errors common manifest graph adapters.watch adapters bundle",

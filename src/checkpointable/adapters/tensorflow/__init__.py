@@ -1,6 +1,6 @@
 """TensorFlow's objects, eager and in graphs. Imported when the program first shows one.
 
-From the bottom up; each line imports only from those above it (`tests/tf/test_layers.py`):
+From the bottom up; each line imports only from those above it (`tests/test_imports.py`):
 
     conversion.py               NumPy arrays <-> tensors
     variants.py                 opaque tensors (the state of a data iterator) as bytes
