@@ -82,7 +82,7 @@ def test_no_such_checkpoint_names_those_beside_it(prefix):  # S33
         BundleReader(other)
     assert isinstance(e.value, FileNotFoundError)
     assert e.value.path == other
-    with pytest.raises(FileNotFoundError, match="there is none in its directory"):
+    with pytest.raises(FileNotFoundError, match="its directory has none"):
         BundleReader(os.path.join(prefix + "-dir", "ck"))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from checkpointable.bundle.format import index_path, prefix_of_index
 from checkpointable.common.types import Path
 from checkpointable.directory.latest import LOOKS, latest_checkpoint
 from checkpointable.errors import CheckpointNotFoundError
@@ -14,8 +15,6 @@ from checkpointable.storage import default_storage
 __all__ = ["checkpoint_prefix", "open_named"]
 
 _Opened = TypeVar("_Opened")
-
-_INDEX = ".index"
 
 
 def open_named(
@@ -58,10 +57,11 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
     """
     prefix = os.fspath(path)
     storage = default_storage()
-    if storage.exists(prefix + _INDEX):
+    if storage.exists(index_path(prefix)):
         return prefix
-    if prefix.endswith(_INDEX) and storage.exists(prefix):
-        return prefix[: -len(_INDEX)]
+    without_ending = prefix_of_index(prefix)
+    if without_ending is not None and storage.exists(prefix):
+        return without_ending
     if not storage.is_directory(prefix):
         return prefix  # opening it reports what is missing
     for saved_model in ("saved_model.pb", "saved_model.pbtxt"):

@@ -1,9 +1,8 @@
-"""Temporary names, and the replacement of small files in one step.
+"""Writes files under temporary names, so that they appear complete or not at all.
 
-A file becomes visible under its name complete or not at all: it is written under a
-temporary name in the same directory and renamed. The names are `.NAME.tmp-PID-RANDOM`,
-which no reader takes for a part of a checkpoint. A crash leaves them behind; the next
-writer of the same name removes those whose writer is gone.
+A file is written under a temporary name in the same directory and then renamed. The names have the
+form `.NAME.tmp-PID-RANDOM`, which readers ignore. A crash leaves them behind; the next writer of
+the same name removes those whose writer no longer exists.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def check_durability(durability: str) -> str:
     """Returns `durability`.
 
     Raises:
-      ValueError: it is neither "fsync" nor "flush".
+      ValueError: It is neither "fsync" nor "flush".
     """
     if durability not in DURABILITIES:
         raise ValueError(f"durability is {durability!r}; it must be one of {DURABILITIES}")
@@ -49,24 +48,24 @@ def check_durability(durability: str) -> str:
 
 
 def temporary_path(path: str) -> str:
-    """A fresh temporary name beside `path`."""
+    """Returns a new temporary name in the directory of `path`."""
     directory, name = os.path.split(path)
     ending = f".tmp-{os.getpid()}-{os.urandom(4).hex()}"
     room = _NAME_BYTES_MAX - len(ending) - 1
-    # Cut only where a name is near the limit; such a one is not cleaned up after a crash.
+    # A name near the limit is cut; it is not cleaned up after a crash.
     while len(os.fsencode(name)) > room:
         name = name[:-1]
     return os.path.join(directory, f".{name}{ending}")
 
 
 def temporary_of(name: str) -> str | None:
-    """The final name that a temporary name stands for; None for any other name."""
+    """Returns the final name for a temporary name; None for any other name."""
     match = _PATTERN.fullmatch(name)
     return match["name"] if match else None
 
 
 def create_temporary(storage: Storage, path: str, size: int) -> WritableFile:
-    """A new file under a temporary name beside `path`, to be renamed to it."""
+    """Creates a file of `size` zero bytes under a temporary name for `path`."""
     for attempt in range(_ATTEMPTS):
         candidate = temporary_path(path)
         if attempt + 1 == _ATTEMPTS or not storage.exists(candidate):
@@ -75,13 +74,14 @@ def create_temporary(storage: Storage, path: str, size: int) -> WritableFile:
 
 
 def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool]) -> None:
-    """Removes temporary files whose writers are gone.
+    """Removes temporary files whose writers no longer exist.
+
+    Files that a live writer has open stay, and so do files that cannot be removed. Never raises.
 
     Args:
-      belongs: of a final name, whether its temporaries are the caller's to remove.
-
-    Never removes one that a live writer has open, and never fails: what cannot be removed
-    stays.
+      storage: Where the files are.
+      directory: Their directory.
+      belongs: Whether the temporary files for a final name may be removed by the caller.
     """
     try:
         for name in storage.list(directory or os.curdir):
@@ -112,13 +112,15 @@ def replace_file(
     durability: str = "fsync",
     progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Gives a file new contents in one step: readers see the old or the new ones.
+    """Replaces the contents of a file atomically: readers see the old or the new ones.
 
     Args:
-      data: the contents, or their parts one after another.
-      durability: "fsync" returns when the new contents would survive a loss of power;
-        "flush" leaves that to the operating system.
-      progress: called with the bytes that are written, part by part.
+      storage: Where to write.
+      path: The path of the file.
+      data: The new contents, or a sequence of their parts.
+      durability: "fsync" returns when the new contents would survive a power failure; "flush"
+        leaves that to the operating system.
+      progress: Called with the number of bytes written so far, after each part.
     """
     check_durability(durability)
     directory, name = os.path.split(path)
@@ -150,14 +152,17 @@ def link_or_copy(
     sync: bool,
     progress: Callable[[int], object] | None = None,
 ) -> bool:
-    """Gives an open file a further name, or a copy of it where it cannot have one.
+    """Gives an open file a second name, or copies it where that is not possible.
 
-    The name appears with the whole contents, and what had it before is gone.
+    An existing file of that name is replaced.
 
     Args:
-      sync: the contents would survive a loss of power when this returns; the name does once
-        its directory is synced.
-      progress: called with how many of its bytes are there, part by part of a copy.
+      storage: Where the file is.
+      source: The open file.
+      path: The second name.
+      sync: Return when the contents would survive a power failure. (The name does once its
+        directory is synced.)
+      progress: Called with the number of bytes copied so far.
 
     Returns:
       Whether the two names are the same file.
@@ -169,10 +174,10 @@ def link_or_copy(
             if progress is not None:
                 progress(source.size)
             return True
-        storage.delete(path)  # since it was opened, its name has become another file's
+        storage.delete(path)  # the name of the source is that of another file by now
     file = create_temporary(storage, path, source.size)
     try:
-        # Not mapped: where the disk fails, or the file is cut short, that would end the process.
+        # Not mapped: if the disk fails or the file is truncated, a map would end the process.
         buffer = memoryview(bytearray(min(source.size, _COPIED_SIZE)))
         for offset in range(0, source.size, _COPIED_SIZE):
             part = buffer[: source.size - offset]

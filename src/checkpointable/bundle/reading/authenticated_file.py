@@ -1,9 +1,9 @@
-"""Files of which nothing is used before it has been compared with a manifest.
+"""Reads files whose contents are compared with a manifest before they are used.
 
-A mapped file changes when somebody writes to it, also after it was verified. So each chunk is
-read into memory of our own, compared there, and used from there: what was verified is what is
-used, however late, and whatever becomes of the file. A chunk is read when something of it is
-first wanted; one that nobody wants takes no memory.
+A memory map changes when another process writes to the file, even after it was verified. So each
+chunk is read into private memory, verified there, and used from there: the bytes that are used are
+the bytes that were verified. A chunk is read when one of its bytes is first needed; other chunks
+take no memory.
 """
 
 from __future__ import annotations
@@ -31,25 +31,24 @@ if TYPE_CHECKING:
 __all__ = ["AuthenticFile", "size_differs"]
 
 
-def size_differs(found: int, wanted: int) -> str:
-    """The words for a file that has another size than the manifest says."""
+def size_differs(actual: int, expected: int) -> str:
+    """Describes a file whose size is not the one in the manifest."""
     return (
-        f"the file has {found} bytes, but the manifest says {wanted}: it was changed since the "
+        f"the file has {actual} bytes, but the manifest says {expected}: it was changed since the "
         "manifest was written, or belongs to another checkpoint"
     )
 
 
 class AuthenticFile(ReadableFile):
-    """An open file, used by way of the hashes that a manifest has of it.
+    """An open file whose chunks are verified by the hashes in a manifest.
+
+    Every method that returns contents raises `CheckpointCorruptError` if they differ from the
+    manifest.
 
     Args:
-      file: open; closed with this one.
-      hashes: of the file.
-      chunk_size: of the manifest.
-
-    Raises:
-      CheckpointCorruptError: by every method that gives contents: they are not as the manifest
-        says.
+      file: The open file; it is closed with this object.
+      hashes: The hashes of the file.
+      chunk_size: The size of the chunks, in bytes.
     """
 
     def __init__(self, file: ReadableFile, hashes: FileHashes, chunk_size: int) -> None:
@@ -65,7 +64,11 @@ class AuthenticFile(ReadableFile):
         self._is_there = bytearray(chunk_count(hashes.size, chunk_size))
 
     def check_size(self) -> None:
-        """Raises if the file is shorter or longer than the manifest says."""
+        """Checks the size of the file.
+
+        Raises:
+          CheckpointCorruptError: It is not the size in the manifest.
+        """
         if self.size != self._wanted_size:
             raise CheckpointCorruptError(
                 size_differs(self.size, self._wanted_size),
@@ -83,7 +86,7 @@ class AuthenticFile(ReadableFile):
         return self.view(0, self.size)
 
     def view(self, offset: int, size: int) -> memoryview:
-        """The bytes `[offset, offset + size)`, in memory of our own, read-only."""
+        """Returns the verified bytes `[offset, offset + size)`, read-only, in private memory."""
         self.load(np.array([offset]), np.array([offset + size]))
         memory = self._memory
         if memory is None:
@@ -96,14 +99,14 @@ class AuthenticFile(ReadableFile):
         stop: npt.NDArray[np.int64],
         threads: int | None = None,
     ) -> None:
-        """Brings in the chunks that the ranges `[start, stop)` touch, on several threads."""
+        """Reads and verifies the chunks of the ranges `[start, stop)`, in several threads."""
         self.check_size()
         wanted = self._missing(start, stop)
         if not wanted:
             return
-        with self._lock:  # of several threads one makes it
+        with self._lock:
             if self._memory is None:
-                # Untouched, it takes no memory; aligned, so that values are as in a mapped file.
+                # Untouched pages take no memory. Aligned, so that values are as in a mapped file.
                 space = np.empty(self.size + ALIGNMENT, np.uint8)
                 self._memory = space[-space.ctypes.data % ALIGNMENT :][: self.size]
             memory = self._memory
@@ -121,10 +124,13 @@ class AuthenticFile(ReadableFile):
     def damage(
         self, progress: Callable[[int], None] | None = None, threads: int | None = None
     ) -> Iterator[tuple[int, str]]:
-        """(offset, what is wrong) of all that differs from the manifest; keeps nothing.
+        """Yields (offset, description) of every difference from the manifest.
+
+        The contents are not kept in memory.
 
         Args:
-          progress: called with the bytes of each chunk that is done.
+          progress: Called with the size of each chunk that has been checked.
+          threads: The number of threads; None to choose one.
         """
         if self.size != self._wanted_size:
             offset = min(self.size, self._wanted_size)
@@ -144,9 +150,9 @@ class AuthenticFile(ReadableFile):
         self._is_there = bytearray(len(self._is_there))
 
     def _missing(self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> list[int]:
-        """The numbers of the chunks in these ranges that are not there yet."""
+        """Returns the numbers of the chunks in these ranges that are not in memory yet."""
         is_there = self._is_there
-        if len(start) == 1:  # one value, mostly there already: without arrays
+        if len(start) == 1:  # a single value, usually in memory already: faster without arrays
             first, last = start.item(0) // self._chunk_size, stop.item(0)
             chunks: Iterable[int] = range(first, chunk_count(last, self._chunk_size))
         else:
@@ -162,19 +168,19 @@ class AuthenticFile(ReadableFile):
         if not contents:
             return False
         start = number * self._chunk_size
-        # Two threads may do this at once: both have the same bytes, since both are right.
+        # Two threads may do this at the same time: they write the same verified bytes.
         memory[start : start + len(contents)] = np.frombuffer(contents, np.uint8)
         self._is_there[number] = True
         return True
 
     def _right_chunk(self, number: int) -> bytes:
-        """A chunk, if it is as the manifest says; else nothing."""
+        """Returns the contents of a chunk; empty if they differ from the manifest."""
         contents = self._file.read(*self._extent(number))
         expected = self._leaves[number * HASH_SIZE : (number + 1) * HASH_SIZE]
         return contents if leaf_hash(contents) == expected else b""
 
     def _extent(self, number: int) -> tuple[int, int]:
-        """Offset and size of a chunk, as far as the file has it."""
+        """Returns the offset and size of a chunk, up to the end of the file."""
         start = number * self._chunk_size
         return start, min(self._chunk_size, self._wanted_size - start, self.size - start)
 

@@ -1,4 +1,4 @@
-"""Verifies the checksums of values, in parallel and in the order they lie in the files."""
+"""Verifies the checksums of values, in parallel and in file order."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    # (value, what is wrong, offset in the file)
-    _Found: TypeAlias = "tuple[Stored, str, int]"
-    # (rows, 0, 0), or of one large value (its row, size of this chunk, what is left after it)
+    # (value, description, offset in the file)
+    _Difference: TypeAlias = "tuple[Stored, str, int]"
+    # (rows, 0, 0); or for a chunk of a large value (its row, size of the chunk, size of the rest)
     _Work: TypeAlias = "tuple[npt.NDArray[np.int64], int, int]"
 
 __all__ = [
@@ -42,12 +42,12 @@ __all__ = [
     "stored_values",
 ]
 
-# Rows whose numbers are made into objects at a time.
+# The number of rows that become Python objects at a time.
 _PORTION = 4096
 
 
 class Stored(NamedTuple):
-    """Where a row's bytes are, as plain numbers."""
+    """Location and checksum of the bytes of a row; see `Entry` for the attributes."""
 
     row: int
     dtype: int
@@ -58,14 +58,14 @@ class Stored(NamedTuple):
 
 
 def in_file_order(files: Files, rows: Iterable[int]) -> npt.NDArray[np.int64]:
-    """The rows in the order of their data, by data file and offset."""
+    """Returns the rows sorted by data file and offset."""
     columns = files.index.columns
     order = np.fromiter(rows, np.int64)
     return order[np.lexsort((columns.offset[order], columns.shard[order]))]
 
 
 def stored_values(files: Files, order: npt.NDArray[np.int64]) -> Iterator[Stored]:
-    """Where the bytes of the rows are, row by row; made as they are asked for."""
+    """Yields the location of the bytes of each row."""
     columns = files.index.columns
     numbers = (columns.dtype, columns.shard, columns.offset, columns.size, columns.crc)
     for start in range(0, len(order), _PORTION):
@@ -79,27 +79,31 @@ def check_values(
     *,
     threads: int | None = None,
     progress: Callable[[Stored], None] | None = None,
-) -> Iterator[_Found]:
-    """Compares the checksum of each row, given in file order, with the stored one.
-
-    Yields (value, what is wrong, offset in the file) for those that differ, in file order.
+) -> Iterator[_Difference]:
+    """Compares the checksum of each value with the stored one.
 
     Args:
-      progress: called with each value once it is checked.
+      files: The open checkpoint.
+      order: The rows of the values, in file order.
+      threads: The number of threads; None to choose one.
+      progress: Called with each value once it is checked.
+
+    Yields:
+      (value, description, offset in the file) of each value that differs, in file order.
     """
     total = int(files.index.columns.size[order].sum())
-    sum_so_far = 0
+    crc_so_far = 0
     with closing(run_in_order(_tasks(files, order), total, threads)) as results:
         for (done, size, left), (crc, damages) in results:
             yield from damages
             if size:
-                sum_so_far = combine(sum_so_far, crc, size)
+                crc_so_far = combine(crc_so_far, crc, size)
                 if left:
                     continue
                 (value,) = stored_values(files, done)
-                if mask(sum_so_far) != value.crc:
-                    yield value, differs(mask(sum_so_far), value.crc), value.offset
-                sum_so_far = 0
+                if mask(crc_so_far) != value.crc:
+                    yield value, differs(mask(crc_so_far), value.crc), value.offset
+                crc_so_far = 0
             if progress is not None:
                 for value in stored_values(files, done):
                     progress(value)
@@ -107,7 +111,7 @@ def check_values(
 
 def _tasks(
     files: Files, order: npt.NDArray[np.int64]
-) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Found]]]]]:
+) -> Iterator[tuple[_Work, Callable[[], tuple[int, list[_Difference]]]]]:
     columns = files.index.columns
     shards, sizes = columns.shard[order], columns.size[order]
     alone = (sizes > CHUNK_SIZE) & ~_is_structured(columns.dtype[order])
@@ -125,13 +129,13 @@ def _tasks(
 
 
 def _is_structured(dtype: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which values have checksums of their own within their bytes."""
+    """Whether the bytes of values contain further checksums."""
     return np.asarray((dtype == DataType.DT_STRING) | (dtype == DataType.DT_VARIANT))
 
 
 def _check_chunk(
     files: Files, shard: int, offset: int, size: int, buffers: Buffers
-) -> tuple[int, list[_Found]]:
+) -> tuple[int, list[_Difference]]:
     crc32c = load_crc32c()
     crc = 0
     with buffers.borrow(PIECE_SIZE) as buffer:
@@ -143,28 +147,28 @@ def _check_chunk(
 
 def _check_group(
     files: Files, rows: npt.NDArray[np.int64], buffers: Buffers
-) -> tuple[int, list[_Found]]:
+) -> tuple[int, list[_Difference]]:
     columns = files.index.columns
     shard = columns.shard.item(rows[0])
     start = columns.offset[rows]
     base = int(start[0])
-    # Not the end of the last: an empty value may lie where another starts.
+    # Not simply the end of the last one: an empty value may lie at the start of another.
     size = int((start + columns.size[rows]).max()) - base
-    if size > CHUNK_SIZE:  # a large value of strings, whose checksum wants it in one piece
+    if size > CHUNK_SIZE:  # a large string value, whose checksum needs it in one piece
         return 0, _damages(files, rows, files.view(shard, base, size))
     with buffers.borrow(size) as buffer:
         return 0, _damages(files, rows, files.read(shard, base, size, buffer))
 
 
-def _damages(files: Files, rows: npt.NDArray[np.int64], view: memoryview) -> list[_Found]:
-    """What differs of values of which `view` has the bytes, from the first one's on."""
+def _damages(files: Files, rows: npt.NDArray[np.int64], view: memoryview) -> list[_Difference]:
+    """Returns the differences of values; `view` begins with the bytes of the first one."""
     crc32c = load_crc32c()
     columns = files.index.columns
     start = columns.offset[rows]
     end = start + columns.size[rows]
     base = int(start[0])
     structured = _is_structured(columns.dtype[rows])
-    # Without mask, and strings left to the slower way: this loop runs once a value.
+    # This loop runs once a value: checksums are compared unmasked, and strings come later.
     suspects = [
         i
         for i, (a, b, crc, skip) in enumerate(
@@ -178,21 +182,21 @@ def _damages(files: Files, rows: npt.NDArray[np.int64], view: memoryview) -> lis
         )
         if skip or crc32c(view[a:b]) != crc
     ]
-    damages: list[_Found] = []
+    damages: list[_Difference] = []
     for value in stored_values(files, rows[suspects]):
         contents = view[value.offset - base : value.offset - base + value.size]
         try:
-            found = _checksum(files, value, contents)
+            crc = _checksum(files, value, contents)
         except Malformed as error:
             damages.append((value, error.what, value.offset + error.position))
             continue
-        if found != value.crc:
-            damages.append((value, differs(found, value.crc), value.offset))
+        if crc != value.crc:
+            damages.append((value, differs(crc, value.crc), value.offset))
     return damages
 
 
 def _checksum(files: Files, value: Stored, contents: memoryview) -> int:
-    """The checksum, masked, that the value's entry should hold."""
+    """Returns the masked checksum of a value."""
     if value.dtype not in {DataType.DT_STRING, DataType.DT_VARIANT}:
         return mask(load_crc32c()(contents))
     count = files.index.entry_of(value.row).num_elements
@@ -200,9 +204,9 @@ def _checksum(files: Files, value: Stored, contents: memoryview) -> int:
     return checksum(contents, count, big_endian=files.index.header.big_endian)
 
 
-def differs(found: int, stored: int) -> str:
-    """The words for a checksum that does not hold; both masked."""
+def differs(actual: int, stored: int) -> str:
+    """Describes a wrong checksum; both are masked."""
     return (
-        f"the value has the checksum {found:#010x}, but the index says {stored:#010x}: its "
+        f"the value has the checksum {actual:#010x}, but the index says {stored:#010x}: its "
         "bytes are damaged, or belong to another checkpoint"
     )

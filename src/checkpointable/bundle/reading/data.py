@@ -1,4 +1,4 @@
-"""The data files of a bundle, held open from the moment its index is read."""
+"""The data files of a checkpoint, held open from the moment its index is read."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ __all__ = ["Files", "closed", "missing"]
 
 
 class Files:
-    """An index, and the data files that belong to it.
+    """An index and the data files that belong to it.
 
     Attributes:
-      index: what the index says.
-      index_size: of its file, in bytes.
-      index_identity: which file that is.
-      data: shard -> file, for every shard that has bytes of a value, or bytes that the header
-        knows of; fewer where `open_files` was told to go on without.
-      paths: shard -> path, of the same shards.
-      manifest: by which the data files are read (`AuthenticFile`); None where no key was given.
+      index: The index.
+      index_size: The size of its file, in bytes.
+      index_identity: The identity of its file.
+      data: shard -> file, for each shard that has bytes of a value or unreferenced bytes. Missing
+        files are absent if the checkpoint was opened with `damaged`.
+      paths: shard -> path, for the same shards.
+      manifest: The manifest by which the data files are read (`AuthenticFile`); None if the
+        checkpoint was opened without a key.
     """
 
     manifest: Manifest | None = None
@@ -51,14 +52,17 @@ class Files:
         self.paths = {s: data_path(prefix, s, index.header.num_shards) for s in sorted(used)}
 
     def view(self, shard: int, offset: int, size: int, *, private: bool = False) -> memoryview:
-        """The bytes of a value, mapped.
+        """Returns the bytes of a value, mapped into memory.
 
         Args:
-          private: may be written to, which changes this mapping alone and not the file.
+          shard: The data file.
+          offset: Where the bytes begin.
+          size: The number of bytes.
+          private: The result may be written to, which changes the memory and not the file.
 
         Raises:
-          ValueError: the files were closed.
-          CheckpointCorruptError: the data file is not there, or too short.
+          ValueError: The files were closed.
+          CheckpointCorruptError: The data file is missing or too short.
         """
         if not size:
             self.require_open()
@@ -70,13 +74,17 @@ class Files:
         return (file.map_private() if private else file.map())[offset : offset + size]
 
     def read(self, shard: int, offset: int, size: int, buffer: memoryview) -> memoryview:
-        """The bytes of a value, or some of them: read into `buffer`, or in memory of our own.
+        """Returns bytes of a value: in `buffer`, or in memory of this object.
 
         Args:
-          buffer: of at least `size` bytes.
+          shard: The data file.
+          offset: Where the bytes begin.
+          size: The number of bytes.
+          buffer: At least `size` bytes.
 
         Raises:
-          As `view`; CheckpointIOError: the disk refused.
+          ValueError, CheckpointCorruptError: As for `view`.
+          CheckpointIOError: The file cannot be read.
         """
         if not size:
             self.require_open()
@@ -89,14 +97,14 @@ class Files:
         return buffer
 
     def read_into(self, shard: int, offset: int, buffer: memoryview) -> None:
-        """Fills `buffer` with the bytes of a value, or some of them; raises as `read`."""
+        """Fills `buffer` with bytes of a value; raises as `read` does."""
         if len(buffer):
             self.file_of(shard, offset, len(buffer)).read_into(offset, buffer)
         else:
             self.require_open()
 
     def file_of(self, shard: int, offset: int, size: int) -> ReadableFile:
-        """The data file in which these bytes lie, all of them; raises as `view`."""
+        """Returns the data file that contains these bytes; raises as `view` does."""
         self.require_open()
         file = self.data.get(shard)
         if file is None:
@@ -110,37 +118,38 @@ class Files:
         return file
 
     def load(self, rows: npt.NDArray[np.int64], threads: int | None = None) -> None:
-        """Compares what rows need with the manifest, if there is one, before it is used."""
+        """Verifies the bytes of rows against the manifest, if there is one."""
         if self.manifest is None:
             return
         columns = self.index.columns
         for shard, file in self.data.items():
-            own = rows[(columns.shard[rows] == shard) & (columns.size[rows] > 0)]
-            start = columns.offset[own]
-            stop = start + columns.size[own]
-            if isinstance(file, AuthenticFile) and len(own):
+            in_file = rows[(columns.shard[rows] == shard) & (columns.size[rows] > 0)]
+            start = columns.offset[in_file]
+            stop = start + columns.size[in_file]
+            if isinstance(file, AuthenticFile) and len(in_file):
                 file.load(start, stop, threads)
 
     def use_manifest(self, manifest: Manifest, *, damaged: bool) -> None:
-        """Reads the data files by the hashes that a manifest has of them.
+        """Reads the data files through the hashes in a manifest from now on.
 
         Args:
-          damaged: a file of another size is taken, for its damage to be listed.
+          manifest: The manifest.
+          damaged: Accept files of other sizes, so that their damage can be listed.
 
         Raises:
-          CheckpointCorruptError: the manifest has other files, or of other sizes.
+          CheckpointCorruptError: The manifest lists other files, or files of other sizes.
         """
         hashes = hashes_of_data(manifest, self.paths.values(), self.prefix)
-        for shard, own in zip(self.paths, hashes, strict=True):
+        for shard, file_hashes in zip(self.paths, hashes, strict=True):
             if shard in self.data:
-                file = AuthenticFile(self.data[shard], own, manifest.chunk_size)
+                file = AuthenticFile(self.data[shard], file_hashes, manifest.chunk_size)
                 self.data[shard] = file
                 if not damaged:
                     file.check_size()
         self.manifest = manifest
 
     def unused(self, storage: Storage) -> list[str]:
-        """Paths of the bundle's data files that exist and hold no value."""
+        """Returns the paths of data files that exist but contain no value."""
         directory, base = split_prefix(self.prefix)
         count = self.index.header.num_shards
         names = []
@@ -155,10 +164,10 @@ class Files:
         return names
 
     def require_open(self) -> None:
-        """Checks that they were not closed: what is gone then is not damaged.
+        """Checks that the files are open: a closed file must not be reported as damaged.
 
         Raises:
-          ValueError: they were.
+          ValueError: They were closed.
         """
         if self._closed:
             raise closed(self.prefix)
@@ -171,13 +180,13 @@ class Files:
 
 
 def closed(prefix: str) -> ValueError:
-    """The error for a reader that is used after it was closed."""
-    return ValueError(f"{prefix}: the reader was closed; open the checkpoint again to read on")
+    """Returns the error for a reader that is used after it was closed."""
+    return ValueError(f"{prefix}: the reader was closed; open the checkpoint again")
 
 
 def missing(path: str) -> CheckpointCorruptError:
-    """The error for a data file that is not there."""
+    """Returns the error for a missing data file."""
     return CheckpointCorruptError(
-        "the index is there, but this data file is missing: bring it back, or remove the index",
+        "the index exists, but this data file is missing: restore it, or remove the index",
         path=path,
     )

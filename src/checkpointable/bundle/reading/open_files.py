@@ -1,4 +1,4 @@
-"""Opens the index and the data files of a bundle, beside whoever saves it anew meanwhile."""
+"""Opens the index and the data files of a checkpoint, while others may replace it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterable
 
-from checkpointable.bundle.format import index_path, split_prefix
+from checkpointable.bundle.format import index_path, prefix_of_index, split_prefix
 from checkpointable.bundle.index.index import load_index
 from checkpointable.bundle.reading.data import Files, missing
 from checkpointable.bundle.reading.signed import load_manifest
@@ -21,8 +21,8 @@ from checkpointable.storage import Storage
 
 __all__ = ["checkpoints_in", "open_files"]
 
-# Each further attempt needs another save of the same prefix in the time it takes to open
-# two files: as many in a row are a program that does nothing else.
+# Each further attempt requires another save of the same prefix in the time that it takes to open
+# two files.
 _ATTEMPTS = 1000
 
 
@@ -35,18 +35,22 @@ def open_files(
 ) -> Files:
     """Opens and verifies the index of `prefix`, and opens its data files.
 
-    A save of the same prefix may replace both in the meantime. That is seen by the index
-    being another one after the data files are open (or are gone); then all is read again.
+    A save of the same prefix may replace both meanwhile. If the index is another file once the
+    data files are open (or missing), everything is read again.
 
     Args:
-      damaged: go on without data files that are missing or too short.
-      verifier: judges the checkpoint's manifest before anything else of it is looked at, and
-        the data is read by what the manifest says of it; None: nobody asks for one.
+      prefix: The checkpoint prefix.
+      storage: Where to read.
+      damaged: Accept data files that are missing or too short.
+      verifier: Verifies the manifest before anything else is read; the data files are then read
+        through its hashes. None to ignore manifests.
 
     Raises:
-      CheckpointNotFoundError: there is no such checkpoint; names those beside it.
-      CheckpointCorruptError, CheckpointUnsupportedError, CheckpointIOError
-      CheckpointSignatureError: there is no manifest, or none that `verifier` vouches for.
+      CheckpointNotFoundError: There is no such checkpoint; names those in the same directory.
+      CheckpointCorruptError: The index is damaged, or a data file is missing or too short.
+      CheckpointUnsupportedError: A newer version of the format, or a V1 checkpoint.
+      CheckpointSignatureError: There is no manifest that `verifier` accepts.
+      CheckpointIOError: The files cannot be opened or read.
     """
     path = index_path(prefix)
     for _ in range(_ATTEMPTS):
@@ -54,7 +58,7 @@ def open_files(
             index_file = storage.open(path)
         except CheckpointNotFoundError:
             raise _not_found(prefix, storage) from None
-        # Kept open until the data is: its inode cannot become another file's meanwhile.
+        # Kept open until the data files are, so that its inode is not reused meanwhile.
         with index_file:
             contents = index_file.read(0, index_file.size)
             manifest = None
@@ -63,7 +67,7 @@ def open_files(
                     manifest = load_manifest(prefix, contents, storage, verifier)
             except CheckpointError:
                 if storage.identity(path) != index_file.identity:
-                    continue  # a save has taken the manifest away together with the index
+                    continue  # a save has replaced the index and removed the manifest
                 raise
             index = load_index(contents, path)
             files = Files(prefix, index, index_file)
@@ -85,14 +89,14 @@ def open_files(
             return files
     raise CheckpointIOError(
         f"saves replaced it {_ATTEMPTS} times in a row while it was being opened: open it when "
-        "they are done, or save under numbers",
+        "they have finished, or save to numbered prefixes",
         path=prefix,
         errno=errno.EBUSY,
     )
 
 
 def _open_data(files: Files, storage: Storage) -> list[str]:
-    """Opens the data files; returns the paths of those that are not there."""
+    """Opens the data files; returns the paths of missing ones."""
     absent = []
     for shard, path in files.paths.items():
         try:
@@ -105,17 +109,17 @@ def _open_data(files: Files, storage: Storage) -> list[str]:
 def _not_found(prefix: str, storage: Storage) -> CheckpointError:
     if storage.exists(prefix) and not storage.is_directory(prefix):
         return CheckpointUnsupportedError(
-            "this is one file, not the prefix of a bundle's files; a checkpoint of TensorFlow "
-            "before 0.12 (V1) is opened by load_checkpoint",
+            "this is a single file, not a checkpoint prefix; load_checkpoint opens checkpoints of "
+            "TensorFlow before 0.12 (V1)",
             path=prefix,
         )
     others = checkpoints_in(split_prefix(prefix)[0], storage)
     if others:
-        beside = f"beside it lie {', '.join(map(repr, others[:10]))}"
+        beside = f"its directory has {', '.join(map(repr, others[:10]))}"
         if len(others) > 10:
             beside += f" and {len(others) - 10} more"
     else:
-        beside = "there is none in its directory"
+        beside = "its directory has none"
     return CheckpointNotFoundError(
         f"there is no checkpoint of this name ({os.path.basename(index_path(prefix))} does not "
         f"exist); {beside}",
@@ -124,14 +128,13 @@ def _not_found(prefix: str, storage: Storage) -> CheckpointError:
 
 
 def checkpoints_in(directory: str, storage: Storage) -> list[str]:
-    """The names of the checkpoints (by their indexes) in a directory; none if it is not there."""
+    """Returns the names of the checkpoints in a directory; none if it does not exist."""
     try:
         names: Iterable[str] = storage.list(directory)
     except CheckpointError:
         return []
-    ending = index_path("")
     return [
-        name.removesuffix(ending)
+        prefix
         for name in names
-        if name.endswith(ending) and not name.startswith(".")
+        if (prefix := prefix_of_index(name)) is not None and not name.startswith(".")
     ]
