@@ -115,7 +115,7 @@ def test_tampering(prefix):
 def test_another_key(prefix):
     output("manifest", prefix, *PRIVATE_KEY)
     said = failing("manifest", prefix, "--verify", *HMAC)
-    assert "is signed with ed25519, but the key is one for hmac-sha256" in said
+    assert "is signed with ed25519, but the trusted key is for hmac-sha256" in said
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_same_with_the_manifest_made_to_fit(prefix):
     claimed = signer_of(SECRET).key_id
     for signature in (stolen, fake.signature, bytes(32)):
         write(path, encode_manifest(replace(fake, key_id=claimed, signature=signature)))
-        refused(prefix, cp.CheckpointSignatureError, "the signature does not hold")
+        refused(prefix, cp.CheckpointSignatureError, "the signature is not valid")
 
 
 def test_data_alone_is_changed(prefix):
@@ -132,7 +132,7 @@ def test_something_in_a_shard_without_values(tmp_path):
 def test_a_renamed_checkpoint(prefix, tmp_path):
     """An older one in the place of a newer one, say."""
     target = copy(prefix, tmp_path / "ck-2")
-    message = "that of the checkpoint 'ck', but lies beside 'ck-2': its files were renamed"
+    message = "for the checkpoint 'ck', but belongs to the files of 'ck-2': files were renamed"
     refused(target, cp.CheckpointSignatureError, message)
 
 
@@ -166,8 +166,8 @@ def test_the_signature_is_taken_away(prefix):
     [
         (SECRET, OTHER_SECRET, "signed with another key"),
         (PRIVATE, OTHER_PRIVATE.public_key(), "signed with another key"),
-        (SECRET, PUBLIC, "signed with hmac-sha256, but the key is one for ed25519"),
-        (PRIVATE, SECRET, "signed with ed25519, but the key is one for hmac-sha256"),
+        (SECRET, PUBLIC, "signed with hmac-sha256, but the trusted key is for ed25519"),
+        (PRIVATE, SECRET, "signed with ed25519, but the trusted key is for hmac-sha256"),
         (True, SECRET, "is not signed"),
         (True, PUBLIC, "is not signed"),
     ],
@@ -190,7 +190,7 @@ def test_a_public_key_is_no_secret_for_whoever_knows_it(tmp_path):
             fake = signed_manifest(_manifest_for(path), raw)
         write(_path_for(path), encode_manifest(fake))
         for key in (PUBLIC, public_pem()):
-            refused(path, cp.CheckpointSignatureError, "but the key is one for ed25519", key)
+            refused(path, cp.CheckpointSignatureError, "but the trusted key is for ed25519", key)
 
 
 def _path_for(prefix):
@@ -220,7 +220,7 @@ def test_a_signed_manifest_of_other_files(prefix, names):
     files = tuple(f._replace(name=n) for f, n in zip(manifest.files, names, strict=True))
     signed = signed_manifest(replace(manifest, files=files), signer_of(SECRET))
     write(manifest_of(prefix), encode_manifest(signed))
-    refused(prefix, cp.CheckpointCorruptError, "the index is not the one|has the data files")
+    refused(prefix, cp.CheckpointCorruptError, "the index is not the one|lists the data files")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -229,7 +229,7 @@ def test_a_signed_manifest_of_too_few_or_too_many_files(prefix, count):
     files = (*manifest.files, manifest.files[1])[:count]
     signed = signed_manifest(replace(manifest, files=files), signer_of(SECRET))
     write(manifest_of(prefix), encode_manifest(signed))
-    refused(prefix, cp.CheckpointCorruptError, "the index is not the one|has the data files")
+    refused(prefix, cp.CheckpointCorruptError, "the index is not the one|lists the data files")
 
 
 def test_any_damage_to_the_manifest(prefix):

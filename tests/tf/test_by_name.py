@@ -151,7 +151,7 @@ def test_parts_that_do_not_make_up_the_whole_are_refused(tmp_path, extents):
         for start, size in extents
     )
     whole = ValueToWrite("k", DataType.DT_FLOAT, (4,), parts[0][1].read, parts)
-    with pytest.raises(CheckpointMismatchError, match="do not make up the shape"):
+    with pytest.raises(CheckpointMismatchError, match="do not cover the shape"):
         write_bundle(tmp_path / "ckpt", [whole])
     assert not list(tmp_path.iterdir())
 

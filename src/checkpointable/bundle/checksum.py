@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), its mask, and the sum of a whole from the sums of its parts."""
+"""CRC-32C (Castagnoli) checksums: computed, masked for storage, and combined."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _loaded: Any = None
 
 
 def load_crc32c() -> Crc32c:
-    """The function `crc32c(data, value=0) -> int`, for loops that call it often.
+    """Returns the function `crc32c(data, value=0) -> int`, for loops that call it often.
 
-    Takes any C-contiguous buffer and lets go of the GIL for large ones.
+    It accepts any C-contiguous buffer and releases the GIL for large ones.
     """
     global _loaded  # noqa: PLW0603 - imported when first needed: it takes 10 ms and more
     if _loaded is None:
@@ -52,21 +52,21 @@ def load_crc32c() -> Crc32c:
 
 
 def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
-    """The checksum of `data`, continuing from that of the bytes before it."""
+    """Returns the checksum of `data`; `value` is the checksum of the bytes before it."""
     return load_crc32c()(data, value)
 
 
 def mask(crc: int) -> int:
-    """The form in which a checksum is stored.
+    """Returns the form in which a checksum is stored.
 
-    The sum of bytes that hold their own sum is weak, hence LevelDB's mask: rotate right by
-    15 bits and add a constant.
+    The checksum of bytes that contain their checksum is weak. Hence LevelDB's mask: rotate right
+    by 15 bits and add a constant.
     """
     return (((crc >> 15) | (crc << 17)) + CRC_MASK_DELTA) & 0xFFFFFFFF
 
 
 def unmask(masked: _Int) -> _Int:
-    """The checksum of its stored form; also of an array of them (int64)."""
+    """Returns the checksum for its masked form; also for an array of them (int64)."""
     rotated = (masked - CRC_MASK_DELTA) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 
@@ -101,10 +101,10 @@ def check_masked(
 
 
 def combine(first: int, second: int, second_size: int) -> int:
-    """The checksum of two adjoining runs of bytes from the checksum of each.
+    """Returns the checksum of two adjacent byte strings from the checksum of each.
 
-    Appending n bytes multiplies the first sum by x^(8n) modulo the polynomial (the method
-    of zlib's `crc32_combine`).
+    Appending n bytes multiplies the first checksum by x^(8n) modulo the polynomial (the method of
+    zlib's `crc32_combine`).
     """
     return _multiply(_power(second_size), first) ^ second
 

@@ -1,7 +1,7 @@
-"""TensorFlow's data types by number, and the NumPy types that stand for them.
+"""TensorFlow's data types, and the NumPy dtypes that represent them.
 
-The numbers are those of TensorFlow's `types.proto`. The quantized types are stored as the
-integers they are; the types of 4 and 2 bits take a byte an element, as in memory.
+The numbers are those of TensorFlow's `types.proto`. Quantized types are stored as integers. Types
+of 4 and 2 bits take one byte per element, as in memory.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ __all__ = ["DataType", "byteswapped", "datatype_of", "itemsize", "numpy_dtype"]
 
 
 class DataType(enum.IntEnum):
-    """What the elements of a value are; a number that is not listed is a member too.
+    """The data type of a value.
 
-    (A newer TensorFlow may have written it: such a value is listed and verified, not read.)
+    A number that is not listed is a member, too: a newer TensorFlow may have written it. Such a
+    value can be listed and verified, but not read.
     """
 
     DT_INVALID = 0
@@ -130,16 +131,16 @@ _WHAT = {
 
 
 def itemsize(dtype: int) -> int:
-    """Bytes an element takes in a bundle; 0 for kinds of no fixed width."""
+    """Returns the size of a stored element in bytes; 0 if it has no fixed size."""
     return _ITEMSIZE.get(dtype, 0)  # type: ignore[call-overload,no-any-return]
 
 
 @lru_cache(maxsize=256)
 def numpy_dtype(dtype: int) -> np.dtype[Any]:
-    """The NumPy type (native byte order) that an element is read as; strings are objects.
+    """Returns the NumPy dtype (native byte order) of a data type; `object` for strings.
 
     Raises:
-      CheckpointUnsupportedError: there is none.
+      CheckpointUnsupportedError: There is none.
     """
     kind = DataType(dtype)
     name = _PLAIN.get(kind) or _QUANTIZED.get(kind)
@@ -158,28 +159,28 @@ def numpy_dtype(dtype: int) -> np.dtype[Any]:
             )
         extended: np.dtype[Any] = np.dtype(scalar)
         return extended
-    what = _WHAT.get(kind, "a kind of element that this version does not know")
+    what = _WHAT.get(kind, "a type that this version does not know")
     raise CheckpointUnsupportedError(f"dtype {kind.name} is {what}")
 
 
 def byteswapped(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy of a contiguous array, of one dimension or more, in the other byte order.
+    """Returns a copy of a contiguous array in the other byte order.
 
-    The parts of a complex number are swapped each by itself.
+    The array has at least one dimension. Real and imaginary parts are swapped separately.
     """
     width = array.dtype.itemsize // (2 if array.dtype.kind == "c" else 1)
-    # As plain integers: the types of ml_dtypes know no byte order.
+    # As integers: the dtypes of ml_dtypes have no byte order.
     swapped: npt.NDArray[Any] = array.view(f"u{width}").byteswap().view(array.dtype)
     return swapped
 
 
 def datatype_of(dtype: npt.DTypeLike) -> DataType:
-    """The data type for a NumPy type, or for its name ("bfloat16", "qint8", "string" too).
+    """Returns the data type for a NumPy dtype or a name ("bfloat16", "qint8", "string").
 
-    Any byte order; every kind of string (`S`, `U`, object) is DT_STRING.
+    The byte order is ignored. All string dtypes (`S`, `U`, object) become DT_STRING.
 
     Raises:
-      CheckpointUnsupportedError: a bundle has no such type.
+      CheckpointUnsupportedError: The format has no such type.
     """
     return _datatype_of(dtype)  # type: ignore[arg-type]
 
@@ -193,7 +194,7 @@ def _datatype_of(dtype: Any) -> DataType:
     try:
         array_dtype = np.dtype(dtype)
     except TypeError:
-        raise CheckpointUnsupportedError(f"{dtype!r} is no data type") from None
+        raise CheckpointUnsupportedError(f"{dtype!r} is not a data type") from None
     if array_dtype.kind in "SUO":
         return DataType.DT_STRING
     if array_dtype.fields is None and array_dtype.name in _BY_NAME:

@@ -1,4 +1,4 @@
-"""The manifest that belongs to an index: found, read, and judged by a key."""
+"""Finds, reads and verifies the manifest that belongs to an index."""
 
 from __future__ import annotations
 
@@ -30,22 +30,28 @@ __all__ = ["hashes_of_data", "load_manifest", "manifests_of"]
 
 
 def manifests_of(prefix: str, storage: Storage) -> list[str]:
-    """The paths of all manifests of a prefix, those of earlier indexes included."""
+    """Returns the paths of all manifests of a prefix, including those of earlier indexes."""
     directory, base = split_prefix(prefix)
     names = storage.list(directory)
     return [os.path.join(directory, name) for name in names if is_manifest_name(name, base)]
 
 
 def load_manifest(prefix: str, index: bytes, storage: Storage, verifier: Verifier) -> Manifest:
-    """The manifest of a checkpoint whose index file has these contents.
+    """Returns the manifest of a checkpoint, verified together with the index.
 
-    When this returns, its signature holds, it is that of this prefix, and the index is the one
-    that it means; of the data files nothing is known yet.
+    The signature is valid, and the manifest belongs to this prefix and this index. The data files
+    have not been verified yet.
+
+    Args:
+      prefix: The checkpoint prefix.
+      index: The contents of the index file.
+      storage: Where to read.
+      verifier: The trusted key.
 
     Raises:
-      CheckpointSignatureError: there is none, or none that the key vouches for.
-      CheckpointCorruptError: it is damaged, or the index is not the one that it means.
-      CheckpointUnsupportedError: one of a later version.
+      CheckpointSignatureError: There is no manifest, or its signature is not of this key.
+      CheckpointCorruptError: The manifest is damaged, or the index differs from it.
+      CheckpointUnsupportedError: The manifest has a later version.
     """
     path = manifest_path(prefix, index)
     try:
@@ -64,8 +70,8 @@ def load_manifest(prefix: str, index: bytes, storage: Storage, verifier: Verifie
     base = split_prefix(prefix)[1]
     if manifest.checkpoint != base:
         raise CheckpointSignatureError(
-            f"the manifest is that of the checkpoint {manifest.checkpoint!r:.200}, but lies beside "
-            f"{base!r}: its files were renamed, or put in the place of others",
+            f"the manifest is for the checkpoint {manifest.checkpoint!r:.200}, but belongs to the "
+            f"files of {base!r}: files were renamed, or replaced by others",
             path=path,
         )
     hashes = manifest.files[0] if manifest.files else None
@@ -74,37 +80,49 @@ def load_manifest(prefix: str, index: bytes, storage: Storage, verifier: Verifie
         name, len(index), leaf_hashes(index, manifest.chunk_size)
     ):
         raise CheckpointCorruptError(
-            "the index is not the one that the manifest means", path=index_path(prefix)
+            "the index is not the one in the manifest", path=index_path(prefix)
         )
     return manifest
 
 
 def hashes_of_data(manifest: Manifest, paths: Iterable[str], where: str) -> list[FileHashes]:
-    """What a manifest has of the data files of an index, which are at `paths`, in their order.
+    """Returns the hashes that a manifest has of the data files of an index.
+
+    Args:
+      manifest: The manifest.
+      paths: The paths of the data files.
+      where: The checkpoint prefix, for errors.
+
+    Returns:
+      The hashes, in the order of `paths`.
 
     Raises:
-      CheckpointCorruptError: it has others.
+      CheckpointCorruptError: The manifest lists other data files.
     """
-    wanted = list(map(os.path.basename, paths))
-    found = [file.name for file in manifest.files[1:]]
-    if found != wanted:
+    expected = list(map(os.path.basename, paths))
+    listed = [file.name for file in manifest.files[1:]]
+    if listed != expected:
         raise CheckpointCorruptError(
-            f"the manifest has the data files {found[:10]!r:.400}, but the index says "
-            f"{wanted[:10]!r:.400}",
+            f"the manifest lists the data files {listed[:10]!r:.400}, but the index "
+            f"{expected[:10]!r:.400}",
             path=where,
         )
     return list(manifest.files[1:])
 
 
 def _check_signature(manifest: Manifest, verifier: Verifier, path: str) -> None:
-    """Raises unless the manifest is signed, in the way of this key, and by it."""
+    """Checks the signature of a manifest.
+
+    Raises:
+      CheckpointSignatureError: It is not a valid signature of this key.
+    """
     if verifier.algorithm is None:
         return
     if manifest.algorithm == UNSIGNED:
         raise CheckpointSignatureError("the manifest is not signed", path=path)
     if manifest.algorithm != verifier.algorithm:
         raise CheckpointSignatureError(
-            f"the manifest is signed with {manifest.algorithm}, but the key is one for "
+            f"the manifest is signed with {manifest.algorithm}, but the trusted key is for "
             f"{verifier.algorithm}",
             path=path,
         )
@@ -112,12 +130,12 @@ def _check_signature(manifest: Manifest, verifier: Verifier, path: str) -> None:
         return
     if manifest.key_id != verifier.key_id:
         raise CheckpointSignatureError(
-            f"the manifest is signed with another key ({manifest.key_id:.40}) than the one given "
+            f"the manifest is signed with another key ({manifest.key_id:.40}) than the trusted one "
             f"({verifier.key_id})",
             path=path,
         )
     raise CheckpointSignatureError(
-        "the signature does not hold: the manifest was changed by somebody without the key",
+        "the signature is not valid: the manifest was changed by someone without the key",
         path=path,
     )
 

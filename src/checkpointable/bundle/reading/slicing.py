@@ -1,4 +1,4 @@
-"""Which part of an array is asked for, and where in it a part of a partitioned value goes."""
+"""Selects part of an array, also from the parts of a partitioned value."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _Where = tuple[Any, ...]
 
 
 class Selection:
-    """What `array[index]` would select of an array of a given shape.
+    """The elements that `array[index]` selects from an array of a given shape.
 
     Attributes:
-      shape: of the result before it is `finished`: of all dimensions, in ascending order.
+      shape: The shape of the result before `finished`: with all dimensions, in ascending order.
 
     Raises:
-      TypeError: something other than integers, slices and `...`.
-      IndexError: too many of them, or an integer out of bounds.
+      TypeError: The index contains something other than integers, slices and `...`.
+      IndexError: It has too many items, or an integer is out of bounds.
     """
 
     def __init__(self, index: Index, shape: tuple[int, ...]) -> None:
@@ -45,39 +45,40 @@ class Selection:
                 else:
                     finish.append(slice(None))
             else:
-                place = operator.index(one)
-                if not -size <= place < size:
+                position = operator.index(one)
+                if not -size <= position < size:
                     raise IndexError(
-                        f"index {place} is out of bounds for axis {axis} with size {size}"
+                        f"index {position} is out of bounds for axis {axis} with size {size}"
                     )
-                place %= size
-                chosen = range(place, place + 1)
+                position %= size
+                chosen = range(position, position + 1)
                 finish.append(0)
             self._ranges.append(chosen)
         self.shape = tuple(len(chosen) for chosen in self._ranges)
-        # With dots at their ends: arrays also where there are no dimensions.
+        # The trailing dots make the result an array even if it has no dimensions.
         self._whole: _Where = (*map(_as_slice, self._ranges), ...)
         self._finish: _Where = (*finish, ...)
 
     def finished(self, chosen: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An array of what is selected, from one of the `shape`: without the dimensions of
-        integers, the others in the order asked for.
+        """Returns the result from an array of `shape`.
+
+        Drops the dimensions of integers, and reverses those with negative steps.
         """
         return np.array(chosen[self._finish], order="C")
 
     def of(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An array of what is selected of `array`."""
+        """Returns the selected elements of `array`."""
         return self.finished(array[self._whole])
 
     def within(self, extents: Extents) -> tuple[_Where, _Where] | None:
-        """What of a part at `extents` is selected, and where that goes in the result.
+        """Returns the index into a part at `extents`, and the index into the result.
 
-        None where nothing is. The result is that before `finish`.
+        The result is the one before `finished`. Returns None if nothing of the part is selected.
         """
         of_part: list[slice] = []
         of_result: list[slice] = []
         for chosen, (start, length) in zip(self._ranges, extents, strict=True):
-            # The first and the last of the chosen places that lie in the part.
+            # The first and last of the chosen positions that lie in the part.
             first = max(0, -(-(start - chosen.start) // chosen.step))
             last = min(len(chosen), -(-(start + length - chosen.start) // chosen.step))
             if first >= last:
@@ -93,7 +94,7 @@ def _as_slice(chosen: range) -> slice:
 
 
 def _spread(given: tuple[Any, ...], rank: int) -> list[int | slice]:
-    """The index with one item for each dimension."""
+    """Returns the index with one item for each dimension."""
     for one in given:
         if not isinstance(one, slice | EllipsisType) and (
             isinstance(one, bool)

@@ -1,6 +1,6 @@
-"""Copies values from the data files into arrays that exist, in parallel.
+"""Copies values from the data files into existing arrays, in parallel.
 
-Everything about a value and its array is compared before the first byte is copied.
+The callers compare shapes and dtypes before the first byte is copied.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["copy_values", "native_array"]
 def native_array(
     view: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], *, swap: bool
 ) -> npt.NDArray[Any]:
-    """An array over stored bytes, without a copy unless `swap` asks for the other byte order."""
+    """Returns an array over stored bytes; copies them only to swap their byte order."""
     array: npt.NDArray[Any] = np.ndarray(shape, dtype, view)
     if swap:
         array = byteswapped(array.reshape(-1)).reshape(shape)
@@ -54,28 +54,30 @@ def copy_values(
     """Copies values of a fixed width into arrays of the same shape and dtype.
 
     Args:
-      targets: (key, row, array), checked to fit.
-      swap: the file has the other byte order.
-      verify: compare each value's checksum in the same pass. The first difference raises,
-        when arrays before and the one concerned have been changed already.
+      files: The open checkpoint.
+      targets: (key, row, array) triples. Each array has the shape and dtype of its value.
+      swap: The file has the other byte order.
+      verify: Compare the checksum of each value in the same pass. When an error is raised, the
+        array of that value and those before it have been changed already.
+      threads: The number of threads; None to choose one.
 
     Raises:
-      CheckpointCorruptError
+      CheckpointCorruptError: A checksum differs.
     """
     copy = _Copy(files, list(targets), swap=swap, verify=verify)
-    sum_so_far = 0
+    crc_so_far = 0
     with closing(run_in_order(copy.tasks(), copy.size, threads)) as results:
         for (at, size, left), crc in results:
             if not size or not verify:
                 continue
-            sum_so_far = combine(sum_so_far, crc, size)
+            crc_so_far = combine(crc_so_far, crc, size)
             if not left:
-                copy.compare(at, sum_so_far)
-                sum_so_far = 0
+                copy.compare(at, crc_so_far)
+                crc_so_far = 0
 
 
 class _Copy:
-    """Values and arrays in the order the values lie in the files; `at` is a place in it."""
+    """Values and arrays in file order; `at` is a position in this order."""
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class _Copy:
         self._crcs = unmask(columns.crc[rows])
         self.size = int(self._sizes.sum())
 
-    # (where, 0, 0), or of one large value (where, size of this chunk, what is left after it)
+    # (at, 0, 0), or for a chunk of a large value (at, size of the chunk, size of the rest)
     def tasks(self) -> Iterator[tuple[tuple[int, int, int], Callable[[], int]]]:
         alone = np.zeros(len(self._sizes), np.bool_)
         if not self._swap:
@@ -139,7 +141,7 @@ class _Copy:
         offsets = self._offsets[start:stop]
         base = offsets.item(0)
         size = int((offsets + self._sizes[start:stop]).max()) - base
-        if size > CHUNK_SIZE:  # of one value, which the array has in another order
+        if size > CHUNK_SIZE:  # one value, whose array is not contiguous
             self._copy_from(start, stop, self._files.view(shard, base, size))
             return 0
         with self._buffers.borrow(size) as buffer:
@@ -147,7 +149,7 @@ class _Copy:
         return 0
 
     def _copy_from(self, start: int, stop: int, view: memoryview) -> None:
-        """Copies values of which `view` has the bytes, from the first one's on."""
+        """Copies values; `view` begins with the bytes of the first one."""
         crc32c = load_crc32c()
         verify, swap = self._verify, self._swap
         offsets = self._offsets[start:stop]

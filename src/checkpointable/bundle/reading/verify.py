@@ -1,4 +1,4 @@
-"""Finds everything that is damaged in a bundle whose index is whole."""
+"""Finds all damage in a checkpoint whose index is intact."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Damage", "damage_of_unused", "find_damage", "structural_damage"]
 
-# A list for people; without a bound, one for every few bytes of a file made to fill memory.
+# The list is for people. Without a limit, a malicious file could fill the memory with it.
 _DAMAGES_MAX = 10_000
 
 
 class Damage(NamedTuple):
-    """Something that is not as it was written.
+    """A difference from what was written.
 
     Attributes:
-      path: of the file.
-      key: of the value, or None where no value is touched.
-      offset: in the file, in bytes.
-      what: what is wrong.
+      path: The path of the file.
+      key: The key of the value; None if no value is affected.
+      offset: The offset in the file, in bytes.
+      what: A description.
     """
 
     path: str
@@ -48,10 +48,10 @@ class Damage(NamedTuple):
 def find_damage(
     files: Files, storage: Storage, progress: Callable[[int, int, str], None] | None = None
 ) -> list[Damage]:
-    """Everything that is damaged, but no more than 10,000 and one that counts the others."""
-    found = _all_damage(files, storage, progress)
-    damages = list(islice(found, _DAMAGES_MAX))
-    more = sum(1 for _ in found)
+    """Returns all damage: at most 10,000 items, and one more with the number of the others."""
+    all_damage = _all_damage(files, storage, progress)
+    damages = list(islice(all_damage, _DAMAGES_MAX))
+    more = sum(1 for _ in all_damage)
     if more:
         damages.append(Damage(files.index.path, None, 0, f"{more} more damages were found"))
     return damages
@@ -89,26 +89,26 @@ def _all_damage(
 
 
 def _present(files: Files) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The rows whose bytes are there, and those whose bytes are not, in file order."""
+    """Returns the rows whose bytes exist, and those whose bytes are missing, in file order."""
     columns = files.index.columns
-    there = columns.size == 0
+    exists = columns.size == 0
     for shard, file in files.data.items():
-        there |= (columns.shard == shard) & (columns.offset + columns.size <= file.size)
-    # A partitioned value has no bytes of its own to verify.
-    own = np.ones(len(there), np.bool_)
-    own[list(files.index.partitioned)] = False
+        exists |= (columns.shard == shard) & (columns.offset + columns.size <= file.size)
+    # A partitioned value has no bytes to verify; its parts have.
+    has_bytes = np.ones(len(exists), np.bool_)
+    has_bytes[list(files.index.partitioned)] = False
     return (
-        in_file_order(files, np.flatnonzero(there & own)),
-        in_file_order(files, np.flatnonzero(~there)),
+        in_file_order(files, np.flatnonzero(exists & has_bytes)),
+        in_file_order(files, np.flatnonzero(~exists)),
     )
 
 
 def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
-    """What is wrong with the data files apart from the values' own bytes.
+    """Yields the damage of data files outside of values.
 
-    A data file ends where its last value ends, and what lies between values is zero, or has
-    a checksum in the header. (A data file that is not there, or a value past its end, is found
-    when values are read.)
+    A data file ends at the end of its last value. The bytes between values are zero, or have a
+    checksum in the header. (Missing data files, and values past the end, are found when values are
+    read.)
     """
     for shard, file in files.data.items():
         start, end = _extents(files, shard)
@@ -118,8 +118,8 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
                 file.path,
                 None,
                 min(file.size, wanted),
-                f"the file has {file.size} bytes, {kind} than the {wanted} that the index "
-                "says: it belongs to another checkpoint, or was changed",
+                f"the file has {file.size} bytes, {kind} than the {wanted} in the "
+                "index: it belongs to another checkpoint, or was changed",
             )
         gaps_start = np.concatenate(([0], end[:-1]))
         for row in np.flatnonzero(gaps_start < start).tolist():
@@ -135,7 +135,7 @@ def structural_damage(files: Files, storage: Storage) -> Iterator[Damage]:
 
 
 def damage_of_unused(files: Files, storage: Storage) -> Iterator[Damage]:
-    """Data files of the bundle that hold no value, and are not empty."""
+    """Yields the data files that contain no value and are not empty."""
     for path in files.unused(storage):
         identity = storage.identity(path)
         if identity is not None and identity.size:
@@ -152,19 +152,18 @@ def _unreferenced_damage(files: Files, shard: int) -> Iterator[Damage]:
             crc = 0
             for _, piece in _pieces(file, gap.offset, gap.offset + gap.size):
                 crc = crc32c(piece, crc)
-            found = mask(crc)
-            if found != gap.crc:
-                yield Damage(file.path, None, gap.offset, differs(found, gap.crc))
+            if mask(crc) != gap.crc:
+                yield Damage(file.path, None, gap.offset, differs(mask(crc), gap.crc))
 
 
 def _pieces(file: ReadableFile, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, bytes) of a part of a file, some at a time."""
+    """Yields (offset, bytes) of pieces of a file."""
     for offset in range(start, stop, PIECE_SIZE):
         yield offset, file.read(offset, min(PIECE_SIZE, stop - offset))
 
 
 def _extents(files: Files, shard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Start and end of all that is known of a data file, in order."""
+    """Returns start and end of the values and unreferenced bytes of a data file, in order."""
     columns = files.index.columns
     rows = np.flatnonzero((columns.shard == shard) & (columns.size > 0))
     gaps = [gap for gap in files.index.header.unreferenced if gap.shard == shard]

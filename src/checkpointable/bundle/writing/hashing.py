@@ -1,7 +1,7 @@
-"""Hashes the chunks of data files: while they are written, or of one that is there already.
+"""Computes the hashes of the chunks of data files, for manifests.
 
-While it is written a file is hashed from the same memory that goes to disk. Nothing is read back:
-what is signed is what the program had, also where somebody else can write to the disk.
+A file that is being written is hashed from the memory that is written, and never read back. So the
+signature covers the data of the program, even if others can write to the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["HashedFile", "hash_file"]
 
 
 class _Part:
-    """A chunk of which a part has been written."""
+    """A chunk that has been written in part."""
 
     __slots__ = ("contents", "missing")
 
@@ -39,15 +39,14 @@ class _Part:
 class HashedFile(WritableFile):
     """A data file for the values of a layout, whose chunks are hashed as they are written.
 
-    A chunk is hashed by the thread that completes it. Chunks that one write covers are hashed
-    where they are; of the others, a few at a time since values come in the order of the file,
-    a copy is kept until they are complete. Gaps between values are zeros, whether they are
-    written or not.
+    A chunk is hashed by the thread that completes it. Chunks that a single write covers are hashed
+    in place. The others are copied until they are complete; these are few at a time, because values
+    are written in file order. Gaps between values count as zeros, written or not.
 
     Args:
-      file: where to write.
-      layout: what is going to be written: each value once.
-      chunk_size: in bytes.
+      file: The file to write.
+      layout: The values that will be written, each once.
+      chunk_size: The size of a chunk, in bytes.
     """
 
     def __init__(self, file: WritableFile, layout: Layout, chunk_size: int) -> None:
@@ -62,13 +61,13 @@ class HashedFile(WritableFile):
         values = [placed for placed in layout.values if placed.size]
         start = np.fromiter((placed.offset for placed in values), np.int64, len(values))
         size = np.fromiter((placed.size for placed in values), np.int64, len(values))
-        # Where nothing lies: from the end of a value to the start of the next.
+        # The gaps: from the end of a value to the start of the next one.
         self._gap_start = start + size
         self._gap_end = np.append(start[1:], layout.size)
 
     @property
     def leaves(self) -> bytes:
-        """The hashes of all chunks, one after another, once everything is written."""
+        """The concatenated hashes of all chunks, once everything has been written."""
         assert self._hashed * HASH_SIZE == len(self._leaves), "not everything is written"
         return bytes(self._leaves)
 
@@ -90,13 +89,13 @@ class HashedFile(WritableFile):
         self._file.abort()
 
     def _past_gap(self, position: int) -> int:
-        """The position, or the start of the next value if nothing lies at it."""
+        """Returns the position, or the start of the next value if it is in a gap."""
         at = int(np.searchsorted(self._gap_start, position, "right")) - 1
         return position if at < 0 else max(position, self._gap_end.item(at))
 
     def _take_in(self, data: memoryview, offset: int) -> None:
         end = offset + len(data)
-        # With the gaps that begin in them, the writes cover the file, each byte once.
+        # Together with the gaps after them, the writes cover each byte of the file once.
         known_from, known_to = self._past_gap(offset), self._past_gap(end)
         size = self._chunk_size
         for number in range(known_from // size, chunk_count(known_to, size)):
@@ -133,10 +132,13 @@ def hash_file(
     progress: Callable[[int], None] | None = None,
     threads: int | None = None,
 ) -> bytes:
-    """The hashes of all chunks of an open file, one after another.
+    """Returns the concatenated hashes of all chunks of an open file.
 
     Args:
-      progress: called with the bytes of each chunk that is done.
+      file: The open file.
+      chunk_size: The size of a chunk, in bytes.
+      progress: Called with the size of each chunk that has been hashed.
+      threads: The number of threads; None to choose one.
     """
 
     def hashed(start: int) -> bytes:

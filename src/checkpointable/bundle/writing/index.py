@@ -1,8 +1,8 @@
-"""Encodes the index of a new bundle many entries at a time: the bytes of `TableBuilder`.
+"""Encodes and writes indexes.
 
-Every part of an entry (sizes, what is left of the key, the fields of the message) is put into
-columns of one matrix, a row an entry. What remains when the unused bytes are taken out, row
-after row, is the block. A property in the tests holds it equal to the plain way.
+The index of a layout is encoded many entries at a time. The parts of an entry (sizes, key suffix,
+fields of the message) are columns of a matrix with one row per entry. The block is this matrix, row
+by row, without its unused bytes. The tests compare the result with the bytes of `TableBuilder`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Ints: TypeAlias = npt.NDArray[np.int64]
-    # Rows of bytes, and how many of each are used.
+    # Rows of bytes, and the number of bytes used in each.
     Part: TypeAlias = tuple[npt.NDArray[np.uint8], Ints]
 
 __all__ = ["encode_index", "encode_layout", "write_index"]
 
-# Entries in a matrix at a time: some megabytes.
+# The number of entries in a matrix, which has some megabytes.
 _ROWS = 16_384
-# Of a key; beyond, most of a matrix would be unused, and the plain way is as quick.
+# The maximum size of a key. With longer ones, most of a matrix would be unused, and the entries are
+# encoded one by one.
 _KEY_MAX = 255
-# Of fewer entries the same holds.
+# Fewer entries are encoded one by one, too.
 _COUNT_MIN = 64
 
 
@@ -79,10 +80,12 @@ def write_index(
 
 
 def encode_layout(header: Header, layout: Layout, block_size: int = BLOCK_SIZE) -> bytes:
-    """The contents of the index for values that lie in the first data file.
+    """Returns the contents of the index for a layout, whose values lie in the first data file.
 
     Args:
-      block_size: the size in bytes at which a data block is closed.
+      header: The header.
+      layout: The layout, with the checksums of its values.
+      block_size: The size in bytes at which a data block is closed.
     """
     values = layout.values
     table = TableBuilder(block_size)
@@ -137,11 +140,14 @@ def _whole_entry(value: ValueToWrite) -> bytes:
 def _add_blocks(
     table: TableBuilder, rows: _Rows, before: bytes, block_size: int, *, last: bool
 ) -> int:
-    """Adds the blocks that `rows` fill; returns how many rows these have.
+    """Adds the blocks that `rows` fill; returns the number of rows in them.
 
     Args:
-      before: an entry that goes before the first, or nothing.
-      last: no rows follow: the last block need not be full.
+      table: Where to add the blocks.
+      rows: The entries.
+      before: An encoded entry before the first, or nothing.
+      block_size: The size in bytes at which a block is closed.
+      last: No rows follow, so the last block need not be full.
     """
     start = 0
     while start < len(rows):
@@ -156,11 +162,11 @@ def _add_blocks(
             break
         count = int(full[0]) + 1 if len(full) else len(sizes)
         entries = before + rows.encode(start, shared[:count])
-        places = (ends - sizes)[-extra % RESTART_INTERVAL : count : RESTART_INTERVAL]
+        offsets = (ends - sizes)[-extra % RESTART_INTERVAL : count : RESTART_INTERVAL]
         first_key = b"" if before else rows.keys[start]
         table.add_block(
             entries,
-            [0, *places.tolist()] if before else places.tolist(),
+            [0, *offsets.tolist()] if before else offsets.tolist(),
             first_key,
             rows.keys[start + count - 1],
         )
@@ -173,8 +179,8 @@ class _Rows:
     """Values as columns.
 
     Attributes:
-      keys: of the values.
-      shared: how much each has in common with the one before.
+      keys: The keys of the values.
+      shared: The number of bytes that each key shares with the one before.
     """
 
     def __init__(self, values: list[PlacedValue]) -> None:
@@ -182,7 +188,7 @@ class _Rows:
         self._text, self._size = _padded(self.keys)
         same = self._text[1:] == self._text[:-1]
         common = np.where(same.all(axis=1), self._text.shape[1], same.argmin(axis=1))
-        # The padding is no part of a key.
+        # The padding does not belong to the key.
         common = np.minimum(common, np.minimum(self._size[1:], self._size[:-1]))
         self.shared = np.concatenate(((0,), common))
 
@@ -207,7 +213,7 @@ class _Rows:
         return len(self.keys)
 
     def entry_sizes(self, start: int, shared: Ints) -> Ints:
-        """Bytes of each entry from `start` on."""
+        """Returns the size of each entry from `start` on, in bytes."""
         unshared = self._size[start:] - shared
         message = self._message_size[start:]
         numbers = _varint_sizes(shared) + _varint_sizes(unshared) + _varint_sizes(message)
@@ -215,7 +221,7 @@ class _Rows:
         return sizes
 
     def encode(self, start: int, shared: Ints) -> bytes:
-        """The entries from `start` on, as many as `shared` has."""
+        """Returns the encoded entries from `start` on, one for each item of `shared`."""
         rows = slice(start, start + len(shared))
         size, message = self._size[rows], self._message_size[rows]
         parts = [_varints(number) for number in (shared, size - shared, message)]
@@ -228,14 +234,14 @@ class _Rows:
 
 
 def _field(tag: int, number: Ints) -> list[Part]:
-    """A varint field; left out where the number is 0."""
+    """Returns the columns of a varint field, which is omitted if the number is 0."""
     contents, size = _varints(number)
     has = (number != 0).astype(np.int64)
     return [(np.full((len(number), 1), tag, np.uint8), has), (contents, size * has)]
 
 
 def _varints(number: Ints) -> Part:
-    """Varints of numbers that are not negative."""
+    """Returns the varints of non-negative numbers."""
     size = _varint_sizes(number)
     width = int(size.max())
     contents = np.empty((len(number), width), np.uint8)
@@ -249,7 +255,7 @@ def _varint_sizes(number: Ints) -> Ints:
     return np.searchsorted(_VARINT_ENDS, number, "right") + 1
 
 
-# The least numbers that take 2, 3, … bytes.
+# The smallest numbers that take 2, 3, … bytes.
 _VARINT_ENDS = np.array([1 << bits for bits in range(7, 63, 7)], np.int64)
 
 

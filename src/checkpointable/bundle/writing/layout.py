@@ -1,4 +1,4 @@
-"""Where every value of a bundle will lie, known before the first byte is written."""
+"""Computes where each value of a checkpoint lies, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -29,25 +29,28 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "PlacedValue", "ValueToWrite", "make_layout"]
 
 
-# Strings of more bytes are put together as they are written: `bytes` do not change, and so need
-# no copy until then.
+# String values of more bytes are encoded while they are written. `bytes` are immutable, so no copy
+# is needed before.
 _JOINED_SIZE = 64 * 1024
 
 
 class ValueToWrite(NamedTuple):
-    """A value to write. (A named tuple, since one is made a value: quick to make.)
+    """A value that is to be written.
+
+    A named tuple, because it is created faster than a dataclass and there is one per value.
 
     Attributes:
-      key: under which it is stored; not empty.
-      dtype, shape: what `read` will give (of variants, an encoded message each).
-      read: gives the value as an array of any layout and byte order (strings: objects,
-        `S` or `U`). Called once, by the thread that called `write_bundle`, in the order of
-        the keys, late: when the value's bytes are about to be written; for strings, whose
-        size must be known, before anything is written. The array must not change until
-        `write_bundle` returns.
-      parts: of a partitioned value, (extents, value) of each part. The parts are read instead of
+      key: The key under which it is stored; not empty.
+      dtype: The data type of the array that `read` returns.
+      shape: The shape of that array.
+      read: Returns the value as an array of any layout and byte order. Strings are an array of
+        objects or of dtype `S` or `U`; variants are an array of encoded messages. Called once, in
+        the thread that called `write_bundle`, in the order of the keys, and late: when the bytes
+        are about to be written. Strings, whose size must be known, are read before anything is
+        written. The array must not change until `write_bundle` returns.
+      parts: For a partitioned value, (extents, value) of each part. The parts are read instead of
         the whole, and their keys do not matter.
-      fresh: whether that array is made anew at each call, so that nobody changes it later.
+      fresh: Whether `read` returns a new array at each call, which nobody changes later.
     """
 
     key: str
@@ -63,11 +66,13 @@ class PlacedValue:
     """A value, and where it lies in the data file.
 
     Attributes:
-      value: the value.
-      key: its key in UTF-8.
-      offset, size: where it lies in the data file, in bytes.
-      payload: a string value's bytes, encoded, or how they are made; None for all others.
-      crc: the masked checksum, once known.
+      value: The value.
+      key: Its key in UTF-8.
+      offset: Where it begins in the data file, in bytes.
+      size: Its size in the data file, in bytes.
+      payload: The encoded bytes of a string or variant value, or the encoder of a large string
+        value; None for all others.
+      crc: The masked checksum, once known.
     """
 
     value: ValueToWrite
@@ -83,9 +88,9 @@ class Layout:
     """Where each value of a data file lies.
 
     Attributes:
-      values: the values in the order of their keys, parts of partitioned values included.
-      size: of the data file, in bytes.
-      partitioned: the partitioned values, whose parts are among `values`.
+      values: The values in the order of their keys, parts of partitioned values included.
+      size: The size of the data file, in bytes.
+      partitioned: The partitioned values, whose parts are among `values`.
     """
 
     values: list[PlacedValue]
@@ -96,19 +101,19 @@ class Layout:
 def make_layout(values: Iterable[ValueToWrite]) -> Layout:
     """Sorts values by key and assigns each an offset.
 
-    Large values start at a multiple of 64 bytes, small ones at a multiple of their item
-    size; the gaps are zero. The layout depends on nothing but the values.
+    Large values start at a multiple of 64 bytes, small ones at a multiple of their item size. The
+    gaps are zero. The layout depends only on the values, not on their order (S13).
 
     Raises:
-      ValueError: an empty key, or the same key twice.
-      CheckpointUnsupportedError: a dtype or a key that cannot be stored.
-      CheckpointMismatchError: a string value is not of the dtype and shape that it declares.
+      ValueError: A key is empty, or two values have the same key.
+      CheckpointUnsupportedError: A dtype or a key cannot be stored.
+      CheckpointMismatchError: A string value is not of the dtype and shape that it declares.
     """
     ordered = sorted(values, key=itemgetter(0))
     partitioned = tuple(value for value in ordered if value.parts)
     placed: list[PlacedValue] = []
     position = 0
-    # Few distinct ones of these repeat over many values.
+    # Many values share few combinations of dtype and shape.
     known: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = {}
     for key, value in _keyed(ordered):
         name, dtype, shape, _, _, _ = value
@@ -120,10 +125,10 @@ def make_layout(values: Iterable[ValueToWrite]) -> Layout:
         elif dtype == DataType.DT_VARIANT:
             payload, crc = _encode_variants(value)
         else:
-            found = known.get((dtype, shape))
-            if found is None:
-                found = known[dtype, shape] = _size_and_alignment(value)
-            size, alignment = found
+            size_and_alignment = known.get((dtype, shape))
+            if size_and_alignment is None:
+                size_and_alignment = known[dtype, shape] = _size_and_alignment(value)
+            size, alignment = size_and_alignment
         if payload is not None:
             size = len(payload) if isinstance(payload, bytes) else payload.size
             alignment = ALIGNMENT if size >= ALIGNED_SIZE else 1
@@ -137,8 +142,8 @@ def make_layout(values: Iterable[ValueToWrite]) -> Layout:
 
 
 def _keyed(values: list[ValueToWrite]) -> Iterator[tuple[bytes, ValueToWrite]]:
-    """What is to be written, parts of partitioned values each by itself, in order of its key."""
-    # Keys of parts begin with 00 and so precede all others.
+    """Yields the values and the parts of partitioned values, in the order of their keys."""
+    # The keys of parts begin with 00, so they precede all others.
     parts = [part for value in values if value.parts for part in _parts(value)]
     yield from sorted(parts, key=lambda part: part[0])
     last = None
@@ -153,10 +158,10 @@ def _keyed(values: list[ValueToWrite]) -> Iterator[tuple[bytes, ValueToWrite]]:
 
 
 def _parts(value: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
-    """The parts of a partitioned value.
+    """Returns (key, part) for the parts of a partitioned value.
 
     Raises:
-      CheckpointMismatchError: they do not make up the whole.
+      CheckpointMismatchError: They do not cover the whole value.
     """
     resolved = [resolve(extents, value.shape) for extents, _ in value.parts]
     fitting = [extents for extents in resolved if extents is not None]
@@ -164,7 +169,7 @@ def _parts(value: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
     expected = [tuple(length for _, length in extents) for extents in fitting]
     if shapes != expected or not tiles(fitting, value.shape):
         raise CheckpointMismatchError(
-            f"its parts, of shapes {shapes}, do not make up the shape {value.shape}, each "
+            f"its parts, of shapes {shapes}, do not cover the shape {value.shape}, each "
             "element once",
             key=value.key,
         )
@@ -172,7 +177,7 @@ def _parts(value: ValueToWrite) -> list[tuple[bytes, ValueToWrite]]:
 
 
 def _size_and_alignment(value: ValueToWrite) -> tuple[int, int]:
-    """Bytes that a value of fixed width takes, and of what its offset is a multiple."""
+    """Returns the size of a value of fixed width, and the alignment of its offset, in bytes."""
     width = itemsize(value.dtype)
     if not width:
         raise CheckpointUnsupportedError(
@@ -186,7 +191,7 @@ def _size_and_alignment(value: ValueToWrite) -> tuple[int, int]:
 
 def _encode_key(key: str) -> bytes:
     if not key:
-        raise ValueError("a value's key is empty; that key is the header's")
+        raise ValueError("a value's key is empty; the empty key is reserved for the header")
     try:
         return key.encode()
     except UnicodeEncodeError as error:
@@ -213,15 +218,15 @@ def _encode_variants(value: ValueToWrite) -> tuple[bytes, int]:
 
 
 def check_declared(value: ValueToWrite, array: npt.NDArray[Any]) -> None:
-    """Checks that `read` gave what the value declares.
+    """Checks that the array of a value has the declared dtype and shape.
 
     Raises:
-      CheckpointMismatchError: names the key and both sides.
+      CheckpointMismatchError: It has not.
     """
     if array.shape != tuple(value.shape):
         raise CheckpointMismatchError(
-            f"the value was to have the shape {tuple(value.shape)}, but it has {array.shape}; "
-            "it changed while it was saved, or its adapter declares it wrongly",
+            f"the value should have the shape {tuple(value.shape)}, but it has {array.shape}; "
+            "it changed during the save, or its adapter declares the wrong shape",
             key=value.key,
         )
     if value.dtype == DataType.DT_VARIANT:
@@ -231,13 +236,13 @@ def check_declared(value: ValueToWrite, array: npt.NDArray[Any]) -> None:
     else:
         try:
             wanted = numpy_dtype(value.dtype)
-        except CheckpointError:  # this NumPy cannot have made an array of it either
+        except CheckpointError:  # there is no NumPy dtype, so the array cannot have it
             fits = False
         else:
             fits = array.dtype == wanted or array.dtype.newbyteorder("=") == wanted
     if not fits:
         raise CheckpointMismatchError(
-            f"the value was to be {DataType(value.dtype).name}, but it is of dtype "
-            f"{array.dtype}; it changed while it was saved, or its adapter declares it wrongly",
+            f"the value should be {DataType(value.dtype).name}, but it is of dtype {array.dtype}; "
+            "it changed during the save, or its adapter declares the wrong dtype",
             key=value.key,
         )

@@ -1,9 +1,9 @@
-"""Writes a bundle again under other keys: a new index, and the same data files.
+"""Writes a checkpoint under other keys: a new index for the same data files.
 
-The data files get a second name (or are copied where they cannot have one), so nothing is
-decoded, and what NumPy cannot read survives too. Scalar strings can be replaced, the object
-graph above all: their new bytes form one more shard. The old bytes stay where they are; the
-header remembers them with a checksum, so that still no byte can change unseen.
+The data files get a second name, or are copied where that is not possible. Nothing is decoded, so
+values that NumPy cannot read are kept, too. Scalar strings, such as the object graph, can be
+replaced: their new bytes form one more shard. The old bytes stay in the file; the header lists them
+with a checksum, so that damage in them is still detected.
 """
 
 from __future__ import annotations
@@ -45,19 +45,20 @@ def rekey_bundle(
 ) -> None:
     """Writes the values of `reader` as the checkpoint `prefix`, under other keys.
 
-    Shards without values are left out; of those that stay, none is changed.
+    Shards without values are left out. The others are not changed.
 
     Args:
-      reader: what to write again; stays open.
-      prefix: the checkpoint's path, without the endings of its files.
-      keys: old -> new, of those that change.
-      strings: old key -> new contents, of scalar strings that change.
-      overwrite: replace a checkpoint that has this prefix.
-      durability, storage: as `write_bundle`.
-      progress: called with (bytes that are there, bytes in all, data file).
+      reader: The checkpoint; stays open.
+      prefix: The checkpoint prefix of the result.
+      keys: old key -> new key, for the keys that change.
+      strings: old key -> new contents, for the scalar strings that change.
+      overwrite: Replace a checkpoint that has this prefix.
+      durability: As for `write_bundle`.
+      storage: As for `write_bundle`.
+      progress: Called with (bytes copied or linked, bytes in total, path of the data file).
 
     Raises:
-      ValueError: two values would have one key; or `prefix` is the reader's own.
+      ValueError: Two values would have the same key, or `prefix` is that of the reader.
       CheckpointCorruptError: the data files are not those of the index.
       CheckpointIOError: the prefix has a checkpoint; or the operating system refused.
     """
@@ -91,13 +92,13 @@ def _tell(progress: Progress, before: int, total: int, path: str, size: int) -> 
 
 
 class _Layout:
-    """Where everything will be.
+    """Where each value lies under its new key.
 
     Attributes:
-      shards: the reader's data files that stay, as numbers there.
-      data: the contents of the new one.
-      entries: (key, entry), those of parts included.
-      unreferenced: the bytes in `shards` that no value uses.
+      shards: The numbers of the data files of the reader that are kept.
+      data: The contents of the new data file.
+      entries: (key, entry) pairs, including those of parts.
+      unreferenced: The bytes in `shards` that no value uses.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class _Layout:
         new = {key: self._encoded(stored[key], contents) for key, contents in strings.items()}
         self.entries = list(self._renamed(keys, stored, parts, new))
         if len({key for key, _ in self.entries}) < len(self.entries):
-            raise ValueError(f"{reader.prefix}: two values would have one key")
+            raise ValueError(f"{reader.prefix}: two values would have the same key")
         self.unreferenced = tuple(self._gaps(stored[key] for key in strings))
 
     def _encoded(self, entry: Entry, contents: bytes) -> Entry:

@@ -1,7 +1,7 @@
-"""Copies of values that are going to be written after their owner has gone on.
+"""Copies values for an asynchronous save, which writes them while the program changes them.
 
-The memory for the copies is kept from one save to the next: fresh memory costs more than the
-copy, since the system hands it out page by page, as zeros.
+The memory for the copies is kept from one save to the next: new memory costs more time than the
+copy, because the system provides it page by page, filled with zeros.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Staging", "StagingMemory", "is_immutable"]
 
-# The portion of bytes that a thread copies at a time. So large since nothing follows that would
-# need it in the cache: the C library then writes past the cache, in two thirds of the time.
+# The number of bytes that a thread copies at once. It is large because the cache is not needed
+# afterwards: the C library then bypasses the cache, which takes two thirds of the time.
 _COPY_SIZE = 128 * 2**20
-_GROUP_SIZE = 4 * 2**20  # of smaller values
+_GROUP_SIZE = 4 * 2**20  # of smaller values, which are copied together
 
-# Arrays on the memory of these are read-only for everybody.
+# Packages whose arrays are immutable.
 _IMMUTABLE_OWNERS = frozenset(("jax", "jaxlib"))
 
 
@@ -43,40 +43,42 @@ class StagingMemory:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Waits until no other save uses it; the next one has it after the block.
+        """Holds the memory in the block; waits until no other save holds it.
 
-        Which any thread may leave, once what was copied is written.
+        Another thread may leave the block, once the copies have been written.
         """
         with self._in_use:
             yield
 
     @property
     def size(self) -> int:
-        """The bytes that it holds."""
+        """The number of bytes allocated."""
         return self._memory.nbytes
 
     def get(self, size: int, limit: int | None) -> npt.NDArray[np.uint8]:
-        """At least `size` bytes, the same ones as before where these are enough.
+        """Returns at least `size` bytes; reuses the memory of earlier calls if it suffices.
 
         Args:
-          limit: bytes that it may hold; None for any number.
+          size: The number of bytes needed.
+          limit: The maximum number of bytes to keep allocated; None for no limit.
         """
         if self.size < size or (limit is not None and self.size > limit):
-            self._memory = np.empty(0, np.uint8)  # the old goes before the new comes
+            self._memory = np.empty(0, np.uint8)  # frees the old memory before the allocation
             self._memory = np.empty(size, np.uint8)
         return self._memory
 
 
 class Staging:
-    """The values of a layout, made independent of their owners.
+    """Makes the values of a layout independent of the objects that own them.
 
     Args:
-      layout: its values are read here, in the calling thread, and refer to copies afterwards.
-      limit: bytes that copies may take; None for any number.
+      layout: The layout. Its values are read here, in the calling thread, and refer to copies
+        after `copy`.
+      limit: The maximum number of bytes in copies; None for no limit.
 
     Attributes:
-      direct: so many of the values of the layout, its first ones, could not be copied within the
-        limit: they must be written before their owner goes on.
+      direct: The number of values, at the start of the layout, that do not fit into the limit. They
+        must be written before the program continues.
     """
 
     def __init__(self, layout: Layout, limit: int | None = None) -> None:
@@ -85,11 +87,11 @@ class Staging:
         self._contents: list[tuple[PlacedValue, npt.NDArray[Any], bool]] = []
         used = 0
         self.direct = 0
-        # The last come first: the others are written meanwhile, in the order of the file.
+        # From the last value: those that do not fit are written first, in file order.
         for number in range(len(values) - 1, -1, -1):
             placed = values[number]
             if placed.payload is not None:
-                continue  # its bytes were made with the layout
+                continue  # it was encoded with the layout
             fresh = placed.value.fresh
             size = _padded(placed.size)
             over = limit is not None and size > limit - used
@@ -106,7 +108,7 @@ class Staging:
             self._contents.append((placed, contents, copied))
 
     def copy(self, memory: StagingMemory, threads: int | None = None) -> None:
-        """Copies what must be copied into `memory`, which is the caller's to hold."""
+        """Copies the values into `memory`, which the caller holds."""
         size = sum(_padded(placed.size) for placed, _, copied in self._contents if copied)
         buffer = memory.get(size, self._limit)
         tasks = ((None, task) for task in self._tasks(buffer))
@@ -116,7 +118,7 @@ class Staging:
         self._contents = []
 
     def _tasks(self, buffer: npt.NDArray[np.uint8]) -> Iterator[Callable[[], None]]:
-        """The copies, in portions; has all values refer to them."""
+        """Yields the copying tasks; lets the values refer to the copies."""
         offset = gathered = 0
         group: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
         for placed, contents, copied in reversed(self._contents):
@@ -160,11 +162,11 @@ def _chunks(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> Iterator[Call
 
 
 def is_immutable(array: npt.NDArray[Any]) -> bool:
-    """Whether nobody has a way to write to the memory of an array.
+    """Whether nothing can write to the memory of an array.
 
-    So it is where neither it nor any array that it is a view of is writeable, and the memory
-    is that of `bytes` or of a JAX array in the end. Memory of NumPy's own is not: whoever has
-    the array may make it writeable again, and views of before may be so still.
+    This is true if neither the array nor any array that it is a view of is writeable, and the
+    memory belongs to `bytes` or to a JAX array. Memory of NumPy does not qualify: a read-only array
+    can be made writeable again, and older views may still be writeable.
     """
     owner: Any = array
     while isinstance(owner, np.ndarray):

@@ -1,8 +1,8 @@
-"""Writes the values of a layout: each byte is read once for its checksum and its way to disk.
+"""Writes the values of a layout into a data file, with their checksums.
 
-Large values go in chunks that stay in the processor's cache between the checksum and the
-write, on several threads, straight from their own memory. Small ones are gathered, so that
-a thousand of them are one write.
+Large values are written in chunks that stay in the CPU cache between checksum and write, in several
+threads, directly from the memory of the value. Small values are gathered, so that a thousand of
+them become one write.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["contents_of", "write_values"]
 
-# Values below this are copied into one buffer with their neighbours.
+# Smaller values (in bytes) are copied into one buffer with their neighbors.
 GATHERED_SIZE = 128 * 1024
 
-# So many bytes in a row are handed to the disk while those after them are still to be written.
+# The disk starts to write after this many bytes, while later ones are still being produced.
 SYNC_SIZE = 32 * 2**20
 
 
@@ -54,19 +54,22 @@ def write_values(
     progress: Progress | None = None,
     sync_follows: bool = False,
 ) -> None:
-    """Writes every value of `layout` to its place in `file` and sets its `crc`.
+    """Writes values to their offsets in `file`, and sets `crc` of each.
 
     Args:
-      start, stop: write only the values `layout.values[start:stop]`.
-      threads: how many; None for as many as there are processors.
-      sync_follows: the file is going to be synced, which may begin at once.
-      progress: called with (bytes done, bytes in all, key), those before `start` included.
+      file: The data file.
+      layout: Where each value lies.
+      start: The first value to write, as an index into `layout.values`.
+      stop: The end of the values to write; None for all.
+      threads: The number of threads; None for the number of CPUs.
+      progress: Called with (bytes done, bytes in total, key); values before `start` count as done.
+      sync_follows: Whether the file will be synced, so that the disk can start early.
 
     Raises:
-      CheckpointMismatchError: a value is not of the dtype and shape that it declares.
-      CheckpointIOError: the disk refused.
+      CheckpointMismatchError: A value is not of the dtype and shape that it declares.
+      CheckpointIOError: The file cannot be written.
     """
-    thread_count(threads)  # judges it, also where there is nothing to do
+    thread_count(threads)  # raises for an invalid number, even if there is nothing to do
     values = layout.values[start:stop]
     if not values:
         return
@@ -83,11 +86,11 @@ def write_values(
 
 
 class _Task:
-    """Something for a thread to do (`run`), and what its result means (`finish`)."""
+    """Work for a thread (`run`), and the processing of its result (`finish`)."""
 
     @property
     def end(self) -> int:
-        """Where in the file that ends which it writes."""
+        """The end of the range of the file that it writes."""
         raise NotImplementedError
 
     def run(self) -> int:
@@ -115,7 +118,7 @@ class _Writer:
         self.total = 0
 
     def tasks(self) -> Iterator[_Task]:
-        """All that is to do, in file order; reads the values as it goes."""
+        """Yields the tasks in file order; reads the values on the way."""
         gathered = _Gathered(self)
         for placed in self._values:
             if placed.size >= GATHERED_SIZE or isinstance(placed.payload, EncodedStrings):
@@ -147,14 +150,14 @@ class _Writer:
             self._progress(self.done, self.total, key)
 
     def reached(self, end: int) -> None:
-        """Everything before `end` is written."""
+        """Notes that everything before `end` has been written."""
         if self._sync_follows and end - self._begun >= SYNC_SIZE:
             self.file.begin_sync(self._begun, end - self._begun)
             self._begun = end
 
 
 class _Chunk(_Task):
-    """A part of a large value, or all of it."""
+    """A chunk of a large value."""
 
     __slots__ = ("_left", "_offset", "_part", "_placed", "_size", "_writer")
 
@@ -174,14 +177,14 @@ class _Chunk(_Task):
 
     def run(self) -> int:
         data = _plain_bytes(self._part).data
-        # A string value's checksum is more than that of its bytes, and known already.
+        # The checksum of a string value is not simply that of its bytes, and is known already.
         crc = load_crc32c()(data) if self._placed.payload is None else 0
         self._writer.file.write_at(data, self._offset)
         del self._part
         return crc
 
     def finish(self, crc: int) -> None:
-        # Tasks finish in the order they were made, so `crc` is that of the parts before.
+        # Tasks finish in order, so `placed.crc` is the checksum of the chunks before.
         placed = self._placed
         if placed.payload is None:
             placed.crc = combine(placed.crc, crc, self._size)
@@ -191,7 +194,7 @@ class _Chunk(_Task):
 
 
 class _Gathered(_Task):
-    """Small values that lie one after another."""
+    """Small values that are adjacent in the file."""
 
     __slots__ = ("_parts", "_writer", "size", "values")
 
@@ -214,7 +217,7 @@ class _Gathered(_Task):
         crc32c = load_crc32c()
         parts = []
         start = position = self.values[0].offset
-        # A value costs what one turn of this loop does.
+        # This loop determines the cost of a small value.
         for placed, contents in zip(self.values, self._parts, strict=True):
             offset = placed.offset
             if offset != position:
@@ -232,12 +235,12 @@ class _Gathered(_Task):
         return 0
 
     def finish(self, crc: int) -> None:
-        del crc  # each value has its own
+        del crc  # each value has its checksum already
         self._writer.advance(self.size, self.values[-1].value.key)
 
 
 def contents_of(placed: PlacedValue) -> Any:
-    """The value, read: an array, or a string value's bytes, where they were put together."""
+    """Returns the array of a value, or the encoded bytes of a small string value."""
     if isinstance(placed.payload, bytes):
         return np.frombuffer(placed.payload, np.uint8)
     value = placed.value
@@ -253,10 +256,10 @@ def _pieces(strings: EncodedStrings) -> Iterator[tuple[npt.NDArray[Any], int]]:
 
 
 def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
-    """Parts of an array, in row-major order, with their sizes: alike, `WRITE_CHUNK_SIZE` at most.
+    """Yields parts of an array with their sizes, in row-major order.
 
-    A part of a contiguous array is a view; that of another is one too, and is made
-    contiguous when its turn comes, so that no copy of the whole is ever held.
+    The parts have similar sizes, at most `WRITE_CHUNK_SIZE`. They are views, which are made
+    contiguous one at a time, so that no copy of the whole array is held.
     """
     if array.nbytes <= WRITE_CHUNK_SIZE:
         yield array, array.nbytes
@@ -276,17 +279,17 @@ def _split(array: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
 
 @lru_cache(maxsize=256)
 def _buffer_dtype(dtype: int) -> np.dtype[Any] | None:
-    """The dtype of arrays that serve as buffers of their bytes, row-major and little endian.
+    """Returns the NumPy dtype if its arrays can be passed as buffers of stored bytes.
 
-    An array that is C-contiguous and whose dtype is this very object does. None: none do (the
-    types of ml_dtypes are not built in, and are no buffers).
+    This is true for C-contiguous arrays whose dtype is this very object. Returns None for the
+    dtypes of ml_dtypes, which do not support the buffer protocol, and on big-endian machines.
     """
-    found = numpy_dtype(dtype)
-    return found if found.isbuiltin == 1 and sys.byteorder == "little" else None
+    array_dtype = numpy_dtype(dtype)
+    return array_dtype if array_dtype.isbuiltin == 1 and sys.byteorder == "little" else None
 
 
 def _plain_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """An array's elements as row-major little-endian bytes; no copy if they already are."""
+    """Returns the elements as row-major little-endian bytes, without a copy where possible."""
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     array = np.ascontiguousarray(array).reshape(-1)

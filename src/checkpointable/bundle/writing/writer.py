@@ -1,4 +1,4 @@
-"""Writes a bundle: values, index, and the step that makes them a checkpoint."""
+"""Writes a checkpoint: the values, the index, and the manifest."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleWriter", "make_manifest", "write_bundle"]
 
-# What a manifest names as its writer: this format's own version, so that the same values give
-# the same bytes with every release that writes it (S13).
+# The writer that a manifest names: without the version of this package, so that the same values
+# give the same bytes with every release (S13).
 _WRITER = "checkpointable"
 
 
@@ -47,31 +47,31 @@ def write_bundle(
     signer: Signer | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Writes values as the checkpoint `prefix`, replacing the one that is there, if any.
+    """Writes values as the checkpoint `prefix`; replaces an existing checkpoint.
 
-    The same values give the same bytes, in whatever order the values come (S13). When
-    this returns, the checkpoint is there as a whole; when it raises, what was there before
-    is unchanged and nothing else is left.
+    The same values give the same bytes, whatever their order (S13). The checkpoint appears as a
+    whole when this function returns. If it raises, an existing checkpoint is unchanged, and no
+    files are left behind.
 
     Args:
-      prefix: the checkpoint's path, without the endings of its files. Directories that are
-        missing are made.
-      values: the values.
-      durability: "fsync" returns when the checkpoint would survive a loss of power;
-        "flush" leaves that to the operating system.
-      storage: where to write; the local file system if None.
-      threads: how many threads write; as many as there are processors (at most 8) if None.
-      progress: called with (bytes done, bytes in all, key) as values are written, by the
-        thread that called this.
-      signer: signs a manifest, which appears with the checkpoint; None: there is none.
-      overwrite: False refuses a prefix that has a checkpoint, also one that appears meanwhile.
+      prefix: The checkpoint prefix. Missing directories are created.
+      values: The values.
+      durability: "fsync" returns when the checkpoint would survive a power failure; "flush" leaves
+        that to the operating system.
+      storage: Where to write; None for the default storage.
+      threads: The number of threads; None for the number of CPUs, at most 8.
+      progress: Called with (bytes done, bytes in total, key) as values are written, in the calling
+        thread.
+      signer: Signs a manifest, which appears together with the checkpoint; None for no manifest.
+      overwrite: If False, a prefix that has a checkpoint is refused, even if that appears during
+        the save.
 
     Raises:
-      ValueError: an empty key, the same key twice, a prefix that ends with a separator.
-      CheckpointUnsupportedError: a dtype or a key that cannot be stored.
-      CheckpointMismatchError: a value is not of the dtype and shape that it declares.
-      CheckpointIOError, CheckpointPermissionError: the operating system refused; or the prefix
-        has a checkpoint that is not to be overwritten.
+      ValueError: A key is empty or occurs twice, or the prefix ends with a separator.
+      CheckpointUnsupportedError: A dtype or a key cannot be stored.
+      CheckpointMismatchError: A value is not of the dtype and shape that it declares.
+      CheckpointIOError, CheckpointPermissionError: The files cannot be written, or `overwrite` is
+        False and the prefix has a checkpoint.
     """
     layout = make_layout(values)
     with BundleWriter(prefix, layout, durability, storage, signer, overwrite=overwrite) as writer:
@@ -80,12 +80,12 @@ def write_bundle(
 
 
 class BundleWriter:
-    """The steps of `write_bundle` one by one, for who does not take them all at once.
+    """The steps of `write_bundle` one by one, for asynchronous saves.
 
-    A context manager, in which a failed save leaves nothing behind.
+    A context manager. If the block raises, it removes the files of the failed save.
 
-    Args: as for `write_bundle`, but
-      layout: where the values go (`make_layout`).
+    Args: As for `write_bundle`, and
+      layout: Where each value lies (`make_layout`).
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class BundleWriter:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Writes the values that are not written yet, up to number `stop` of the layout."""
+        """Writes the values that have not been written yet, up to `layout.values[:stop]`."""
         if self._file is None:
             self._file = self._publication.create_data(self._layout.size)
             if self._signer is not None:
@@ -137,7 +137,7 @@ class BundleWriter:
         )
 
     def publish(self) -> None:
-        """Makes what was written, all by now, the checkpoint of the prefix."""
+        """Makes the values, all of which have been written, the checkpoint of the prefix."""
         layout = self._layout
         self._publication.publish(
             lambda number: encode_layout(Header(num_shards=number), layout),
@@ -168,11 +168,14 @@ class BundleWriter:
 def make_manifest(
     prefix: str, index: bytes, data: Iterable[FileHashes], chunk_size: int, signer: Signer
 ) -> bytes:
-    """The contents of a manifest.
+    """Returns the contents of a manifest.
 
     Args:
-      index: the contents of the index file.
-      data: the files that values lie in, in the order of their numbers.
+      prefix: The checkpoint prefix.
+      index: The contents of the index file.
+      data: The hashes of the data files, in the order of their numbers.
+      chunk_size: The size of a chunk, in bytes.
+      signer: Signs the manifest.
     """
     base = split_prefix(prefix)[1]
     hashes = FileHashes(index_path(base), len(index), leaf_hashes(index, chunk_size))
