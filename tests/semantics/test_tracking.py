@@ -131,7 +131,7 @@ def test_track_checkpointable_adds_by_hand(tmp_path):
     other = variable(6)
     module._track_checkpointable(other, "kernel/0", overwrite=True)
     assert keys(save(module, tmp_path / "c")) == ["kernel.S0"]
-    with pytest.raises(TypeError, match="'n': int takes no part"):
+    with pytest.raises(TypeError, match="'n': int is not checkpointable"):
         module._track_checkpointable(3, "n")
     with pytest.raises(TypeError, match="is a str, not int"):
         module._track_checkpointable(variable(), 3)

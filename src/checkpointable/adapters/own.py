@@ -1,4 +1,4 @@
-"""The library's own objects as nodes: Checkpointables, tracked containers, bare values."""
+"""Adapters of the library's objects: Checkpointables, variables, tracked containers."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
 
 
 class _AskedAgain(Watcher):
-    """For objects that nothing tells of: seen at every save, restore and status call."""
+    """Watches objects that report no changes: they are looked at again at every call."""
 
     def start(self) -> None:
-        """There is nothing to install."""
+        """Does nothing: there is no hook to install."""
 
     def stop(self) -> None:
-        """Nor to remove."""
+        """Does nothing."""
 
 
 _asked_again = _AskedAgain()
 
 
 class _CheckpointableAdapter(Adapter):
-    """Checkpointables, by their hooks; straight from the state where those are not overridden."""
+    """Checkpointables, by their hooks; bypasses hooks that a class does not override."""
 
     def __init__(self, cls: type) -> None:
         self._own_dependencies = (
@@ -59,14 +59,14 @@ class _CheckpointableAdapter(Adapter):
         self._has_slots = hasattr(cls, "get_slot_names") and hasattr(cls, "get_slot")
         self.may_overlook = not issubclass(cls, Variable)
         if self._own_dependencies:
-            # What its hooks show comes and goes without a word: it is looked at again.
+            # Nothing reports when the result of its hooks changes.
             self.watcher = _asked_again
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         if self._own_dependencies:
             dependencies: Iterable[tuple[str, Any]] = obj._checkpoint_dependencies
             return dependencies
-        if DEPENDENCIES_NAME not in obj.__dict__:  # nothing was ever tracked: none need be made
+        if DEPENDENCIES_NAME not in obj.__dict__:  # nothing was ever tracked
             return ()
         return dependencies_of(obj).by_name.items()
 
@@ -76,8 +76,8 @@ class _CheckpointableAdapter(Adapter):
     def lookup(self, obj: Any) -> Callable[[str], Any | None]:
         if type(obj)._lookup_dependency is _PLAIN_LOOKUP and not self._own_dependencies:
             return dependencies_of(obj).by_name.get
-        found: Callable[[str], Any | None] = obj._lookup_dependency
-        return found
+        lookup: Callable[[str], Any | None] = obj._lookup_dependency
+        return lookup
 
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         if not self._has_values:
@@ -100,7 +100,7 @@ class _CheckpointableAdapter(Adapter):
 
 
 class _VariableAdapter(_CheckpointableAdapter):
-    """Variables, which most objects are, with their own hooks: in fewer steps."""
+    """Variables, which most objects are, in fewer steps than by their hooks."""
 
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {VARIABLE_VALUE: VariableValue(obj._array)}
@@ -151,7 +151,7 @@ class _ContainerAdapter(Adapter):
     """Tracked lists, dicts and tuples."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        # Made now: what is wrong with the container is raised where its path is known.
+        # A list, so that errors about the container are raised here, where its path is added.
         return list(obj._tracked_items())
 
     def child(self, obj: Any, local_name: str) -> Any | None:
@@ -175,7 +175,7 @@ _container_adapter = _ContainerAdapter()
 
 
 def find_own(cls: type) -> Adapter | None:
-    """The adapter of a class of the library's own, None for any other."""
+    """Returns the adapter of one of the library's classes, None for any other class."""
     if cls is Variable:
         return _VariableAdapter(cls)
     if issubclass(cls, Checkpointable):

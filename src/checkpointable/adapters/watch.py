@@ -1,8 +1,8 @@
-"""Objects that a restore waits on and that do not tell when they gain a dependency (S21).
+"""Watches objects that do not report when they gain a dependency that a restore waits for (S21).
 
-A `Checkpointable` tells. An object of another framework may be watched by its framework's own
-hooks (its adapter's `watcher`), as long as a restore waits for something; and all of them are
-looked at again whenever somebody asks: at every save, restore and status call.
+A `Checkpointable` reports it. Objects of other frameworks are watched by hooks of the framework
+(the adapter's `watcher`) while a restore waits for a dependency, and they are looked at again at
+every save, restore and status call.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["look_again", "look_at", "look_later", "unwatch", "watch", "watched"]
 
 
 class _Watched:
-    """The notes that are watched."""
+    """The notes of watched objects."""
 
     def __init__(self) -> None:
-        self._watchers: dict[int, Watcher] = {}  # id of notes -> who watches its object
+        self._watchers: dict[int, Watcher] = {}  # id of notes -> the watcher of the object
         self._held: dict[Watcher, dict[int, weakref.ref[RestoreNotes]]] = {}
 
     def notes(self, watcher: Watcher | None = None) -> list[RestoreNotes]:
-        """Those that `watcher` watches, or all."""
+        """Returns the notes of objects that `watcher` watches; None for all."""
         chosen = list(self._held.values()) if watcher is None else [self._held.get(watcher, {})]
-        found = [reference() for held in chosen for reference in list(held.values())]
-        return [notes for notes in found if notes is not None]
+        alive = (reference() for held in chosen for reference in list(held.values()))
+        return [notes for notes in alive if notes is not None]
 
     def add(self, notes: RestoreNotes, watcher: Watcher) -> None:
         number = id(notes)
@@ -66,7 +66,7 @@ watched = _Watched()
 
 
 def watch(notes: RestoreNotes) -> None:
-    """Begins to watch the object of notes on which a restore waits, if that is needed."""
+    """Begins to watch the object of notes, if its adapter has a watcher."""
     owner = None if notes.owner is None else notes.owner()
     adapter = None if owner is None else adapter_of(owner)
     if adapter is not None and adapter.watcher is not None:
@@ -74,13 +74,13 @@ def watch(notes: RestoreNotes) -> None:
 
 
 def unwatch(notes: RestoreNotes) -> None:
-    """Ends it if no restore waits on the notes any more."""
+    """Stops watching the object of notes, unless a restore still waits for it."""
     if not notes.pending and notes.waiting_slots is None:
         watched.remove(notes)
 
 
 def look_again() -> None:
-    """Restores whatever restores wait for and watched objects have by now."""
+    """Restores the dependencies that restores wait for and that watched objects now have."""
     for notes in watched.notes():
         look_at(notes)
     while _later:
@@ -91,12 +91,12 @@ _later: list[Callable[[], object]] = []
 
 
 def look_later(do: Callable[[], object]) -> None:
-    """Has something done at the next look that cannot be done now."""
+    """Calls a function at the next look, because it cannot be called now."""
     _later.append(do)
 
 
 def look_at(notes: RestoreNotes) -> None:
-    """Restores what restores wait for and the object of this notes has by now."""
+    """Restores the dependencies that restores wait for and that the object of notes now has."""
     owner = None if notes.owner is None else notes.owner()
     adapter = None if owner is None else adapter_of(owner)
     if adapter is None:
@@ -107,7 +107,7 @@ def look_at(notes: RestoreNotes) -> None:
             resolve_pending(notes, local_name, child)
     waiting = notes.waiting_slots
     if waiting is not None:
-        notes.waiting_slots = None  # it is set again if something is still to come
+        notes.waiting_slots = None  # `retry` sets it again if a variable is still missing
         try:
             waiting.retry()
         except BaseException:

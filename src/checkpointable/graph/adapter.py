@@ -1,8 +1,7 @@
-"""How an object takes part in checkpointing: the interface that every framework implements.
+"""The interface by which objects of a framework become checkpointable: `Adapter`.
 
-One `Adapter` serves a family of types. It answers for an object: which named children has it,
-which values of its own, is it an optimizer with slots, and where are the notes that restores
-leave on it (its `RestoreNotes`).
+One `Adapter` serves a family of types. It returns an object's named children, its values, its
+slots if it is an optimizer, and the notes that restores leave on it (`RestoreNotes`).
 """
 
 from __future__ import annotations
@@ -33,35 +32,43 @@ __all__ = [
 
 
 class PendingChild(Protocol):
-    """A restore that waits for a dependency of some object to be added (S21)."""
+    """A restore that waits for a dependency of an object to be added (S21)."""
 
     @property
     def is_wanted(self) -> bool:
-        """False once a later restore brings all that this would."""
+        """Whether the restore is still needed: False once a later one restores the same."""
 
     def replaces(self, earlier: PendingChild) -> bool:
-        """Whether this brings all that `earlier` would."""
+        """Returns whether this restores everything that `earlier` would restore."""
 
     def plain_variable(self) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
-        """Dtype and shape of what is waited for, if that is one variable that depends on nothing.
+        """Returns dtype and shape of the awaited dependency, if it is a variable without children.
 
-        None also where another object has it already.
+        Returns None otherwise, and if another object has been restored from it already.
         """
 
     @property
     def uid(self) -> int:
-        """Grows with every call of restore: the highest wins (S24)."""
+        """The uid of the restore. It grows with every restore, and the highest wins (S24)."""
 
     def attach(self, child: Any) -> None:
-        """The dependency has come: match it, check it, restore it."""
+        """Matches, checks and restores the dependency, which was just added."""
 
     def initial_value(
         self, dtype: np.dtype[Any], shape: tuple[int, ...] | None
     ) -> tuple[np.ndarray[Any, np.dtype[Any]], tuple[int, int]] | None:
-        """A new buffer with the value of the variable waited for, and where it came from.
+        """Returns a new array with the value of the awaited variable.
 
-        None if what is waited for is no plain variable. Raises CheckpointMismatchError if
-        it has another dtype or shape (None: any).
+        Args:
+          dtype: The dtype of the variable.
+          shape: The shape of the variable; None for any.
+
+        Returns:
+          The array, and the entry for `RestoreNotes.sources`; None if the awaited dependency is
+          not a variable.
+
+        Raises:
+          CheckpointMismatchError: The stored value has another dtype or shape.
         """
 
 
@@ -69,20 +76,23 @@ class PendingVariables(Protocol):
     """A restore that waits for an optimizer to get the variables of some slots (S22)."""
 
     def retry(self) -> None:
-        """Restores the slots of the variables that it has by now."""
+        """Restores the slots of the variables that the optimizer now has."""
 
 
 _NOWHERE = (0, 0)  # no restore, no node
 
 
 class RestoreNotes:
-    """What restores note on one object.
+    """The notes that restores leave on one object.
+
+    Args:
+      owner: The object; None if a subclass finds it in another way.
 
     Attributes:
-      pending: local name -> the restores that wait for a dependency of that name.
-      sources: attribute -> (restore's uid, checkpoint node) of the value it holds.
-      waiting_slots: the restore that waits for an optimizer to get further variables, or None.
-      owner: a weak reference to the object, where its type allows one.
+      pending: Local name -> the restores that wait for a dependency of that name.
+      sources: Attribute -> (uid of the restore, node) that the attribute's value came from.
+      waiting_slots: The restore that waits for an optimizer to get further variables, or None.
+      owner: A weak reference to the object, if its type allows one.
     """
 
     __slots__ = ("__weakref__", "owner", "pending", "sources", "waiting_slots")
@@ -103,14 +113,19 @@ class RestoreNotes:
     def waits(self, local_name: str) -> None:
         """Called when a restore begins to wait for a dependency of that name.
 
-        For objects that tell by a way of their own when they gain one.
+        Override it for objects whose framework can report that dependency.
         """
 
 
 def resolve_pending(notes: RestoreNotes, local_name: str, child: Any) -> None:
-    """Restores `child`, just added under `local_name`, if a restore waited for it.
+    """Restores `child`, which was just added under `local_name`, if a restore waits for it.
 
-    The latest restore goes first; earlier ones fill in what it did not know (S24).
+    The latest restore goes first; earlier ones restore the values that it does not have (S24).
+
+    Args:
+      notes: The notes of the object that got the child.
+      local_name: The name of the dependency.
+      child: The child.
     """
     waiting = notes.pending.pop(local_name, None)
     if not waiting:
@@ -120,7 +135,7 @@ def resolve_pending(notes: RestoreNotes, local_name: str, child: Any) -> None:
         try:
             pending.attach(child)
         except BaseException:
-            # What did not fit was not restored: the next object of that name gets its turn.
+            # A child that did not fit was not restored: the restore waits for the next one.
             notes.pending[local_name] = [*waiting[index:], *notes.pending.get(local_name, ())]
             raise
 
@@ -205,81 +220,125 @@ class Slots(abc.ABC):
 
 
 class Watcher(abc.ABC):
-    """Watches the objects of one framework for new dependencies, while a restore waits for some.
+    """Watches the objects of one framework for new dependencies while a restore waits for one.
 
-    What it cannot see is found by `adapters.watch.look_again`, at every save, restore and status
-    call.
+    Where a hook sees that an object has gained a dependency, call
+    `resolve_pending(notes, local_name, child)`. Dependencies that no hook sees are found at
+    every save, restore and status call.
+
+    Example:
+        class LayerWatcher(Watcher):
+            def start(self):
+                self._hook = framework.on_new_child(self._added)
+
+            def stop(self):
+                self._hook.remove()
+
+            def _added(self, parent, name, child):
+                resolve_pending(notes_of(parent), name, child)
     """
 
     @abc.abstractmethod
     def start(self) -> None:
-        """A restore waits for a dependency of some object: begin to watch."""
+        """Begins to watch: a restore waits for a dependency of some object."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """None does any more."""
+        """Stops watching: no restore waits any more."""
 
 
 class Adapter(abc.ABC):
-    """How the objects of one family of types take part. Stateless; one instance each."""
+    """Makes the objects of one family of types checkpointable.
+
+    An adapter is stateless: one instance serves all objects of its types. A subclass implements
+    `children`, `values` and `notes`; the other methods have defaults.
+
+    Example:
+        class PointAdapter(Adapter):
+            def children(self, obj):
+                return ()
+
+            def values(self, obj):
+                def write(contents):
+                    obj.position[:] = contents
+
+                return {"POSITION": cp.Value("float32", (2,), lambda: obj.position, write)}
+
+            def notes(self, obj):
+                return obj.restore_notes  # a RestoreNotes(obj) that its constructor made
+
+    Attributes:
+      may_overlook: Whether objects may hold state that is not saved although it looks saved.
+        `overlooked` is called only then.
+      names_dependencies: Whether the global name of a dependency consists of all local names
+        from the outermost such object to the dependency, joined by dots.
+      watcher: Watches for new dependencies. None for objects that call `resolve_pending`
+        themselves when they gain one.
+    """
 
     @abc.abstractmethod
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        """The named dependencies, in the order in which they were tracked."""
+        """Returns the dependencies, (local name, object) each, in the order of tracking.
+
+        Each object must be one that an adapter knows.
+
+        Raises:
+          ValueError, NotImplementedError: The object cannot be saved; the path is added.
+        """
 
     def child(self, obj: Any, local_name: str) -> Any | None:
-        """The dependency of that name, or None."""
-        for name, found in self.children(obj):
+        """Returns the dependency of that name, or None."""
+        for name, child in self.children(obj):
             if name == local_name:
-                return found
+                return child
         return None
 
     def lookup(self, obj: Any) -> Callable[[str], Any | None]:
-        """`child` of one object, for many names."""
+        """Returns a function from a local name to the dependency of `obj`, for many names."""
         return functools.partial(self.child, obj)
 
     @abc.abstractmethod
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
-        """Its own values by attribute name, children's not included."""
+        """Returns the values of the object by attribute name, without those of its children.
+
+        A value is a `Value`, or a function that makes it from its key in the checkpoint.
+        """
 
     def value_names(self, obj: Any) -> Iterable[str]:
-        """The names of the values that it has: those that `values` gives, less absent ones."""
+        """Returns the names of the values that have contents."""
         values = self.values(obj).items()
         return [name for name, made in values if not (isinstance(made, ValueSpec) and made.absent)]
 
     @abc.abstractmethod
     def notes(self, obj: Any) -> RestoreNotes:
-        """The notes of the object: always the same one for the same object."""
+        """Returns the notes of the object: the same `RestoreNotes` as long as the object lives.
+
+        Also when several threads ask at the same time.
+        """
 
     def slots(self, obj: Any) -> Slots | None:
-        """Its slots if it is an optimizer, else None."""
+        """Returns the slots of an optimizer; None for any other object."""
         return None
 
     may_overlook = False
-    """Whether its objects may hold state that is not saved though it looks as if it were."""
-
     names_dependencies = False
-    """Whether global names are made of local ones below its objects: that of a dependency is
-    all local names from the outermost such object on, joined by dots."""
-
     watcher: Watcher | None = None
-    """For objects that do not tell by themselves (by `resolve_pending`) when they gain a
-    dependency: what makes them, while a restore waits for one; see `adapters.watch`."""
 
     def overlooked(
         self, obj: Any, node_id: Callable[[Any], int | None]
     ) -> Iterable[tuple[str, str]]:
-        """(attribute, what is wrong) of such state, each once; asked for where `may_overlook`.
+        """Returns (attribute, problem) of state that looks saved and is not, each once.
 
         Args:
-          node_id: the node of an object that is saved, by whichever path; None for another.
+          obj: The object.
+          node_id: Returns the node of an object that is saved; None for any other object.
         """
         return ()
 
     def initializable(self, obj: Any) -> ValueSpec | None:
-        """Stands for an object that must be initialized though it has no values (S35)."""
+        """Returns a value for an object that must be initialized but has no values (S35)."""
         return None
 
     def full_name(self, obj: Any) -> str:
-        """Its global name for name-based checkpoints (S38), "" if it has none."""
+        """Returns the global name for name-based checkpoints (S38), "" if it has none."""
         return ""

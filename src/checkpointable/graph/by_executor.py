@@ -1,4 +1,4 @@
-"""Values that cannot be assigned yet, by the executors that act for them (S34-S36)."""
+"""Groups values by their executors: those that cannot be assigned yet (S34-S36)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["by_executor", "initialize", "schedule_values", "tell_without_content
 def by_executor(
     values: Iterable[tuple[str, ValueSpec]],
 ) -> Iterable[tuple[Executor, list[tuple[str, ValueSpec]]]]:
-    """(key, value) pairs by the executor of the value; those without one are left out."""
+    """Returns (key, value) pairs by executor; leaves out values without one."""
     groups: dict[int, tuple[Executor, list[tuple[str, ValueSpec]]]] = {}
     for key, value in values:
         executor = value.executor
@@ -32,7 +32,7 @@ def by_executor(
 
 
 def schedule_values(values: Iterable[tuple[str, ValueSpec]]) -> list[tuple[str, ValueSpec]]:
-    """Schedules the restoring of values that cannot be assigned yet, and returns these (S34)."""
+    """Schedules values that cannot be assigned yet, and returns them (S34)."""
     scheduled = [(key, value) for key, value in values if value.executor is not None]
     for executor, own in by_executor(scheduled):
         executor.schedule([value for _, value in own])
@@ -48,12 +48,15 @@ def initialize(
     """Initializes the values below `root` that exist only as a description so far (S35).
 
     Args:
-      is_set: whether a value, by its object's notes and its attribute, is restored, or going
-        to be by another restore.
+      root: The root of the program's objects.
+      attached: Further dependencies of the root, (local name, object) each.
+      session: The session that runs a graph; None outside of graph mode.
+      is_set: Takes the notes of an object and an attribute, and returns whether a restore has
+        set that value or will set it.
     """
-    found = walk(root, adapter_of, attached)
+    program = walk(root, adapter_of, attached)
     values: list[tuple[str, ValueSpec]] = []
-    for obj, adapter in zip(found.objects, found.adapters, strict=True):
+    for obj, adapter in zip(program.objects, program.adapters, strict=True):
         notes = adapter.notes(obj)
         own = adapter.values(obj)
         bare = None if own else adapter.initializable(obj)
@@ -64,18 +67,18 @@ def initialize(
                 value = made if isinstance(made, ValueSpec) else made(attribute)
                 values += stored_values(attribute, value)
     for executor, group in by_executor(values):
-        executor.initialize_in(found, [value for _, value in group], session)
+        executor.initialize_in(program, [value for _, value in group], session)
 
 
 def tell_without_contents(root: Any, attached: Sequence[tuple[str, Any]]) -> None:
-    """Warns of what is below `root` and still has no contents, since no checkpoint has any."""
-    found = walk(root, adapter_of, attached)
+    """Warns of values below `root` that have no contents and are in no checkpoint."""
+    program = walk(root, adapter_of, attached)
     paths: list[str] = []
-    for node_id, obj in enumerate(found.objects):
-        value = found.adapters[node_id].initializable(obj)
+    for node_id, obj in enumerate(program.objects):
+        value = program.adapters[node_id].initializable(obj)
         if value is not None and value.executor is not None:
             names = value.executor.without_contents(value)
-            paths += [join(found.path(node_id), name) for name in names]
+            paths += [join(program.path(node_id), name) for name in names]
     if paths:
         more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
         logger.warning(

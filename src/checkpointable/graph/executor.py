@@ -1,4 +1,4 @@
-"""What acts for values that exist only as a description so far: the interface."""
+"""Executors: they read and assign values that exist only as a description so far."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoContentsError(ValueError):
     """A value has no contents yet, or none that can be read.
 
     Attributes:
-      value: which one.
+      value: The value.
     """
 
     def __init__(self, what: str, value: ValueSpec) -> None:
@@ -48,16 +48,16 @@ class NoContentsError(ValueError):
 
 
 class Executor(abc.ABC):
-    """Acts for values that exist only as a description: variables of a graph that is being
-    built, parameters without memory (S34-S36).
+    """Reads and assigns values that exist only as a description (S34-S36).
 
-    Restoring such a value is recorded, and done when somebody says so. One executor acts for
-    all values of one kind (of one graph, say), so that it can do many in one step.
+    Examples are variables of a graph that is being built, and parameters without memory. A
+    restore schedules such values, and assigns them when the user asks for it. One executor acts
+    for all values of one kind (of one graph, say), so that it can assign many in one step.
     """
 
     @abc.abstractmethod
     def schedule(self, values: Sequence[ValueSpec]) -> None:
-        """Prepares restoring these values; nothing is read or assigned. Must be repeatable."""
+        """Prepares the restore of values. Reads and assigns nothing; may be called again."""
 
     @abc.abstractmethod
     def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
@@ -65,18 +65,20 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
-        """Gives these values, which no restore sets, their initial contents."""
+        """Gives values that no restore sets their initial contents."""
 
     def initialize_in(self, program: ObjectWalk, values: Sequence[ValueSpec], session: Any) -> None:
-        """As `initialize`, for an executor that must know which objects hold the values.
+        """Does the same as `initialize`, with the objects of the program at hand.
 
         Args:
-          program: all objects, the values' among them.
+          program: All objects, those of the values among them.
+          values: The values to initialize.
+          session: The session that runs a graph; None outside of graph mode.
         """
         self.initialize(values, session)
 
     def without_contents(self, value: ValueSpec) -> Sequence[str]:
-        """Names of what `value`, which stands for an object, has and no restore can fill."""
+        """Returns names of the contents that an object lacks and that no restore can fill."""
         return ()
 
     @abc.abstractmethod

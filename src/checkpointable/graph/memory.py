@@ -1,4 +1,4 @@
-"""Arrays that frameworks take over without a copy."""
+"""Allocates arrays that frameworks take over without a copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_ALIGNED = 4096
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-    """An array that begins at a multiple of 64 bytes, unless it is small."""
+    """Returns an uninitialized array, aligned to 64 bytes unless it is smaller than 4 KiB."""
     size = dtype.itemsize * math.prod(shape)
     if size < _LEAST_ALIGNED:
         return np.empty(shape, dtype)

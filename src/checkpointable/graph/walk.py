@@ -1,4 +1,4 @@
-"""The program's objects, walked breadth-first from the root (S9)."""
+"""Walks the objects of a program breadth-first from the root (S9)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ __all__ = ["ObjectWalk", "walk"]
 
 AdapterOf = Callable[[Any], "Adapter | None"]
 
-# By what edge the walk first reached an object: parent and local name. None: the root, a slot.
+# The edge by which the walk first reached an object: parent and local name. None for the root and
+# for slots.
 _Origin = tuple[int, str]
 
-# An edge an object: past the class's own, slower way of being made.
+# Makes edges without the named tuple's slower constructor: one for each object.
 _new = tuple.__new__
 
 
 class ObjectWalk:
-    """What a walk found. Node ids are indices into `objects`; the root is 0, slots come last.
+    """The objects that a walk reached. A node id is an index into `objects`.
+
+    The root has id 0; slots come last.
 
     Attributes:
-      objects: every object once.
-      adapters: the adapter of each.
-      children: for each object its dependencies.
-      slot_variables: node id of an optimizer -> its slots.
+      objects: Every object, once.
+      adapters: The adapter of each object.
+      children: The dependencies of each object.
+      slot_variables: Node id of an optimizer -> its slots.
     """
 
     def __init__(self) -> None:
@@ -44,10 +47,10 @@ class ObjectWalk:
         self._last_parent = (-1, "")
 
     def path(self, node_id: int) -> str:
-        """The path of an object: the first that reaches it, or a slot's (S10, S11).
+        """Returns the path of an object: the first that reaches it, or that of a slot (S10, S11).
 
-        Made anew from the edges at each call, since on a deep graph all paths together would
-        be larger than the graph by its depth.
+        Paths are not kept: on a deep graph, all paths together would be larger than the graph by
+        a factor of its depth.
         """
         if node_id in self._slot_origins:
             optimizer_id, slot = self._slot_origins[node_id]
@@ -75,11 +78,11 @@ class ObjectWalk:
         return "/".join(reversed(segments))
 
     def has_path(self, path: str) -> bool:
-        """Whether an object has this path: the first that reaches it, or any other."""
+        """Returns whether a path leads to an object; it need not be the first that does."""
         return follow(split(path), self.children.__getitem__) is not None
 
     def full_name(self, node_id: int) -> str:
-        """The global name of an object (S38), "" if it has none."""
+        """Returns the global name of an object (S38), "" if it has none."""
         own = self.adapters[node_id].full_name(self.objects[node_id])
         origin = self._origins[node_id]
         if own or origin is None or not self.adapters[origin[0]].names_dependencies:
@@ -91,7 +94,7 @@ class ObjectWalk:
         return ".".join(reversed(names))
 
     def node_id(self, obj: Any) -> int | None:
-        """The node of an object, None if the walk did not reach it."""
+        """Returns the node of an object, None if the walk did not reach it."""
         return self._ids.get(id(obj))
 
     def _add(self, obj: Any, adapter: Adapter, origin: _Origin | None) -> int:
@@ -109,15 +112,15 @@ def walk(
     adapter_of: AdapterOf,
     attached: Iterable[tuple[str, Any]] = (),
 ) -> ObjectWalk:
-    """Walks from `root` and returns what it found.
+    """Walks all objects that are reachable from `root`.
 
     Args:
-      root: an object that `adapter_of` knows.
-      adapter_of: finds the adapter of an object, None for one that takes no part.
-      attached: further dependencies of the root that it does not track itself.
+      root: An object that `adapter_of` knows.
+      adapter_of: Returns the adapter of an object, None if the object is not checkpointable.
+      attached: Further dependencies of the root, which it does not track itself.
 
     Raises:
-      TypeError: the root takes no part in checkpointing.
+      TypeError: The root is not checkpointable.
       ValueError, NotImplementedError: an object cannot be saved as it is. This error, and any
         other that an object's adapter raises, names the object's path (`errors.at_path`).
     """
@@ -127,12 +130,12 @@ def walk(
             f"{type(root).__name__} cannot be the root of a checkpoint: it is neither a "
             "Checkpointable nor an object of a framework that an adapter knows"
         )
-    found = ObjectWalk()
-    found._add(root, adapter, None)
+    walked = ObjectWalk()
+    walked._add(root, adapter, None)
     extra = list(attached)
-    node_of = found._ids.get
-    for position, _ in enumerate(found.objects):  # they become more as it goes
-        dependencies = _children(found, position)
+    node_of = walked._ids.get
+    for position, _ in enumerate(walked.objects):  # the loop appends to it
+        dependencies = _children(walked, position)
         if position == 0 and extra:
             dependencies = [*dependencies, *extra]
         edges: list[Child] = []
@@ -142,70 +145,70 @@ def walk(
                 child_adapter = adapter_of(child)
                 if child_adapter is None:
                     raise TypeError(
-                        f"{_name(found, position)}: its dependency {local_name!r} is a "
-                        f"{type(child).__name__}, which takes no part in checkpointing"
+                        f"{_name(walked, position)}: its dependency {local_name!r} is a "
+                        f"{type(child).__name__}, which is not checkpointable"
                     )
-                node_id = found._add(child, child_adapter, (position, local_name))
+                node_id = walked._add(child, child_adapter, (position, local_name))
             edges.append(_new(Child, (node_id, local_name)))
         if edges:
-            found.children[position] = edges
-    _add_slots(found, adapter_of)
-    return found
+            walked.children[position] = edges
+    _add_slots(walked, adapter_of)
+    return walked
 
 
-def _name(found: ObjectWalk, node_id: int) -> str:
-    return shown_path(found.path(node_id))
+def _name(walked: ObjectWalk, node_id: int) -> str:
+    return shown_path(walked.path(node_id))
 
 
-def _children(found: ObjectWalk, node_id: int) -> Iterable[tuple[str, Any]]:
+def _children(walked: ObjectWalk, node_id: int) -> Iterable[tuple[str, Any]]:
     try:
-        return found.adapters[node_id].children(found.objects[node_id])
+        return walked.adapters[node_id].children(walked.objects[node_id])
     except Exception as error:
         # The object knows what is wrong, only the walk knows where it is.
-        at_path(error, found.path(node_id))
+        at_path(error, walked.path(node_id))
         raise
 
 
-def _add_slots(found: ObjectWalk, adapter_of: AdapterOf) -> None:
+def _add_slots(walked: ObjectWalk, adapter_of: AdapterOf) -> None:
     """Adds the slots whose optimizer and variable were both reached (S11)."""
-    reached = len(found.objects)
+    reached = len(walked.objects)
     for optimizer_id in range(reached):
-        slots = found.adapters[optimizer_id].slots(found.objects[optimizer_id])
+        slots = walked.adapters[optimizer_id].slots(walked.objects[optimizer_id])
         if slots is not None:
-            _add_slots_of(found, optimizer_id, slots, reached, adapter_of)
+            _add_slots_of(walked, optimizer_id, slots, reached, adapter_of)
 
 
 def _add_slots_of(
-    found: ObjectWalk, optimizer_id: int, slots: Slots, reached: int, adapter_of: AdapterOf
+    walked: ObjectWalk, optimizer_id: int, slots: Slots, reached: int, adapter_of: AdapterOf
 ) -> None:
     own = slots.variables()
     if own is None:
         candidates: Iterable[int] = range(reached)
     else:
-        ids = (found._ids.get(id(variable)) for variable in own)
+        ids = (walked._ids.get(id(variable)) for variable in own)
         candidates = sorted({node_id for node_id in ids if node_id is not None})
     for slot_name in slots.names():
         for variable_id in candidates:
-            slot = slots.get(found.objects[variable_id], slot_name)
+            slot = slots.get(walked.objects[variable_id], slot_name)
             if slot is None:
                 continue
-            node_id = found._ids.get(id(slot))
+            node_id = walked._ids.get(id(slot))
             if node_id is None:
                 adapter = adapter_of(slot)
                 if adapter is None:
                     raise TypeError(
-                        f"{_name(found, optimizer_id)}: slot {slot_name!r} of "
-                        f"{_name(found, variable_id)} is a {type(slot).__name__}, which takes "
-                        "no part in checkpointing"
+                        f"{_name(walked, optimizer_id)}: slot {slot_name!r} of "
+                        f"{_name(walked, variable_id)} is a {type(slot).__name__}, which is "
+                        "not checkpointable"
                     )
-                node_id = found._add(slot, adapter, None)
-            elif node_id < reached or node_id in found._slot_origins:
+                node_id = walked._add(slot, adapter, None)
+            elif node_id < reached or node_id in walked._slot_origins:
                 raise NotImplementedError(
-                    f"{_name(found, optimizer_id)}: slot {slot_name!r} of "
-                    f"{_name(found, variable_id)} is also stored as {_name(found, node_id)}; "
+                    f"{_name(walked, optimizer_id)}: slot {slot_name!r} of "
+                    f"{_name(walked, variable_id)} is also stored as {_name(walked, node_id)}; "
                     "a slot variable can be neither a dependency nor the slot of two variables. "
                     "Assign it with NoDependency"
                 )
             reference = SlotVariable(variable_id, slot_name, node_id)
-            found._slot_origins[node_id] = (optimizer_id, reference)
-            found.slot_variables.setdefault(optimizer_id, []).append(reference)
+            walked._slot_origins[node_id] = (optimizer_id, reference)
+            walked.slot_variables.setdefault(optimizer_id, []).append(reference)

@@ -1,4 +1,4 @@
-"""add_variable: a variable that its owner tracks, and what it starts from (S6, S21)."""
+"""add_variable: creates a variable that its owner tracks, with its initial value (S6, S21)."""
 
 from __future__ import annotations
 
@@ -29,24 +29,27 @@ def add_variable(
 ) -> Variable:
     """Creates a variable that `obj` tracks under `name`, and returns it (S6).
 
-    It is a dependency of `obj`; as an attribute it is there only if you assign it:
-
-        self.kernel = cp.add_variable(self, "kernel", (3, 4))
-
-    If a restore waits for it, it starts from the checkpointed value: the initializer is not
-    run (S21).
+    The variable is a dependency of `obj`; it is an attribute only if you assign it. If a restore
+    waits for it, it starts with the stored value, and the initializer does not run (S21).
 
     Args:
-      obj: the owner.
-      name: local name, unique within `obj`; also the variable's global name.
-      shape: a shape, or an int for one dimension. None: the initializer's value says.
-      dtype: as in `Variable`.
-      initializer: the initial value, or a callable `(shape, dtype)` that returns it. None:
-        Glorot uniform for floats, zeros (empty strings) for the rest.
+      obj: The owner.
+      name: The local name, unique within `obj`; also the variable's global name.
+      shape: A shape, or an int for one dimension. None: the shape of the initializer's value.
+      dtype: As in `Variable`.
+      initializer: The initial value, or a callable `(shape, dtype)` that returns it. None:
+        Glorot uniform for floats, zeros (empty strings) for other dtypes.
+
+    Returns:
+      The variable.
 
     Raises:
-      ValueError: `name` is taken; a constant initializer together with a shape; neither.
-      CheckpointMismatchError: the checkpointed value has another shape or dtype.
+      ValueError: `name` is taken; a constant initializer comes together with a shape; or there
+        is neither.
+      CheckpointMismatchError: The stored value has another shape or dtype.
+
+    Example:
+        self.kernel = cp.add_variable(self, "kernel", (3, 4))
     """
     variable: Variable = obj._add_variable(name, shape, dtype, initializer)
     return variable
@@ -55,7 +58,7 @@ def add_variable(
 def create_tracked_variable(
     owner: Checkpointable, name: str, shape: Any, dtype: Any, initializer: Any
 ) -> Variable:
-    """What `Checkpointable._add_variable` does."""
+    """Creates the variable; the default of `Checkpointable._add_variable`."""
     if owner._lookup_dependency(name) is not None:
         raise ValueError(
             f"a dependency named {name!r} is already declared on this {type(owner).__name__}; "

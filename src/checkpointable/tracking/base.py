@@ -1,4 +1,4 @@
-"""Checkpointable: an object that tracks what is assigned to its attributes (S1-S5)."""
+"""Checkpointable: the base class that tracks what is assigned to its attributes (S1-S5)."""
 
 from __future__ import annotations
 
@@ -33,11 +33,15 @@ class CheckpointableReference(NamedTuple):
 
 
 class NoDependency(Generic[T]):
-    """Wraps a value that is to be assigned without being tracked (S4).
+    """Marks a value that is assigned without being tracked (S4).
 
+    The attribute, list item or dict item becomes the value itself.
+
+    Args:
+      value: Any object.
+
+    Example:
         self.teacher = cp.NoDependency(teacher)   # self.teacher is teacher; not saved
-
-    The attribute, list item or dict item receives the value itself.
     """
 
     __slots__ = ("value",)
@@ -50,20 +54,20 @@ class NoDependency(Generic[T]):
 
 
 class Checkpointable:
-    """Base of objects that are saved with what they are built of.
+    """Base class of objects that are saved together with the objects they consist of.
 
-    Every object with a part in checkpointing that is assigned to an attribute becomes a
-    dependency under that attribute's name; so do lists, tuples and dicts of such objects.
-    Plain numbers, strings, None and bare NumPy arrays are not tracked. `__init__` need not be
-    called by a subclass.
+    Every checkpointable object that is assigned to an attribute becomes a dependency under the
+    name of the attribute; so do lists, tuples and dicts of such objects. Numbers, strings, None
+    and bare NumPy arrays are not tracked. A subclass need not call `__init__`.
 
+    Methods whose names start with an underscore are hooks: a subclass may call or override
+    them. They have underscores because the namespace of a Checkpointable belongs to its user.
+
+    Example:
         class Net(cp.Checkpointable):
             def __init__(self):
                 self.kernel = cp.Variable(np.zeros((3, 4)))
                 self.blocks = [Block(), Block()]
-
-    The names that start with an underscore below are hooks: a subclass may call or override
-    them. They are underscored because the namespace of a Checkpointable is its user's.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -79,7 +83,7 @@ class Checkpointable:
             super().__setattr__(name, value)
             return
         if type(self)._track_checkpointable is not Checkpointable._track_checkpointable:
-            # A subclass has its own way to track: it is asked, as the original asks it.
+            # A subclass overrides tracking: call it, as TensorFlow does.
             self._track_checkpointable(value, name=name, overwrite=True)
             super().__setattr__(name, value)
             return
@@ -112,19 +116,23 @@ class Checkpointable:
             del dependencies[name]
 
     def _track_checkpointable(self, checkpointable: Any, name: str, overwrite: bool = False) -> Any:
-        """Adds a dependency by hand and returns it; restores it if a restore waits for it.
+        """Adds a dependency and returns it; restores it if a restore waits for it.
+
+        Args:
+          checkpointable: The object.
+          name: The local name.
+          overwrite: Whether it may replace a dependency of that name.
 
         Raises:
-          TypeError: it takes no part in checkpointing, or `name` is no string.
-          ValueError: another object is already declared under `name`, and not `overwrite`.
+          TypeError: The object is not checkpointable, or `name` is not a string.
+          ValueError: There is another dependency of that name, and `overwrite` is False.
         """
         if not isinstance(name, str):
             raise TypeError(f"the name of a dependency is a str, not {type(name).__name__}")
         checkpointable = wrap(checkpointable)
         if adapter_of(checkpointable) is None:
             raise TypeError(
-                f"cannot track {name!r}: {type(checkpointable).__name__} takes no part in "
-                "checkpointing"
+                f"cannot track {name!r}: {type(checkpointable).__name__} is not checkpointable"
             )
         current = self._lookup_dependency(name)
         if current is not None and current is not checkpointable and not overwrite:
@@ -140,21 +148,21 @@ class Checkpointable:
 
     @property
     def _checkpoint_dependencies(self) -> Sequence[tuple[str, Any]]:
-        """The dependencies, `CheckpointableReference(name, ref)` each, in order."""
+        """The dependencies in order, a `CheckpointableReference(name, ref)` each."""
         return [CheckpointableReference(*item) for item in dependencies_of(self).by_name.items()]
 
     def _lookup_dependency(self, name: str) -> Any | None:
-        """The dependency of that local name, or None; also of those that an override adds."""
-        found = dependencies_of(self).by_name.get(name)
+        """Returns the dependency of that name, those that an override adds included, or None."""
+        dependency = dependencies_of(self).by_name.get(name)
         cls = type(self)
-        if found is None and cls._checkpoint_dependencies is not _TRACKED_DEPENDENCIES:
+        if dependency is None and cls._checkpoint_dependencies is not _TRACKED_DEPENDENCIES:
             for local_name, ref in self._checkpoint_dependencies:
                 if local_name == name:
                     return ref
-        return found
+        return dependency
 
     def _gather_saveables_for_checkpoint(self) -> Mapping[str, ValueSpec | ValueFactory]:
-        """The object's own values: attribute name -> `Value`, or factory(key) -> `Value`."""
+        """Returns the object's values: attribute name -> `Value`, or a function key -> `Value`."""
         return {}
 
     def _add_variable(
@@ -171,9 +179,13 @@ class Checkpointable:
 
 
 class NotCheckpointable(Checkpointable):
-    """Base of objects that must not be saved: saving a graph that holds one is an error (S4).
+    """Base class of objects that must not be saved (S4).
 
-    The error, `NotImplementedError`, names the object's path.
+    Saving a graph that holds one raises NotImplementedError, which names the object's path.
+
+    Example:
+        class Connection(cp.NotCheckpointable):
+            ...
     """
 
     def _gather_saveables_for_checkpoint(self) -> Mapping[str, ValueSpec | ValueFactory]:
@@ -191,15 +203,15 @@ _MISSING: Any = _Missing()
 
 
 def _stored(obj: Any, name: str) -> Any:
-    """What the attribute holds, in the instance's dict or in a slot of its class."""
-    found = obj.__dict__.get(name, _MISSING)
-    if found is _MISSING and isinstance(getattr(type(obj), name, None), MemberDescriptorType):
-        found = getattr(obj, name, _MISSING)
-    return found
+    """Returns the attribute from the instance's dict or from a slot of its class."""
+    stored = obj.__dict__.get(name, _MISSING)
+    if stored is _MISSING and isinstance(getattr(type(obj), name, None), MemberDescriptorType):
+        stored = getattr(obj, name, _MISSING)
+    return stored
 
 
 def wrap(value: Any) -> Any:
-    """`value`, or its tracked form if it is a plain container (S3)."""
+    """Returns `value`, or its tracked form if it is a plain container (S3)."""
     if type(value) in _PLAIN_CONTAINERS or isinstance(value, tuple):
         from checkpointable.tracking.containers import wrap_container
 

@@ -22,27 +22,27 @@ _call = methodcaller("__call__")
 
 
 class JSONState(PythonState, dict[str, Any]):
-    """A dict whose contents are JSON, saved as they are at the time.
+    """A dict that is saved as JSON, with the contents that it has at the save.
 
-        progress = cp.JSONState(epoch=0, best=float("inf"), files=[])
-        checkpoint = cp.Checkpoint(progress=progress, net=net)
-        progress["files"].append("a.txt")       # simply in the next save
-
-    Values are None, bool, int, float (infinities and NaN too), str, and lists and string-keyed
-    dicts of them, nested as they like. What is saved comes back equal and of these types: a
-    subclass of one comes back as what it extends. A restore replaces the contents and keeps
-    the object.
+    Values are None, bool, int, float (infinities and NaN included), str, and nested lists and
+    string-keyed dicts of them. They are restored equal and of these types: a subclass becomes
+    its base type. A restore replaces the contents and keeps the object.
 
     A save raises ValueError, with the path inside the state, for anything else: a tuple, an
-    array, a key that is no string, a container that contains itself, text with lone
+    array, a key that is not a string, a container that contains itself, text with lone
     surrogates, an int beyond Python's limit on digits.
+
+    Example:
+        progress = cp.JSONState(epoch=0, best=float("inf"), files=[])
+        checkpoint = cp.Checkpoint(progress=progress, net=net)
+        progress["files"].append("a.txt")       # is in the next save
     """
 
     def serialize(self) -> bytes:
-        """The contents as JSON in UTF-8.
+        """Returns the contents as JSON in UTF-8.
 
         Raises:
-          ValueError: something in it is not JSON; the message names its path.
+          ValueError: An item is not JSON; the message names its path.
         """
         if GENERATOR_KEY in self:
             raise ValueError(f"the key {GENERATOR_KEY!r} is reserved for random number generators")
@@ -52,8 +52,9 @@ class JSONState(PythonState, dict[str, Any]):
         """Replaces the contents by those of a JSON object.
 
         Raises:
-          CheckpointCorruptError: it is not JSON; nothing was changed.
-          CheckpointMismatchError: it is no JSON object, or that of a random number generator.
+          CheckpointCorruptError: The stored state is not JSON. Nothing was changed.
+          CheckpointMismatchError: It is not a JSON object, or the state of a random number
+            generator.
         """
         contents = _decode_contents(string_value)
         # In one go: between two calls Ctrl-C could leave it empty.
@@ -77,10 +78,10 @@ def _decode_contents(string_value: bytes) -> dict[str, Any]:
 
 
 def encode_object(contents: dict[str, Any]) -> bytes:
-    """`contents` as JSON in UTF-8.
+    """Returns `contents` as JSON in UTF-8.
 
     Raises:
-      ValueError: something in it is not JSON; the message names its path.
+      ValueError: An item is not JSON; the message names its path.
     """
     try:
         # First, since it ends for every input, one that contains itself too.
@@ -96,14 +97,15 @@ def encode_object(contents: dict[str, Any]) -> bytes:
 
 
 def decode_object(string_value: bytes, what: str) -> dict[str, Any]:
-    """The JSON object that `encode_object` wrote.
+    """Returns the JSON object that `encode_object` wrote.
 
     Args:
-      what: names it in messages.
+      string_value: The JSON.
+      what: Names the state in messages.
 
     Raises:
-      CheckpointCorruptError: it is not JSON.
-      CheckpointMismatchError: it is no JSON object.
+      CheckpointCorruptError: It is not JSON.
+      CheckpointMismatchError: It is not a JSON object.
     """
     try:
         contents = json.loads(string_value.decode())
@@ -122,7 +124,7 @@ _DEEPEST = 200
 
 
 def _is_json(root: dict[str, Any]) -> bool:
-    """Whether all of it is JSON, quickly; `json.dumps` has shown that it ends."""
+    """Returns quickly whether everything is JSON; `json.dumps` has shown that it is finite."""
     level: list[Any] = [root]
     for _ in range(_DEEPEST):
         inner: list[Any] = []
@@ -145,8 +147,8 @@ def _is_json(root: dict[str, Any]) -> bool:
     return False
 
 
-class _Place(NamedTuple):
-    """Something in the state: how it is reached, and the containers around it."""
+class _Item(NamedTuple):
+    """An item in the state, its path, and the ids of the containers around it."""
 
     item: Any
     path: str
@@ -154,8 +156,8 @@ class _Place(NamedTuple):
 
 
 def _find_problem(root: dict[str, Any]) -> str | None:
-    """What is wrong and where: `layers[2].size: …`. None if nothing is found."""
-    stack = [_Place(root, "", ())]
+    """Returns the first problem with its path, `layers[2].size: …`; None if there is none."""
+    stack = [_Item(root, "", ())]
     while stack:
         item, path, inside = stack.pop()
         what = _problem(item)
@@ -166,19 +168,19 @@ def _find_problem(root: dict[str, Any]) -> str | None:
         if what is not None:
             return f"{path.removeprefix('.') or 'the state itself'}: {what}"
         around = (*inside, id(item))
-        stack += [_Place(inner, path + step, around) for step, inner in _suspects(item)]
+        stack += [_Item(inner, path + step, around) for step, inner in _suspects(item)]
     return None
 
 
 def _suspects(container: Any) -> list[tuple[str, Any]]:
-    """What in a container is one itself or has a problem, the first last, and how it is reached."""
+    """Returns the containers and faulty items of a container, with their steps, in reverse."""
     items = container.items() if isinstance(container, dict) else enumerate(container)
-    found = [
+    suspects = [
         (_step(key), item)
         for key, item in items
         if isinstance(item, (dict, list)) or _problem(item) is not None
     ]
-    return found[::-1]
+    return suspects[::-1]
 
 
 def _step(key: str | int) -> str:
@@ -186,7 +188,7 @@ def _step(key: str | int) -> str:
 
 
 def _problem(item: Any) -> str | None:
-    """What is wrong with one item, its contents apart."""
+    """Returns the problem of one item, apart from its contents; None if there is none."""
     if isinstance(item, dict):
         for key in item:
             if not isinstance(key, str):

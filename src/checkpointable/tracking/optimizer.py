@@ -1,4 +1,4 @@
-"""Optimizer: a base for whatever keeps slots, a variable beside each variable (S11, S22)."""
+"""Optimizer: a base class for optimizers that keep slot variables (S11, S22)."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ _claiming = ForkSafeLock()
 
 
 class Optimizer(Checkpointable):
-    """Keeps slot variables: for a variable and a slot name, one variable more.
+    """Base class of optimizers: keeps slot variables, such as a momentum for each weight.
 
-    A slot belongs to the variable object, not to a position or a name. It is saved when both
-    its optimizer and its variable are reachable from the root, and restored when both are
-    known, in whichever order they come.
+    A slot belongs to the variable object, not to a position or a name. It is saved if both
+    its optimizer and its variable are reachable from the root. It is restored when both exist,
+    whichever is created first. A subclass need not call `__init__`.
 
+    Example:
         class Momentum(cp.Optimizer):
             def step(self, variable, gradient):
                 velocity = self.add_slot(variable, "velocity", np.zeros(variable.shape))
                 velocity.assign(0.9 * velocity.numpy() + gradient)
                 variable.assign_add(-0.01 * velocity.numpy())
-
-    `__init__` need not be called by a subclass.
     """
 
     def add_slot(self, variable: Any, slot_name: str, initial: Any | Callable[[], Any]) -> Variable:
-        """The slot of `variable`, made if there is none.
+        """Returns the slot of `variable`; creates it if there is none.
+
+        A slot that exists, a restored one included, is returned unchanged.
 
         Args:
-          variable: any object that takes part in checkpointing, by identity.
-          slot_name: unique for this optimizer and variable.
-          initial: the initial contents, or a callable without arguments that returns them. A
-            slot that exists, restored ones included, is returned unchanged.
+          variable: Any checkpointable object, by identity.
+          slot_name: The name of the slot, unique for this optimizer and variable.
+          initial: The initial contents, or a callable without arguments that returns them.
         """
-        found = self.get_slot(variable, slot_name)
-        if found is not None:
-            return found
+        existing = self.get_slot(variable, slot_name)
+        if existing is not None:
+            return existing
         slot = Variable(
             initial() if callable(initial) else initial, name=_name(variable, slot_name)
         )
         return self._keep_slot(variable, slot_name, slot)
 
     def get_slot(self, variable: Any, slot_name: str) -> Variable | None:
-        """The slot of `variable`, None if there is none."""
+        """Returns the slot of `variable`, None if there is none."""
         held = self._slots().get(slot_name, {}).get(id(variable))
         return None if held is None else held[1]
 
     def get_slot_names(self) -> list[str]:
-        """The slot names in use, sorted."""
+        """Returns the slot names in use, sorted."""
         return sorted(self._slots())
 
     def _new_slot(
@@ -73,7 +73,7 @@ class Optimizer(Checkpointable):
         return slot
 
     def _slots(self) -> dict[str, dict[int, tuple[Any, Variable]]]:
-        # Past __setattr__: slots are no dependencies.
+        # Bypasses __setattr__: slots are not dependencies.
         table: _SlotTable | None = self.__dict__.get(_SLOTS_NAME)
         if table is None or table.owner() is not self:
             with _claiming:

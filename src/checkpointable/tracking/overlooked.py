@@ -1,4 +1,4 @@
-"""State that looks as if it were saved and is not: said at a save, once for each place.
+"""Finds state that looks saved and is not. A save warns about it, once for each attribute.
 
 Exactly lists, dicts, tuples and OrderedDicts are tracked (S3): a subclass, a set or a deque has a
 logic of its own, and what is put into an object past its `__setattr__` (by a frozen dataclass,
@@ -21,18 +21,19 @@ from checkpointable.tracking.variable import Variable
 __all__ = ["has_lost_state", "overlooked"]
 
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
-# More is not looked through: a data set is no state, and a save must not take its time.
+# Larger containers are data sets rather than state, and would slow the save down.
 _MOST_ITEMS = 1000
 _MEANT = "NoDependency says that is meant"
 
 
 def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple[str, str]]:
-    """(attribute, what is wrong) of state of `obj` that a save would leave out.
+    """Yields (attribute, problem) of state of `obj` that a save leaves out.
 
-    Each attribute is named once; what was assigned with NoDependency is left out on purpose.
+    Names each attribute once, and none that was assigned with NoDependency.
 
     Args:
-      node_id: the node of an object that is saved, by whichever path; None for another.
+      obj: The object.
+      node_id: Returns the node of an object that is saved; None for any other object.
     """
     if not isinstance(obj, Checkpointable) or isinstance(obj, Variable):
         return
@@ -64,20 +65,21 @@ def _items(container: Any) -> Iterable[Any]:
 
 
 def has_lost_state(obj: Any, node_id: Callable[[Any], int | None]) -> bool:
-    """Whether an object that a save does not reach has values which are not saved.
+    """Returns whether an object that a save does not reach has values that are not saved.
 
-    A loss function, or an activation, has none: without it nothing is missing.
+    A loss function or an activation has none, so nothing is lost without it.
 
     Args:
-      node_id: as in `overlooked`.
+      obj: The object.
+      node_id: As in `overlooked`.
     """
     if adapter_of(obj) is None or node_id(obj) is not None:
         return False
     try:
-        found = walk(obj, adapter_of)
+        below = walk(obj, adapter_of)
         return any(
             node_id(node) is None and adapter.values(node)
-            for node, adapter in zip(found.objects, found.adapters, strict=True)
+            for node, adapter in zip(below.objects, below.adapters, strict=True)
         )
     except (ValueError, TypeError, NotImplementedError):
-        return True  # something in it could not be saved as it stands
+        return True  # an object below it could not be saved either

@@ -1,4 +1,4 @@
-"""Python state: what is no array but must be saved, asked for at every save (S8)."""
+"""Python state: state that is not an array, serialized at every save (S8)."""
 
 from __future__ import annotations
 
@@ -19,34 +19,38 @@ __all__ = ["PythonState"]
 
 
 class PythonState(Checkpointable, abc.ABC):
-    """Base of objects whose state is a string of bytes, made anew at every save.
+    """Base class of objects whose state is a byte string, made at every save.
 
-    class Position(cp.PythonState):
-        def __init__(self):
-            self.line = 0
+    Example:
+        class Position(cp.PythonState):
+            def __init__(self):
+                self.line = 0
 
-        def serialize(self):
-            return str(self.line).encode()
+            def serialize(self):
+                return str(self.line).encode()
 
-        def deserialize(self, string_value):
-            self.line = int(string_value)
+            def deserialize(self, string_value):
+                self.line = int(string_value)
     """
 
     @abc.abstractmethod
     def serialize(self) -> bytes | str:
-        """The state, as bytes (or text, stored as UTF-8).
+        """Returns the state as bytes, or as text, which is stored as UTF-8.
 
         Raises:
-          ValueError: the state cannot be saved as it stands; the save adds the object's path.
+          ValueError: The state cannot be saved; the save adds the object's path.
         """
 
     @abc.abstractmethod
     def deserialize(self, string_value: bytes) -> None:
-        """Takes back what `serialize` gave.
+        """Restores the state from the result of `serialize`.
+
+        Args:
+          string_value: The stored state.
 
         Raises:
-          CheckpointMismatchError, CheckpointCorruptError: it is not of this kind, or damaged;
-            the restore adds the object's key. Nothing may have changed then.
+          CheckpointMismatchError, CheckpointCorruptError: The state is of another kind, or
+            damaged; the restore adds the object's key. Raise them before you change anything.
         """
 
     def _check_serialized(self, string_value: bytes) -> None:
@@ -60,7 +64,7 @@ class PythonState(Checkpointable, abc.ABC):
 
 
 class _StateValue(Value):
-    """The state as a value; says in errors where the object is, which it does not know."""
+    """The state as a value; adds path and key to errors, which the object does not know."""
 
     __slots__ = ("_key", "_state")
 

@@ -1,8 +1,8 @@
 """Random number generators as Python state, so that the next draw is the same (S8).
 
-The state is stored as a JSON object, without pickle: which generator it is under
-`GENERATOR_KEY`, and its numbers. Arrays of NumPy's generators are lists under their names; the
-dtype is that of the generator that takes them back.
+The state is stored as a JSON object, without pickle: the kind of the generator under
+`GENERATOR_KEY`, and its numbers. Arrays of NumPy's generators are lists under their names; a
+restore uses the dtypes of the program's generator.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ _WORDS = 624
 
 
 class _GeneratorState(PythonState):
-    """What the states of generators share: the object around the numbers, and who it is for."""
+    """Base class of generator states: the JSON object around the numbers, with the kind."""
 
     @abc.abstractmethod
     def _kind(self) -> str:
-        """Which generator this is, as messages name it."""
+        """Returns the kind of the generator, as messages name it."""
 
     @abc.abstractmethod
     def _read(self) -> Any:
-        """The generator's state as JSON."""
+        """Returns the generator's state as JSON."""
 
     @abc.abstractmethod
     def _parse(self, stored: Any) -> Any:
-        """What the generator's setter takes; raises `_Unfit` for what is no state of its."""
+        """Returns the argument for `_set`; raises `_Unfit` for a state that does not fit."""
 
     @abc.abstractmethod
     def _set(self, state: Any) -> None:
-        """Gives the generator what `_parse` returned."""
+        """Sets the generator to a state that `_parse` returned."""
 
     def serialize(self) -> bytes:
-        """The generator's kind and state as JSON."""
+        """Returns the generator's kind and state as JSON."""
         return encode_object({GENERATOR_KEY: self._kind(), _STATE_KEY: self._read()})
 
     def deserialize(self, string_value: bytes) -> None:
         """Sets the generator to a saved state.
 
         Raises:
-          CheckpointMismatchError: it is that of another kind of generator, or none.
-          CheckpointCorruptError: it is damaged. The generator did not change.
+          CheckpointMismatchError: The state is that of another kind of generator, or of none.
+          CheckpointCorruptError: The state is damaged. The generator did not change.
         """
         self._set(self._decode(string_value))
 
@@ -78,21 +78,22 @@ class _GeneratorState(PythonState):
 
 
 class _Unfit(Exception):
-    """Says what is wrong with a stored state."""
+    """A stored state does not fit the generator; the message says why."""
 
 
 class RandomState(_GeneratorState):
     """The state of a `random.Random`, or of the module `random` itself.
 
-        checkpoint = cp.Checkpoint(shuffling=cp.RandomState(), net=net)
-
-    After a restore the generator's next draw is what it would have been after the save.
+    After a restore, the generator's next draw is what it would have been after the save.
 
     Args:
-      generator: the generator to save and restore; None for the module's functions.
+      generator: The generator to save and restore; None for the module's functions.
 
     Raises:
-      TypeError: no `random.Random`, or one that has no state (`random.SystemRandom`).
+      TypeError: It is not a `random.Random`, or has no state (`random.SystemRandom`).
+
+    Example:
+        checkpoint = cp.Checkpoint(shuffling=cp.RandomState(), net=net)
     """
 
     def __init__(self, generator: random.Random | None = None) -> None:
@@ -143,19 +144,21 @@ class RandomState(_GeneratorState):
 class NumpyRandomState(_GeneratorState):
     """The state of a NumPy generator, old or new, or of the global one (`np.random.seed`).
 
-        rng = np.random.default_rng(1)
-        checkpoint = cp.Checkpoint(rng=cp.NumpyRandomState(rng), net=net)
-
-    After a restore the generator's next draw is what it would have been after the save. What
-    `spawn` gives is not part of it: that depends on the seed, and on how many were spawned.
+    After a restore, the generator's next draw is what it would have been after the save. The
+    result of `spawn` is not part of the state: it depends on the seed, and on how many
+    generators were spawned.
 
     Args:
-      generator: a `np.random.Generator` on any bit generator, or a `np.random.RandomState`;
+      generator: A `np.random.Generator` on any bit generator, or a `np.random.RandomState`;
         None for the global one.
 
     Raises:
-      TypeError: it is none of these; a bit generator of a third party whose state is no plain
+      TypeError: It is none of these, or a third party's bit generator whose state is not
         numbers.
+
+    Example:
+        rng = np.random.default_rng(1)
+        checkpoint = cp.Checkpoint(rng=cp.NumpyRandomState(rng), net=net)
     """
 
     def __init__(
@@ -198,8 +201,8 @@ class NumpyRandomState(_GeneratorState):
     def _parse(self, stored: Any) -> Any:
         state = _like(stored, self._live(), "state")
         for name, most in _BOUNDS.items():
-            for place in (state, state.get("state")):
-                value = place.get(name) if isinstance(place, dict) else None
+            for fields in (state, state.get("state")):
+                value = fields.get(name) if isinstance(fields, dict) else None
                 if isinstance(value, int) and value > most:
                     raise _Unfit(f"{name} is {value}, more than {most}")
         inner = state.get("state")
@@ -235,7 +238,7 @@ def _to_json(state: Any) -> Any:
 
 
 def _like(stored: Any, live: Any, name: str) -> Any:
-    """`stored` in the form of `live`: the same names, types, array shapes and dtypes."""
+    """Returns `stored` in the form of `live`: the same names, types, shapes and dtypes."""
     if isinstance(live, dict):
         fields = _fields(stored, tuple(live), name)
         return {key: _like(fields[key], value, key) for key, value in live.items()}
@@ -257,8 +260,8 @@ def _like(stored: Any, live: Any, name: str) -> Any:
 
 def _fields(stored: Any, names: tuple[str, ...], what: str = "state") -> dict[str, Any]:
     if not isinstance(stored, dict) or set(stored) != set(names):
-        found = ", ".join(map(str, stored)) if isinstance(stored, dict) else type(stored).__name__
-        raise _Unfit(f"{what} has {found:.200} where there should be {', '.join(names)}")
+        given = ", ".join(map(str, stored)) if isinstance(stored, dict) else type(stored).__name__
+        raise _Unfit(f"{what} has {given:.200} where there should be {', '.join(names)}")
     return stored
 
 

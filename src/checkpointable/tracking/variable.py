@@ -1,4 +1,4 @@
-"""Variable: a NumPy array that is state, changed in place."""
+"""Variable: a NumPy array that is saved, restored and changed in place."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Variable(Checkpointable):
     """A NumPy array of fixed shape and dtype that is saved and restored.
 
-    Args:
-      value: the initial contents, copied: an array, a number, a string, or nested sequences.
-      name: a global name, for name-based checkpoints; None for none.
-      dtype: what `numpy.dtype` takes, an ml_dtypes name ("bfloat16", …) or "string". None:
-        what `numpy.asarray(value)` has; strings are kept as arrays of `bytes`.
-
     `assign` and `assign_add` change the contents in place; `numpy()` returns a copy;
     `numpy.asarray(variable)` shares the memory. A variable is an object, not an array: `==`
-    compares identity, and `int`, `float` and `bool` take a scalar's value.
+    compares identity, and `int`, `float` and `bool` convert a scalar's value.
 
+    Args:
+      value: The initial contents, copied: an array, a number, a string, or nested sequences.
+      name: The global name for name-based checkpoints; None for none.
+      dtype: What `numpy.dtype` takes, a name of ml_dtypes ("bfloat16", …) or "string". None:
+        that of `numpy.asarray(value)`. Strings are kept as arrays of `bytes`.
+
+    Example:
         step = cp.Variable(0, name="step")
         step.assign_add(1)
         int(step)                       # 1
@@ -46,13 +47,13 @@ class Variable(Checkpointable):
 
     @classmethod
     def _from_buffer(cls, array: Array, name: str | None) -> Variable:
-        """A variable on `array` itself, which nobody else may hold."""
+        """Returns a variable whose memory is `array`, which nobody else may hold."""
         variable = cls.__new__(cls)
         variable._adopt(array, name)
         return variable
 
     def _adopt(self, array: Array, name: str | None) -> None:
-        # Past __setattr__: neither takes part in tracking, and many variables are made.
+        # Bypasses __setattr__: neither is tracked, and programs make many variables.
         self.__dict__["_array"] = array
         self.__dict__["name"] = name
 
@@ -68,7 +69,7 @@ class Variable(Checkpointable):
         return shape
 
     def numpy(self) -> Array:
-        """A copy of the contents."""
+        """Returns a copy of the contents."""
         return self._array.copy()
 
     def assign(self, value: Any) -> Variable:
@@ -76,7 +77,7 @@ class Variable(Checkpointable):
 
         Raises:
           ValueError: `value` has another shape.
-          TypeError: it is of a kind that the dtype cannot hold (1.5 for integers).
+          TypeError: The dtype cannot hold the value (1.5 for integers).
         """
         self._array[...] = self._checked(value, "assign")
         return self
@@ -125,7 +126,7 @@ class Variable(Checkpointable):
 
 
 class VariableValue(Value):
-    """The value of a variable: its own memory, or its strings."""
+    """The value of a variable: its memory, or its strings."""
 
     __slots__ = ("_array",)
 
@@ -145,7 +146,7 @@ class VariableValue(Value):
 
 
 def as_array(value: Any, dtype: Any) -> Array:
-    """A fresh C-ordered array of `value`, in the machine's byte order."""
+    """Returns a new C-ordered array of `value` in native byte order."""
     if dtype is not None:
         wanted = as_dtype(dtype)
         if wanted == STRING:
@@ -161,11 +162,11 @@ def as_array(value: Any, dtype: Any) -> Array:
 
 
 def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
-    """`value` as an array of `dtype`; one that would lose its fractions, or more, is refused.
+    """Returns `value` as an array of `dtype`.
 
     Raises:
-      TypeError: an element that the dtype cannot hold.
-      OverflowError: a Python integer out of the dtype's range.
+      TypeError: The dtype cannot hold an element without loss, rounding of floats apart.
+      OverflowError: A Python integer is out of the dtype's range.
     """
     array = np.asarray(value)
     if not isinstance(value, np.ndarray) and array.dtype.kind in "iu":
@@ -184,5 +185,5 @@ def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
 
 
 def is_fraction(dtype: np.dtype[Any]) -> bool:
-    """Whether it is a kind of float or complex, ml_dtypes' included (kind "V")."""
+    """Returns whether a dtype is a float or complex one, those of ml_dtypes included."""
     return dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name)

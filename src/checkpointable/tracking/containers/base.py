@@ -1,4 +1,4 @@
-"""What the tracked containers share."""
+"""The base class of tracked containers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["TrackedContainer", "as_given", "notes_of", "unwrapped"]
 
 
 class TrackedContainer:
-    """What the tracked containers share: notes, and the plain container they stand for."""
+    """Base class of tracked containers: has notes, and the plain container it stands for."""
 
     # No __init__ sets these: a list may be unpickled or copied without one.
     _notes: RestoreNotes
     _source: Any = None
 
     def _tracked_items(self) -> Iterator[tuple[str, Any]]:
-        """Local name and item of every dependency, in order."""
+        """Yields local name and item of every dependency, in order."""
         raise NotImplementedError
 
     def _child(self, local_name: str) -> Any | None:
-        """The dependency of that name, or None."""
+        """Returns the dependency of that name, or None."""
         raise NotImplementedError
 
     def _is_as_given(self) -> bool:
-        """Whether the plain container that it stands for still has the same items."""
+        """Returns whether the plain container that it stands for still has the same items."""
         raise NotImplementedError
 
     def _restore_arrivals(self) -> None:
-        """Restores what restores wait for and is there by now (S21)."""
+        """Restores the dependencies that restores wait for and that exist now (S21)."""
         notes = notes_of(self)
         for local_name in list(notes.pending):
             child = self._child(local_name)
@@ -40,7 +40,7 @@ class TrackedContainer:
 
 
 def unwrapped(item: Any) -> tuple[Any, bool]:
-    """The form in which an item is stored, and whether it is to be left untracked (S4)."""
+    """Returns the form in which an item is stored, and whether it is untracked (S4)."""
     if isinstance(item, NoDependency):
         return item.value, True
     return wrap(item), False
@@ -56,7 +56,7 @@ def notes_of(container: TrackedContainer) -> RestoreNotes:
 
 
 def as_given(items: Iterable[Any], untracked: list[bool] | None) -> Iterator[Any]:
-    """The items as they would have to be given to make a copy that treats them alike."""
+    """Yields the items in the form that makes a copy with the same untracked items."""
     if not untracked:
         yield from items
         return

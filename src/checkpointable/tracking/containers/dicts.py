@@ -19,7 +19,7 @@ __all__ = ["Dict", "TrackedDict", "TrackedOrderedDict"]
 
 
 class TrackedDict(TrackedContainer):
-    """What tracked dicts do beyond the dict type that they extend."""
+    """Tracks the items of a dict: a mixin for dict types."""
 
     # The keys of untracked items; None as long as there is none.
     _untracked: set[Any] | None = None

@@ -23,11 +23,18 @@ _T = TypeVar("_T")
 class List(TrackedContainer, list[_T]):
     """A list that tracks its items under "0", "1", … (S3).
 
-    Assigning a plain list to an attribute of a Checkpointable makes one. Items appended or
-    set later are tracked, and restored if a restore waits for them, when they arrive.
+    Assigning a plain list to an attribute of a Checkpointable makes one. Items that are added
+    or set later are tracked too, and restored if a restore waits for them.
+
+    Args:
+      items: The items, as for `list`.
+
+    Example:
+        net.layers = [Layer(), Layer()]   # net.layers is a cp.List
+        net.layers.append(Layer())        # is tracked, and restored if a restore waits for it
     """
 
-    # Which items are untracked, by position; None as long as none is.
+    # Whether each item is untracked; None as long as none is.
     _untracked: list[bool] | None = None
 
     def __init__(self, items: Iterable[_T] = ()) -> None:

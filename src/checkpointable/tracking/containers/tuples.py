@@ -13,12 +13,12 @@ __all__ = ["TrackedTuple", "TupleItems", "tracked_tuple_type"]
 
 
 class TupleItems(TrackedContainer):
-    """What a tracked tuple does beyond the tuple type that it extends."""
+    """Tracks the items of a tuple: a mixin for subclasses of tuple types."""
 
     __len__: Any
     __iter__: Any
 
-    # Which items are untracked, by position; None if none is.
+    # Whether each item is untracked; None if none is.
     _untracked: list[bool] | None = None
 
     def _tracked_items(self) -> Iterator[tuple[str, Any]]:
@@ -43,7 +43,7 @@ class TupleItems(TrackedContainer):
 
 
 class TrackedTuple(TupleItems, tuple[Any, ...]):
-    """The tracked form of a tuple that holds something to track."""
+    """The tracked form of a tuple that holds checkpointable objects."""
 
 
 def _rebuild_tuple(cls: type, items: list[Any]) -> Any:
@@ -51,7 +51,7 @@ def _rebuild_tuple(cls: type, items: list[Any]) -> Any:
 
 
 def _plain_type(cls: type) -> type:
-    """The tuple type that a tracked one stands for."""
+    """Returns the tuple type of which `cls` is the tracked form."""
     return tuple if cls is TrackedTuple else cls.__bases__[0]
 
 
@@ -59,7 +59,7 @@ _tuple_types: dict[type, type] = {tuple: TrackedTuple}
 
 
 def tracked_tuple_type(cls: type) -> type:
-    """The tracked form of a tuple type: a subclass of it."""
+    """Returns the tracked form of a tuple type: a subclass of it."""
     tracked = _tuple_types.get(cls)
     if tracked is None:
         # `cls` first: its fields, methods and repr stay as they are.
