@@ -14,7 +14,7 @@ from checkpointable.cli.tree import ObjectTree, find_object, graph_of_names
 from checkpointable.common.suggestions import similar_names
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.graph.object_graph import ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, value_key
+from checkpointable.graph.paths import ATTRIBUTES_MARK, GRAPH_KEY, value_key
 from checkpointable.readers.reader import CheckpointReader
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _find(graph: ObjectGraph, path: str, reader: CheckpointReader, *, named: boo
 def _names(reader: CheckpointReader) -> Iterator[str]:
     """What could have been meant: paths of objects, upwards too, and keys."""
     for key in reader.keys():
-        path = key.partition("/.ATTRIBUTES/")[0]
+        path = key.partition(ATTRIBUTES_MARK)[0]
         for _ in range(_LEVELS_UP):
             yield path
             path = path.rpartition("/")[0]

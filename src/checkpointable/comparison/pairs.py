@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from checkpointable.graph.object_graph import ObjectGraph
-from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, escape
+from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, path_of
 from checkpointable.graph.shown_paths import ShownPaths
 from checkpointable.readers.reader import CheckpointReader
 
@@ -52,7 +52,7 @@ def _by_path(
     reader: CheckpointReader, graph: ObjectGraph | None, *, escaped: bool
 ) -> dict[tuple[str, str], str]:
     if graph is None:
-        names = {key: "/".join(map(escape, key.split("/"))) for key in reader.keys()}
+        names = {key: path_of(key.split("/")) for key in reader.keys()}
         return {(names[key] if escaped else key, VARIABLE_VALUE): key for key in names}
     paths = ShownPaths(graph)
     return {

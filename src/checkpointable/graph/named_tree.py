@@ -1,30 +1,29 @@
-"""A tree of objects made of names, for checkpoints that had no object graph."""
+"""Builds an object graph from names, for checkpoints without one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from checkpointable.graph.object_graph import Child, Node, ObjectGraph
-from checkpointable.graph.paths import escape
 
-__all__ = ["NamedTree", "path_of"]
+__all__ = ["NamedTree"]
 
 
 class NamedTree:
-    """An object graph whose objects are made as they are first named.
+    """An object graph that grows: objects are added when first named.
 
     Attributes:
-      graph: with a root that is there from the beginning.
+      graph: the graph, which begins with a root.
     """
 
     def __init__(self) -> None:
         self._children: list[list[Child]] = [[]]
         self.graph = ObjectGraph([Node(self._children[0])])
-        # By the node above and the name below it: all paths together may be large.
+        # (node, local name below it) -> node. Whole paths as keys could take too much memory.
         self._ids: dict[tuple[int, str], int] = {}
 
     def node_at(self, local_names: Iterable[str]) -> int:
-        """The number of the object to which these names lead from the root."""
+        """Returns the node to which these names lead from the root, and adds it if it is new."""
         node_id = 0
         for name in local_names:
             edge = (node_id, name)
@@ -36,8 +35,3 @@ class NamedTree:
                 self.graph.nodes.append(Node(self._children[below]))
             node_id = below
         return node_id
-
-
-def path_of(local_names: Iterable[str]) -> str:
-    """The path to which these names lead from the root."""
-    return "/".join(map(escape, local_names))

@@ -1,6 +1,6 @@
-"""The object graph of a checkpoint as plain data; the field names are those of the message.
+"""The object graph of a checkpoint as plain data, with the field names of the message.
 
-Its message is in message.py, its meaning in docs/semantics.md (S9-S12).
+`message.py` describes the message, docs/semantics.md (S9-S12) the meaning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Child(NamedTuple):
 
 
 class Attribute(NamedTuple):
-    """A value of a node: its name, the object's global name ("" if none), its key."""
+    """A value of a node: its name, the global name of the object ("" if none), its key."""
 
     name: str
     full_name: str
@@ -33,7 +33,7 @@ class Attribute(NamedTuple):
 
 
 class SlotVariable(NamedTuple):
-    """On an optimizer's node: which node holds the slot of which variable's node."""
+    """An entry on an optimizer's node: the node of a variable, and the node of its slot."""
 
     original_variable_node_id: int
     slot_name: str
@@ -44,9 +44,13 @@ class SlotVariable(NamedTuple):
 class Node:
     """One object.
 
-    `has_checkpoint_values`: whether it or anything that it leads to has values; None where
-    the writer was too old to say. `registered_saver`: (name, object name) of a TensorFlow
-    registered saver, or None.
+    Attributes:
+      children: its dependencies.
+      attributes: its values.
+      slot_variables: the slots of an optimizer.
+      registered_saver: (name, object name) of a TensorFlow registered saver, or None.
+      has_checkpoint_values: whether it, or an object below it, has values; None if the writer
+        is too old to note it.
     """
 
     children: Sequence[Child] = ()
@@ -57,7 +61,7 @@ class Node:
 
     @property
     def may_have_values(self) -> bool:
-        """False only if the checkpoint says that nothing below has a value."""
+        """False only if the checkpoint notes that neither it nor an object below has a value."""
         if self.has_checkpoint_values is not None:
             return self.has_checkpoint_values
         return bool(self.children or self.attributes or self.slot_variables)
@@ -65,15 +69,15 @@ class Node:
 
 @dataclass(slots=True)
 class ObjectGraph:
-    """All nodes; `nodes[0]` is the root, and edges refer to nodes by their index."""
+    """All nodes. `nodes[0]` is the root, and edges refer to nodes by their index."""
 
     nodes: list[Node] = field(default_factory=list)
 
     def mark_nodes_with_values(self, also: Iterable[int] = ()) -> None:
-        """Sets `has_checkpoint_values` on every node: it, or what it leads to, has values.
+        """Sets `has_checkpoint_values` on every node.
 
         Args:
-          also: nodes that count as having some.
+          also: nodes that count as having values.
         """
         parents: dict[int, list[int]] = {}
         queue: list[int] = []
@@ -96,10 +100,10 @@ class ObjectGraph:
 
 
 class NodePaths:
-    """Names the nodes of a graph by path, in the notation of S10: `paths[node_id]`.
+    """The paths of the nodes of a graph, in the notation of S10: `paths[node_id]`.
 
-    A node is named by the first path, breadth-first, that reaches it; a slot variable, which
-    no path reaches, by its variable, its optimizer and the slot (S11).
+    A node has the first path that reaches it breadth-first. A slot variable, which no path
+    reaches, is named by its variable, its optimizer and the slot (S11).
     """
 
     def __init__(self, graph: ObjectGraph) -> None:
@@ -109,7 +113,8 @@ class NodePaths:
         for optimizer_id, node in enumerate(graph.nodes):
             for slot in node.slot_variables:
                 self._slots.setdefault(slot.slot_variable_node_id, (optimizer_id, slot))
-        # Often that of the next one's parent; all of a deep graph together may be large.
+        # The last path, often that of the next node's parent. All paths of a deep graph together
+        # may be large, so no others are kept.
         self._last = 0, ""
 
     def __getitem__(self, node_id: int) -> str:
@@ -120,7 +125,7 @@ class NodePaths:
         above = node_id
         while above and above != last_id:
             edge = self._edges[above]
-            assert edge is not None, "whatever is above a node that is reached is reached, too"
+            assert edge is not None, "the nodes above a reached node are reached"
             above = edge[0]
             segments.append(escape(edge[1]))
         if above:
@@ -133,8 +138,8 @@ class NodePaths:
         optimizer_id, slot = self._slots.get(node_id, (0, None))
         if slot is not None:
             variable_id = slot.original_variable_node_id
-            # A slot of a slot, or of an optimizer that is one, would need its own name first, and
-            # may be in a cycle: named by its key instead.
+            # A slot of a slot, or of an optimizer that is a slot, is named by its key, since the
+            # paths of both may refer to each other.
             ids = (variable_id, optimizer_id)
             if all(not node or self._edges[node] is not None for node in ids):
                 return slot_path(self[variable_id], self[optimizer_id], slot.slot_name)
@@ -144,9 +149,9 @@ class NodePaths:
 
 
 def _first_edges(graph: ObjectGraph) -> list[tuple[int, str] | None]:
-    """For each node the edge by which a breadth-first walk first reaches it: (parent, name).
+    """Returns for each node the edge, (parent, name), by which a breadth-first walk reaches it.
 
-    None for the root, for slot variables and for what nothing reaches.
+    None for the root, slot variables and unreachable nodes.
     """
     edges: list[tuple[int, str] | None] = [None] * len(graph.nodes)
     seen = bytearray(len(graph.nodes))

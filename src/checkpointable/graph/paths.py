@@ -1,11 +1,11 @@
-"""Names of objects and keys of values in a checkpoint (docs/semantics.md, S9-S11).
+"""Paths of objects and keys of values in a checkpoint (docs/semantics.md, S9-S11).
 
     path of an object   segment/segment/…          "" is the root
     key of a value      <path>/.ATTRIBUTES/<attribute>
     key of a slot       <variable path>/.OPTIMIZER_SLOT/<optimizer path>/<slot>/.ATTRIBUTES/…
 
-A segment is the local name of a dependency, escaped so that "/" separates and a leading "."
-marks what is not a local name. People see and type paths in this notation everywhere.
+A segment is the local name of a dependency, escaped so that "/" separates segments and a leading
+"." marks a segment that is no local name. Users see and type paths in this notation everywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
+    "ATTRIBUTES_MARK",
     "GRAPH_KEY",
     "PYTHON_STATE",
     "SLOT_MARK",
@@ -20,6 +21,7 @@ __all__ = [
     "escape",
     "follow",
     "join",
+    "path_of",
     "path_of_key",
     "slot_path",
     "split",
@@ -29,23 +31,24 @@ __all__ = [
 ]
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-VARIABLE_VALUE = "VARIABLE_VALUE"  # the attribute that holds a variable's value
-PYTHON_STATE = "py_state"  # the attribute that holds a piece of Python state (S8)
-SLOT_MARK = "/.OPTIMIZER_SLOT/"  # between the path of a variable and what names a slot of it
+VARIABLE_VALUE = "VARIABLE_VALUE"  # the attribute that is a variable's value
+PYTHON_STATE = "py_state"  # the attribute that is Python state (S8)
+SLOT_MARK = "/.OPTIMIZER_SLOT/"  # between a variable's path and the name of one of its slots
+ATTRIBUTES_MARK = "/.ATTRIBUTES/"  # between an object's path and the name of its value
 
 
 def escape(local_name: str) -> str:
-    """The path segment of a local name: `a/b.c` -> `a.Sb..c`."""
+    """Returns the path segment of a local name: `a/b.c` -> `a.Sb..c`."""
     if "." not in local_name and "/" not in local_name:
         return local_name
     return local_name.replace(".", "..").replace("/", ".S")
 
 
 def unescape(segment: str) -> str:
-    """The local name of a path segment; the inverse of `escape`.
+    """Returns the local name of a path segment; the inverse of `escape`.
 
     Raises:
-      ValueError: a "." that neither "." nor "S" follows.
+      ValueError: neither "." nor "S" follows a ".".
     """
     if "." not in segment:
         return segment
@@ -68,28 +71,34 @@ def unescape(segment: str) -> str:
 
 
 def join(path: str, local_name: str) -> str:
-    """The path of the dependency `local_name` of the object at `path`."""
+    """Returns the path of the dependency `local_name` of the object at `path`."""
     segment = escape(local_name)
     return f"{path}/{segment}" if path else segment
 
 
 def split(path: str) -> list[str]:
-    """The local names along `path`, from the root."""
+    """Returns the local names along `path`, from the root; the inverse of `path_of`."""
     return [unescape(segment) for segment in path.split("/")] if path else []
+
+
+def path_of(local_names: Iterable[str]) -> str:
+    """Returns the path to which local names lead from the root."""
+    return "/".join(map(escape, local_names))
 
 
 def follow(
     local_names: Iterable[str], edges: Callable[[int], Iterable[tuple[int, str]]]
 ) -> int | None:
-    """The node that names lead to from the root, node 0; None if they lead nowhere.
+    """Returns the node to which local names lead from the root, node 0; None if there is none.
 
     Args:
-      edges: the dependencies of a node, (node, local name) each.
+      local_names: the names along the path.
+      edges: returns the dependencies of a node, as (node, local name).
     """
     node_id = 0
-    for wanted in local_names:
+    for name in local_names:
         for child_id, local_name in edges(node_id):
-            if local_name == wanted:
+            if local_name == name:
                 node_id = child_id
                 break
         else:
@@ -98,22 +107,22 @@ def follow(
 
 
 def upwards(path: str) -> Iterator[str]:
-    """The path and those that lead to it, the longest first; the root's, "", is left out."""
+    """Yields `path` and the paths above it, the longest first, without the root's."""
     while path:
         yield path
         path = path.rpartition("/")[0]
 
 
 def value_key(path: str, attribute: str) -> str:
-    """The key of a value of the object at `path`; the root's path is "", its keys start "/"."""
-    return f"{path}/.ATTRIBUTES/{attribute}"
+    """Returns the key of a value of the object at `path`; the keys of the root's start with "/"."""
+    return f"{path}{ATTRIBUTES_MARK}{attribute}"
 
 
 def path_of_key(key: str) -> str:
-    """The path of the object whose value has this key; "" for the root's, and for no such key."""
-    return key.rpartition("/.ATTRIBUTES/")[0]
+    """Returns the path of the object whose value has this key; "" for the root or no such key."""
+    return key.rpartition(ATTRIBUTES_MARK)[0]
 
 
 def slot_path(variable_path: str, optimizer_path: str, slot_name: str) -> str:
-    """The path under which a slot variable's values are stored (S11)."""
+    """Returns the path under which the values of a slot variable are stored (S11)."""
     return f"{variable_path}{SLOT_MARK}{optimizer_path}/{escape(slot_name)}"

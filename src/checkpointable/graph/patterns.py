@@ -1,11 +1,11 @@
-"""Patterns that name paths and keys: `*` within a segment, `**` across segments.
+"""Patterns for paths and keys: `*` matches within a segment, `**` across segments.
 
     model/*/kernel      model/a/kernel, not model/a/b/kernel
     model/**            model and everything under it
     **/kernel           kernel, model/kernel, model/a/kernel
-    layer_?             one character that is no "/"
+    layer_?             one character other than "/"
 
-All other characters stand for themselves. The root's path is "", which `**` matches.
+All other characters match themselves. The root's path is "", which `**` matches.
 """
 
 from __future__ import annotations
@@ -14,53 +14,53 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 
+from checkpointable.graph.paths import ATTRIBUTES_MARK, SLOT_MARK
+
 __all__ = ["key_matcher", "matches_any", "path_pattern", "names_object"]
 
+_SLOT_SEGMENT = SLOT_MARK.strip("/")
 _TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|[^*?/]+|/", re.DOTALL)
 
 
 @functools.lru_cache(maxsize=1024)
 def path_pattern(pattern: str) -> re.Pattern[str]:
-    """The pattern as a regular expression over whole paths.
+    """Returns a pattern as a regular expression over whole paths.
 
     Raises:
-      ValueError: an empty pattern.
+      ValueError: the pattern is empty.
     """
     if not pattern:
         raise ValueError("a path pattern must not be empty; '**' matches everything")
     return re.compile(_expression(pattern.strip("/")), re.DOTALL)
 
 
-_SLOT = "/.OPTIMIZER_SLOT/"
-
-
 def names_object(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns names the object at `path`.
+    """Returns whether one of the patterns matches the object at `path`.
 
-    A slot is its optimizer's: `optimizer/**` names it, `model/**` does not, though its path
-    begins with that of its variable (S11). A pattern may spell a slot's whole path, too.
+    A slot belongs to its optimizer: `optimizer/**` matches it and `model/**` does not, though its
+    path begins with the path of its variable (S11). A pattern may also spell a slot's whole path.
     """
-    _, is_slot, owner = path.partition(_SLOT)
+    _, is_slot, owner = path.partition(SLOT_MARK)
     if not is_slot:
         return matches_any(path, patterns)
-    spelled = tuple(pattern for pattern in patterns if ".OPTIMIZER_SLOT" in pattern)
+    spelled = tuple(pattern for pattern in patterns if _SLOT_SEGMENT in pattern)
     return matches_any(owner, patterns) or matches_any(path, spelled)
 
 
 def matches_any(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns matches the whole path."""
+    """Returns whether one of the patterns matches the whole path."""
     return any(path_pattern(pattern).fullmatch(path) for pattern in patterns)
 
 
 def key_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a value's key matches at least one of `patterns`.
+    """Returns a function that tells whether at least one of `patterns` matches a value's key.
 
-    A pattern names a value by its whole key, or by the path of the object that it belongs to.
+    A pattern matches a value by its whole key, or by the path of its object.
     """
     expression = re.compile("|".join(map(_expression, patterns)), re.DOTALL)
 
     def matches(key: str) -> bool:
-        path, attributes, _ = key.rpartition("/.ATTRIBUTES/")
+        path, attributes, _ = key.rpartition(ATTRIBUTES_MARK)
         return bool(expression.fullmatch(key) or (attributes and expression.fullmatch(path)))
 
     return matches
@@ -80,7 +80,7 @@ def _expression(pattern: str) -> str:
         if text == "**/":
             parts.append("(?:.*/)?")  # no segment, or any number of them
         elif text == "/**":
-            parts.append("(?:/.*)?")  # so does its separator belong to it here
+            parts.append("(?:/.*)?")  # also no segment, so the separator is optional
         elif text == "?":
             parts.append("[^/]")
         elif text[0] == "*":

@@ -1,13 +1,13 @@
-"""Renames: a checkpoint's paths read as those of a program whose code has changed.
+"""Renames: map the paths of a checkpoint to those of a program whose code has changed.
 
-    {"encoder/blocks": "encoder/layers"}     a list renamed, with all that is in it
-    {"a": "b", "b": "a"}                     a swap: all renames apply at once
+    {"encoder/blocks": "encoder/layers"}     a list was renamed, with all its contents
+    {"a": "b", "b": "a"}                     two names were swapped: all renames apply at once
     {"layers/2": "layers/3", "layers/3": "layers/4"}     a block was inserted
-    {"encoder": "model/encoder"}             a part moved under a wrapper
-    {"layer_*": "blocks/*"}                  `*` stands for any run within one segment
+    {"encoder": "model/encoder"}             a part was moved into a wrapper
+    {"layer_*": "blocks/*"}                  `*` matches any text within one segment
 
-A rename moves an edge of the checkpoint's graph, and so whatever the edge leads to, slots
-included: those hang on nodes, not on paths.
+A rename moves an edge of the checkpoint's graph, with everything the edge leads to. Slots move with
+their variables, since they belong to nodes rather than paths.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["rename_graph"]
 
 @dataclass(frozen=True)
 class _Move:
-    """One edge and where it goes: segments of the paths, escaped as the user types them."""
+    """An edge and its target, as segments that are escaped as the user types them."""
 
     parent: int
     local_name: str
@@ -37,21 +37,21 @@ class _Move:
     specificity: tuple[int, int]
 
 
-# node -> local name -> edge, made when first needed
+# node -> local name -> edge; filled when first needed
 _Named: TypeAlias = dict[int, dict[str, Child]]
 
 
 def rename_graph(graph: ObjectGraph, renames: Mapping[str, str]) -> ObjectGraph:
-    """The graph with its paths renamed; its nodes keep their ids, and new ones may follow.
+    """Returns the graph with its paths renamed. Nodes keep their ids, and new ones may follow.
 
     Args:
-      graph: a checkpoint's graph; left as it is.
-      renames: checkpoint's path -> program's path. Where two match the same edge, the longer
-        (then the one with fewer `*`) wins.
+      graph: the graph of a checkpoint, which is not changed.
+      renames: checkpoint's path -> program's path. If two match the same edge, the longer wins,
+        then the one with fewer `*`.
 
     Raises:
-      ValueError: a rename that matches nothing, that two things would collide under one path
-        by, or that is malformed; the message names it.
+      ValueError: a rename is malformed, matches nothing, or gives two objects the same path. The
+        message names it.
     """
     if not renames:
         return graph
@@ -71,7 +71,7 @@ def rename_graph(graph: ObjectGraph, renames: Mapping[str, str]) -> ObjectGraph:
 
 
 def _matches(graph: ObjectGraph, named: _Named, source: str, target: str) -> Iterator[_Move]:
-    """The edges that `source` names, each with its own target."""
+    """Yields the edges that `source` matches, each with its target."""
     patterns = _segments(source, "checkpoint's path")
     targets = _segments(target, "program's path")
     stars = source.count("*")
@@ -80,7 +80,7 @@ def _matches(graph: ObjectGraph, named: _Named, source: str, target: str) -> Ite
             f"rename {source!r} -> {target!r}: the target has more '*' than the source"
         )
     specificity = (len(patterns), -stars)
-    # (node, what the stars stood for); one edge per path and match is enough.
+    # (node, texts that the stars matched), each once.
     states: list[tuple[int, tuple[str, ...]]] = [(0, ())]
     for depth, pattern in enumerate(patterns):
         following: dict[tuple[int, tuple[str, ...]], None] = {}
@@ -103,13 +103,13 @@ def _matches(graph: ObjectGraph, named: _Named, source: str, target: str) -> Ite
 def _matching(
     graph: ObjectGraph, named: _Named, node_id: int, pattern: str
 ) -> Iterator[tuple[Child, tuple[str, ...]]]:
-    """The edges of a node whose segment matches, and what the stars stand for."""
+    """Yields the edges of a node whose segment matches, with the texts that the stars match."""
     if "*" in pattern:
         expression = _expression(pattern)
         for child in graph.nodes[node_id].children:
-            found = expression.fullmatch(escape(child.local_name))
-            if found is not None:
-                yield child, found.groups()
+            match = expression.fullmatch(escape(child.local_name))
+            if match is not None:
+                yield child, match.groups()
         return
     if node_id not in named:
         named[node_id] = {child.local_name: child for child in graph.nodes[node_id].children}
@@ -123,7 +123,7 @@ def _segments(path: str, what: str) -> list[str]:
     if not all(segments):
         raise ValueError(f"rename: the {what} {path!r} is empty, or has an empty segment")
     for segment in segments:
-        unescape(segment)  # raises on what is no segment
+        unescape(segment)  # raises if it is malformed
     return segments
 
 
@@ -141,9 +141,9 @@ class _Edges:
     """The edges of a graph while they move.
 
     Attributes:
-      nodes: those of the graph, and those that are made.
-      children: node -> its edges; None where one left its place, which one that stays with its
-        parent takes again.
+      nodes: the nodes of the graph, and new ones.
+      children: node -> edges, None in the position of an edge that has left. An edge that stays
+        with its parent keeps its position.
       named: node -> local name -> node.
     """
 
@@ -151,25 +151,25 @@ class _Edges:
         self.nodes = list(graph.nodes)
         self.children: list[list[Child | None]] = [list(node.children) for node in graph.nodes]
         self.named = [{c.local_name: c.node_id for c in node.children} for node in graph.nodes]
-        self._places: dict[tuple[int, str], int] = {}
+        self._positions: dict[tuple[int, str], int] = {}
         self._known: set[int] = set()
 
     def take(self, parent: int, local_name: str) -> None:
         if parent not in self._known:
             self._known.add(parent)
-            for place, child in enumerate(self.nodes[parent].children):
-                self._places[parent, child.local_name] = place
-        self.children[parent][self._places[parent, local_name]] = None
+            for position, child in enumerate(self.nodes[parent].children):
+                self._positions[parent, child.local_name] = position
+        self.children[parent][self._positions[parent, local_name]] = None
         del self.named[parent][local_name]
 
     def put(self, parent: int, edge: Child, move: _Move) -> None:
         if parent == move.parent:
-            self.children[parent][self._places[parent, move.local_name]] = edge
+            self.children[parent][self._positions[parent, move.local_name]] = edge
         else:
             self.children[parent].append(edge)
 
     def find_or_make(self, path: tuple[str, ...]) -> int:
-        """The node at `path`; what is missing on the way is made, without values."""
+        """Returns the node at `path`. Adds it, and nodes above it, where they are missing."""
         node_id = 0
         for segment in path:
             local_name = unescape(segment)
@@ -189,7 +189,7 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
     edges = _Edges(graph)
     for move in moves:
         edges.take(move.parent, move.local_name)
-    # Shallow targets first: a deeper one may lie in what they bring.
+    # Shallow targets first, since a deeper one may lie below an edge that they move.
     for move in sorted(moves, key=lambda move: len(move.target)):
         parent = edges.find_or_make(move.target[:-1])
         local_name = unescape(move.target[-1])

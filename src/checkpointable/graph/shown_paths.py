@@ -1,8 +1,8 @@
-"""Paths of all nodes of a graph at once, in no more memory than the graph is worth.
+"""Paths of all nodes of a graph, in memory proportional to the graph.
 
-A graph that is a chain has paths that are together as large as its square: a file of a megabyte
-can ask for ten gigabytes of them. Whoever lists every value takes these: what is beyond the room
-for long paths is shortened, and named by the number of its node.
+The paths of a chain of nodes are together as large as the square of its length: a file of a
+megabyte can have ten gigabytes of them. Code that lists every value uses these paths. When long
+ones exceed a limit, further ones are shortened and have the number of the node.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from checkpointable.graph.paths import escape
 
 __all__ = ["ShownPaths"]
 
-_SHORT = 200  # characters; a path that is no longer is always whole
-_ROOM = 8 << 20  # characters of longer ones, whatever the graph is like
-_ROOM_PER_CHARACTER = 4  # and further ones, by the characters of its names
+_SHORT = 200  # characters; a path up to this length is never shortened
+_ROOM = 8 << 20  # characters of longer paths, in any graph
+_ROOM_PER_CHARACTER = 4  # further characters, per character of the local names
 _TAIL = 100  # characters of a shortened path
 
 
 class ShownPaths(NodePaths):
-    """As `NodePaths`, but long paths that are together too large are shortened.
+    """Paths as those of `NodePaths`, except that long ones are shortened beyond a limit.
 
-    A shortened one is `…/SEGMENT/… (node NUMBER)`: no path of an object, and nobody else's.
+    A shortened path is `…/SEGMENT/… (node NUMBER)`, which is unique, and not the path of an object.
     """
 
     def __init__(self, graph: ObjectGraph) -> None:
@@ -39,7 +39,7 @@ class ShownPaths(NodePaths):
         return super().__getitem__(node_id)
 
     def _size(self, node_id: int) -> int:
-        """The characters of a path, without making it."""
+        """Returns the number of characters of a path, without building it."""
         slot = None if self._edges[node_id] is not None else self._slots.get(node_id)
         if node_id and slot is not None:
             optimizer_id, named = slot
@@ -51,7 +51,7 @@ class ShownPaths(NodePaths):
         sizes, climbed = self._sizes, []
         while node_id not in sizes:
             edge = self._edges[node_id]
-            if edge is None:  # what nothing reaches is named by its number or key
+            if edge is None:  # an unreachable node, named by its number or key
                 sizes[node_id] = 0
                 break
             climbed.append(node_id)

@@ -14,9 +14,9 @@ from checkpointable.bundle import (
 from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.named_tree import NamedTree, path_of
+from checkpointable.graph.named_tree import NamedTree
 from checkpointable.graph.object_graph import Attribute, ObjectGraph
-from checkpointable.graph.paths import VARIABLE_VALUE, value_key
+from checkpointable.graph.paths import VARIABLE_VALUE, path_of, value_key
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.saving.graph_value import graph_to_write

@@ -12,6 +12,7 @@ from checkpointable.bundle.format import index_path
 from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointCorruptError
 from checkpointable.graph.object_graph import NodePaths, ObjectGraph, SlotVariable
+from checkpointable.graph.paths import ATTRIBUTES_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ class RestoreContext:
                     )
 
     def _begins_others(self, key: str) -> bool:
-        if "/.ATTRIBUTES/" not in key:
+        if ATTRIBUTES_MARK not in key:
             return False
         keys = self.reader.keys()
         position = bisect.bisect_left(keys, key)

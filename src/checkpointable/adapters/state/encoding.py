@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from checkpointable.adapters.state.kinds import FACTORIES, ArrayKind, array_kinds, plain_kinds
-from checkpointable.graph.paths import escape
+from checkpointable.graph.paths import path_of
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import ValueSpec
 
@@ -91,7 +91,7 @@ class _Encoder:
                 raise ValueError(f"{_place(path)}: {error}") from error
             if value.dtype.hasobject:
                 raise ValueError(f"{_place(path)} is an array of Python objects")
-            name = "/".join(escape(str(step)) for step in path) or "contents"
+            name = path_of(map(str, path)) or "contents"
             while name in self.arrays:  # the keys 1 and "1" are two
                 name += "'"
             self._names[id(item)] = (item, name)
