@@ -188,7 +188,7 @@ def test_a_checkpoint_is_not_written_over_itself(tmp_path):
 
 def test_two_values_under_one_key(tmp_path):
     save(tmp_path / "a", a_few())
-    with pytest.raises(ValueError, match="one key"):
+    with pytest.raises(ValueError, match="two values would have the same key"):
         rekey(tmp_path / "a", tmp_path / "b", {"step": "bias"})
     with pytest.raises(ValueError, match="empty"):
         rekey(tmp_path / "a", tmp_path / "b", {"step": ""})
