@@ -27,7 +27,7 @@ ENTRY_DAMAGE = {
     "no data type": (Entry(DataType.DT_INVALID, (2,), 0, 0, 8, 0), "data type 0"),
     "too few bytes for its strings": (
         Entry(DataType.DT_STRING, (2**50,), 0, 0, 8, 0),
-        "takes 1125899906842628 bytes at least",
+        "takes at least 1125899906842628 bytes",
     ),
     "too few bytes for its variants": (Entry(DataType.DT_VARIANT, (2,), 0, 0, 8, 0), "at least"),
 }

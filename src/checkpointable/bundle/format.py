@@ -1,4 +1,4 @@
-"""The numbers that the reader and the writer of a bundle share; docs/format.md explains them."""
+"""Constants and file names of the checkpoint format; see docs/format.md."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ MASKED_SIZE = 4  # of a masked checksum as it is stored: a uint32
 
 # -- the header ----------------------------------------------------------------------------
 HEADER_KEY = ""
-VERSION = 1  # what we write as `producer`, and the highest `min_consumer` that we read
+VERSION = 1  # written as `producer`, and the highest `min_consumer` that can be read
 LITTLE_ENDIAN = 0
 BIG_ENDIAN = 1
-# A field of our own in the header, which TensorFlow ignores: bytes of data files that no
-# value uses any more. A rename adds one at most, however often it is repeated.
+# A field that this package adds to the header and TensorFlow ignores: bytes of data files that no
+# value uses any more. Each rename adds at most one.
 UNREFERENCED_FIELD = 51_000
 UNREFERENCED_MAX = 1000
 
 # -- the data ------------------------------------------------------------------------------
-# Values of this size or more start at a multiple of ALIGNMENT, so that a mapped file serves
-# as an aligned array; below, where the padding would be noticed, at a multiple of their own
-# item size.
+# Values of this size or more start at a multiple of ALIGNMENT, so that a mapped file can be used as
+# an aligned array. Smaller ones start at a multiple of their item size, to save space.
 ALIGNED_SIZE = 4096
 ALIGNMENT = 64
 STRING_CHECKSUM_SIZE = MASKED_SIZE  # between the lengths and the bytes of strings
@@ -64,7 +63,7 @@ def data_path(prefix: str, shard: int, num_shards: int) -> str:
 
 
 def parse_data_name(name: str, base: str) -> tuple[int, int] | None:
-    """(shard, number of shards) if `name` is that of a data file of the prefix `base`."""
+    """Returns (shard, number of shards) for a data file of the prefix `base`; else None."""
     if not name.startswith(base):
         return None
     match = _DATA_NAME.fullmatch(name, len(base))
@@ -72,6 +71,6 @@ def parse_data_name(name: str, base: str) -> tuple[int, int] | None:
 
 
 def split_prefix(prefix: str) -> tuple[str, str]:
-    """(directory, base name); the directory is "." where the prefix has none."""
+    """Returns (directory, base name); the directory is "." if the prefix has none."""
     directory, base = os.path.split(prefix)
     return directory or os.curdir, base

@@ -1,4 +1,4 @@
-"""The messages of a shape, and of the place that a part has in a partitioned value.
+"""Decodes the messages of shapes, and of slices in partitioned values.
 
 TensorShapeProto   {2 dim[] {1 size, 2 name}, 3 unknown_rank}
 TensorSliceProto   {1 extent[] {1 start, 2 length}}; an extent without a length is the
@@ -28,7 +28,7 @@ def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tup
     """Reads the shape message in `[position, end)`; returns (dimensions, all fields known).
 
     Raises:
-      Malformed: also for a negative dimension, an unknown rank, more than 254 dimensions.
+      Malformed: Also for a negative dimension, an unknown rank, or more than 254 dimensions.
     """
     dims: list[int] = []
     known = True
@@ -57,7 +57,7 @@ def decode_slice(data: bytes | memoryview, position: int, end: int) -> tuple[Ext
     """Reads the slice message in `[position, end)`; returns (extents, all fields known).
 
     Raises:
-      Malformed: also for a negative start or length, more than 254 dimensions.
+      Malformed: Also for a negative start or length, or more than 254 dimensions.
     """
     extents: list[tuple[int, int]] = []
     known = True

@@ -1,6 +1,6 @@
-"""Partitioned values: the keys of their parts, and where each part goes.
+"""Partitioned values: the keys of their parts, and where each part lies in the whole.
 
-A part is stored under a key that orders by name and position ("ordered code"):
+A part is stored under a key that sorts by name and position ("ordered code"):
 
     number 0, the name, the number of dimensions, then start and length of each dimension
 
@@ -41,7 +41,7 @@ def _encode_signed(value: int) -> bytes:
 
 
 def slice_key(name: str, extents: Extents) -> bytes:
-    """The key under which the part `extents` of the value `name` is stored."""
+    """Returns the key under which the part `extents` of the value `name` is stored."""
     # The code would also escape FF, which UTF-8 does not contain.
     parts = [_encode_number(0), name.encode().replace(b"\0", b"\0\xff") + b"\0\x01"]
     parts.append(_encode_number(len(extents)))
@@ -51,7 +51,7 @@ def slice_key(name: str, extents: Extents) -> bytes:
 
 
 def resolve(extents: Extents, shape: tuple[int, ...]) -> Extents | None:
-    """The extents with whole dimensions spelled out; None if they do not fit `shape`."""
+    """Returns the extents with explicit lengths; None if they do not fit `shape`."""
     if len(extents) != len(shape):
         return None
     resolved = tuple(
@@ -65,10 +65,10 @@ def resolve(extents: Extents, shape: tuple[int, ...]) -> Extents | None:
 
 
 def tiles(parts: list[Extents], shape: tuple[int, ...]) -> bool:
-    """Whether the parts (resolved) cover `shape`, each element once.
+    """Whether the parts (resolved) cover each element of `shape` once.
 
-    Takes memory for one byte an element of `shape`, and only when the parts have as many
-    elements as it has.
+    Allocates one byte per element of `shape`, but only if the parts have the same number of
+    elements.
     """
     covered = sum(math.prod(length for _, length in part) for part in parts)
     if covered != math.prod(shape):

@@ -1,11 +1,11 @@
-"""Strings as bytes: the lengths, a checksum of the lengths, the strings.
+"""Encodes and decodes string values: the lengths, their checksum, the bytes.
 
     varint length … (one an element), masked crc32c of the lengths (uint32), bytes …
 
-In the checksums a length counts as a uint32 in the writer's byte order, or as a uint64
-where it does not fit one. The entry's checksum covers the lengths in that form, the four
-bytes of their checksum as stored, and the strings' bytes. In a big-endian bundle the
-stored checksum is big-endian as well.
+In the checksums, a length counts as a uint32 in the byte order of the writer, or as a uint64 if it
+is larger. The checksum of the entry covers the lengths in that form, the four bytes of their stored
+checksum, and the bytes of the strings. In a big-endian checkpoint, the stored checksum is
+big-endian, too.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _PIECE_SIZE = 2**20
 
 
 def to_bytes(element: object, key: str) -> bytes:
-    """One element of a string value as bytes; text as UTF-8.
+    """Returns an element of a string value as bytes; text is encoded as UTF-8.
 
     Raises:
-      CheckpointMismatchError: it is neither bytes nor text that UTF-8 can hold.
+      CheckpointMismatchError: It is not bytes, nor text that UTF-8 can encode.
     """
     if isinstance(element, bytes):
-        return bytes(element)  # np.bytes_ is one too
+        return bytes(element)  # also for np.bytes_
     if isinstance(element, (bytearray, memoryview)):
         return bytes(element)
     if isinstance(element, str):
@@ -61,7 +61,7 @@ def _order(big_endian: bool) -> ByteOrder:
 
 
 def _lengths_crc(lengths: list[int], *, big_endian: bool) -> int:
-    """The checksum (not masked) of lengths."""
+    """Returns the checksum of lengths (not masked)."""
     crc32c = load_crc32c()
     order = ">" if big_endian else "<"
     if max(lengths, default=0) <= _UINT32_MAX:
@@ -89,11 +89,11 @@ def _encode_head(lengths: list[int], *, big_endian: bool) -> tuple[bytes, int]:
 
 
 class EncodedStrings:
-    """What `encode_strings` gives, in pieces: never a second copy of all strings at a time.
+    """The result of `encode_strings` in pieces, without a second copy of all strings.
 
     Attributes:
-      size: of what is stored, in bytes.
-      crc: its checksum as the entry holds it, masked.
+      size: The size of the encoded strings, in bytes.
+      crc: Their masked checksum.
     """
 
     __slots__ = ("_elements", "_ends", "_head", "crc", "size")
@@ -110,12 +110,12 @@ class EncodedStrings:
         self.crc = mask(crc)
 
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """What is stored, in portions of a megabyte at most."""
+        """Yields the encoded strings in pieces of at most a megabyte."""
         yield from _cut(self._head)
         yield from self._contents()
 
     def _contents(self) -> Iterator[bytes | memoryview]:
-        """The strings' bytes: small ones joined, large ones cut."""
+        """Yields the bytes of the strings: small ones joined, large ones split."""
         elements, ends = self._elements, self._ends
         start = done = 0
         while start < len(elements):
@@ -135,7 +135,7 @@ def _cut(data: bytes) -> Iterator[memoryview]:
 
 
 def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
-    """(the lengths, where they end)."""
+    """Returns the lengths, and where they end."""
     head = bytes(data[:count])
     if not count or (len(head) == count and max(head) < 128):  # a byte each
         return list(head), count
@@ -152,7 +152,7 @@ def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
 
 
 def _split(data: memoryview, count: int, *, big_endian: bool) -> tuple[list[int], int, int]:
-    """(the lengths, where the strings start, the checksum of all that should precede them)."""
+    """Returns the lengths, the start of the strings, and the checksum of all that precedes them."""
     if not data and not count:  # TensorFlow reads this as no strings
         return [], 0, 0
     lengths, position = _read_lengths(data, count)
@@ -172,10 +172,10 @@ def _split(data: memoryview, count: int, *, big_endian: bool) -> tuple[list[int]
 
 
 def checksum_strings(data: memoryview, count: int, *, big_endian: bool) -> int:
-    """The checksum, masked, that the entry of `count` strings stored as `data` should hold.
+    """Returns the masked checksum of `count` strings that are stored as `data`.
 
     Raises:
-      Malformed: the lengths do not fit (positions are relative to `data`).
+      Malformed: The lengths do not match the data (positions are relative to `data`).
     """
     _, start, crc = _split(data, count, big_endian=big_endian)
     return mask(load_crc32c()(data[start:], crc))
@@ -184,10 +184,10 @@ def checksum_strings(data: memoryview, count: int, *, big_endian: bool) -> int:
 def decode_strings(
     data: memoryview, shape: tuple[int, ...], *, big_endian: bool
 ) -> tuple[npt.NDArray[Any], int]:
-    """Returns (an object array of bytes, the checksum that the entry should hold).
+    """Returns an object array of `bytes`, and the masked checksum of the data.
 
     Raises:
-      Malformed: the lengths do not fit (positions are relative to `data`).
+      Malformed: The lengths do not match the data (positions are relative to `data`).
     """
     count = math.prod(shape)
     lengths, position, crc = _split(data, count, big_endian=big_endian)

@@ -1,10 +1,10 @@
-"""The stored form of variants, as far as it can be verified without TensorFlow.
+"""Encodes and decodes variants, as far as possible without TensorFlow.
 
     an element = varint length, message (VariantTensorDataProto), masked crc32c (uint32)
 
-One checksum runs through all elements: over each length as a uint64 in the writer's byte
-order, the message, and the four bytes of the checksum so far, as stored after it. Its last
-value, masked, is the entry's.
+One checksum covers all elements: each length as a uint64 in the byte order of the writer, the
+message, and the four bytes of the checksum so far, as they are stored after it. Its final value,
+masked, is the checksum of the entry.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["checksum_variants", "decode_variants", "encode_variants"]
 
 
 def encode_variants(messages: Iterable[bytes]) -> tuple[bytes, int]:
-    """The bytes under which variants are stored, a message each, and their masked checksum."""
+    """Returns the stored bytes of variants, given as messages, and their masked checksum."""
     crc32c = load_crc32c()
     parts: list[bytes] = []
     crc = 0
@@ -38,10 +38,11 @@ def encode_variants(messages: Iterable[bytes]) -> tuple[bytes, int]:
 
 
 def decode_variants(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The messages of stored variants, as an array of `bytes`.
+    """Returns the messages of stored variants, as an object array of `bytes`.
 
     Args:
-      data: the stored bytes, verified.
+      data: The stored bytes, verified.
+      shape: The shape of the value.
     """
     array: npt.NDArray[Any] = np.empty(shape, dtype=object)
     flat = array.reshape(-1)
@@ -55,10 +56,10 @@ def decode_variants(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 
 def checksum_variants(data: memoryview, count: int, *, big_endian: bool) -> int:
-    """The checksum, masked, that the entry of `count` variants stored as `data` should hold.
+    """Returns the masked checksum of `count` variants that are stored as `data`.
 
     Raises:
-      Malformed: the lengths do not fit (positions are relative to `data`).
+      Malformed: The lengths do not match the data (positions are relative to `data`).
     """
     crc32c = load_crc32c()
     order: Literal["big", "little"] = "big" if big_endian else "little"

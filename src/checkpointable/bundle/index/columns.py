@@ -1,4 +1,4 @@
-"""The entries of an index as columns of numbers, and its keys."""
+"""The entries of an index as columns of numbers, with their keys."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Columns", "EagerKeys", "Keys", "Loaded"]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row an entry, in the order of the keys; parts of partitioned values included.
+    """One row per entry, in the order of the keys, including parts of partitioned values.
 
-    The first five are as in `Entry`. Positions are those in the buffer of `Loaded`: the
-    message is the bytes `[start, end)`, the shape within it `[shape_start, shape_end)`, with
-    `shape_start` -1 where it does not occur just once.
+    The first five columns are as in `Entry`. The others are positions in the buffer of `Loaded`:
+    the message is the bytes `[start, end)`, and the shape in it `[shape_start, shape_end)`.
+    `shape_start` is -1 unless the shape occurs exactly once.
     """
 
     dtype: npt.NDArray[np.int64]
@@ -40,11 +40,11 @@ class Keys(Protocol):
     def __len__(self) -> int: ...
 
     def find(self, key: object) -> int:
-        """The row of a key, -1 where there is none."""
+        """Returns the row of a key; -1 if it does not exist."""
 
     @property
     def text_is_loaded(self) -> bool:
-        """Whether all keys are there as text, so that `rows` costs nothing."""
+        """Whether all keys are decoded, so that `rows` is free."""
 
     @property
     def rows(self) -> dict[str, int]:
@@ -52,7 +52,7 @@ class Keys(Protocol):
 
 
 class EagerKeys:
-    """Keys that are all there as text."""
+    """Keys that have all been decoded."""
 
     text_is_loaded = True
 
@@ -68,15 +68,15 @@ class EagerKeys:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What an index file says, judged.
+    """The validated contents of an index file.
 
     Attributes:
-      header: of the bundle as a whole.
-      buffer: the bytes of all data blocks.
-      columns: the numbers, a row an entry.
-      keys: key -> row, for every value.
+      header: The header.
+      buffer: The bytes of all data blocks.
+      columns: The numbers, one row per entry.
+      keys: key -> row, for each value.
       parts: key -> row, for the parts of partitioned values.
-      partitioned: the rows of the partitioned values.
+      partitioned: The rows of the partitioned values.
     """
 
     header: Header

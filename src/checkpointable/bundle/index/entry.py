@@ -1,11 +1,11 @@
-"""The message of an index for each value: what it is, and where its bytes are.
+"""Encodes and decodes the entries of an index: the type of a value, and where its bytes lie.
 
     BundleEntryProto   {1 dtype, 2 shape, 3 shard_id, 4 offset, 5 size, 6 crc32c (fixed32,
                         masked), 7 slices[]}; shape and slices: `shapes`
 
-It is encoded and read by hand (10,000 values are 10,000 entries); the tests hold that
-equal to what protobuf does. A message with fields that this version does not know goes
-through protobuf instead, which keeps them.
+The code does not use protobuf, because a checkpoint of 10,000 values has 10,000 entries; the tests
+compare it with protobuf. Only a message with unknown fields is processed by protobuf, which keeps
+them.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an index says of one value.
+    """The entry of one value.
 
     Attributes:
-      dtype: the kind of its elements.
-      shape: its dimensions.
-      shard: which data file has its bytes.
-      offset, size: where in that file they lie, in bytes.
-      crc: their checksum, masked as stored.
-      slices: of a partitioned value, the extents of its parts, whose bytes the entries of
-        the parts describe; else empty.
-      raw: the stored message where it has fields that this version does not know, else None.
+      dtype: The data type.
+      shape: The shape.
+      shard: The number of the data file with its bytes.
+      offset: Where the bytes begin in that file.
+      size: The number of bytes.
+      crc: Their masked checksum.
+      slices: For a partitioned value, the extents of its parts; the entries of the parts describe
+        the bytes. Otherwise empty.
+      raw: The stored message if it has unknown fields, else None.
     """
 
     dtype: DataType
@@ -77,7 +78,7 @@ class Entry:
 
 @lru_cache(maxsize=4096)
 def encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
-    """The fields dtype and shape, which few distinct ones of repeat over many values."""
+    """Returns the fields dtype and shape; cached, because many values share them."""
     dims = b"".join(length_field(2, varint_field(1, size)) for size in shape)
     return varint_field(1, dtype) + length_field(2, dims)
 
@@ -85,7 +86,7 @@ def encode_head(dtype: int, shape: tuple[int, ...]) -> bytes:
 def encode_fields(
     dtype: int, shape: tuple[int, ...], shard: int, offset: int, size: int, crc: int
 ) -> bytes:
-    """The entry of a value that is not partitioned; see `Entry` for the arguments."""
+    """Returns the message for a value that is not partitioned; see `Entry` for the arguments."""
     message = encode_head(dtype, shape)
     message += varint_field(3, shard) + varint_field(4, offset) + varint_field(5, size)
     if crc:
@@ -94,7 +95,7 @@ def encode_fields(
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """The message of an entry, with the fields of `entry.raw` that we do not know."""
+    """Returns the message of an entry, including the unknown fields of `entry.raw`."""
     if entry.raw is not None or entry.slices:
         from checkpointable.bundle.index.messages import merge_entry
 
@@ -108,7 +109,7 @@ def encode_entry(entry: Entry) -> bytes:
 def decode_entry(data: bytes | memoryview, position: int, end: int) -> Entry:
     """Reads the entry message in `[position, end)`.
 
-    Says nothing about whether the numbers make sense together: `Index` judges that.
+    Does not check whether the numbers are consistent; `load_index` does.
 
     Raises:
       Malformed
@@ -119,7 +120,10 @@ def decode_entry(data: bytes | memoryview, position: int, end: int) -> Entry:
 def decode_entry_at(
     data: bytes | memoryview, position: int, end: int
 ) -> tuple[Entry, tuple[int, int]]:
-    """As `decode_entry`; returns also where the shape message is, (-1, -1) if not just once."""
+    """Like `decode_entry`; also returns the span of the shape message.
+
+    The span is (-1, -1) unless the message occurs exactly once.
+    """
     start = position
     span = (-1, -1)
     shapes = 0

@@ -1,10 +1,9 @@
-"""Reads an index of the usual form many entries at a time.
+"""Decodes an index of the usual form, many entries at a time.
 
-In a table every sixteenth key is stored whole (a restart point), so the runs between restart
-points can be walked side by side, one step of NumPy for the k-th entry of all runs. Only the
-form that writers produce is taken: `load_fast` gives up on anything else, be it damaged or
-merely unusual, and leaves the judgement to `index_plain`. What it accepts means the same
-there (a property in the tests).
+In a table, every sixteenth key is stored in full (a restart point). So the runs between restart
+points can be decoded in parallel, with one step of NumPy for the k-th entry of all runs. Only the
+form that writers produce is accepted. For anything else, damaged or just unusual, `load_fast`
+returns None, and `index.plain` decodes the index. The tests check that both give the same result.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def _require(condition: Any) -> None:
 
 
 def load_fast(blocks: list[Block], budget: Budget) -> Loaded | None:
-    """As `load_plainly`; None where the index is not of the usual form, or damaged."""
+    """Like `load_plainly`; returns None if the index is damaged or not of the usual form."""
     try:
         return _load(blocks, budget)
     except _UnusualError:
@@ -94,7 +93,7 @@ def _load(blocks: list[Block], budget: Budget) -> Loaded:
 
 
 def _runs(data: npt.NDArray[np.uint8], blocks: list[Block], shifts: list[int]) -> tuple[Ints, Ints]:
-    """Where each run of entries starts and ends."""
+    """Returns the start and the end of each run of entries."""
     starts, ends = [], []
     for block, shift in zip(blocks, shifts, strict=True):
         begin, stop = block.start + shift, block.end + shift
@@ -112,7 +111,7 @@ def _runs(data: npt.NDArray[np.uint8], blocks: list[Block], shifts: list[int]) -
 def _walk(
     data: npt.NDArray[np.uint8], run_start: Ints, run_end: Ints
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """(shared, key_start, value start, value end, run) of every entry, in order."""
+    """Returns (shared, key start, value start, value end, run) of each entry, in order."""
     steps: list[tuple[Ints, ...]] = []
     runs = np.arange(len(run_start))
     position = run_start
@@ -138,7 +137,7 @@ def _walk(
 
 
 def _varints(data: npt.NDArray[np.uint8], position: Ints) -> tuple[Ints, Ints]:
-    """The varints (below 2^62) at the positions, and the positions after them."""
+    """Returns the varints (below 2^62) at the positions, and the positions after them."""
     value = data[position].astype(np.int64)
     position = position + 1
     more = np.flatnonzero(value >= 128)
@@ -155,7 +154,7 @@ def _varints(data: npt.NDArray[np.uint8], position: Ints) -> tuple[Ints, Ints]:
 
 
 def _decode_entries(data: npt.NDArray[np.uint8], start: Ints, end: Ints) -> Columns:
-    """Reads entries whose fields come in order, each once, without parts, and judges them."""
+    """Decodes and checks entries whose fields occur in order, each once, without parts."""
     _require((end - start >= 4).all())
     dtype = data[start + 1].astype(np.int64)
     shape_size = data[start + 3].astype(np.int64)
@@ -197,7 +196,7 @@ def _decode_entries(data: npt.NDArray[np.uint8], start: Ints, end: Ints) -> Colu
 
 
 def _num_elements(data: npt.NDArray[np.uint8], shape_start: Ints, shape_end: Ints) -> Ints:
-    """The product of each shape's dimensions; all are below 2^56."""
+    """Returns the number of elements of each shape; all are below 2^56."""
     count = np.ones(len(shape_start), np.int64)
     # An upper bound that cannot overflow, of the dimensions that are not 0.
     bound = np.ones(len(shape_start))

@@ -1,8 +1,7 @@
-"""A bundle's index in memory: every entry, each judged before anything is done with it.
+"""The index of a checkpoint in memory, with all entries validated.
 
-The entries stay the bytes they are; columns of numbers say what each means, so that a
-hundred thousand of them cost neither a hundred thousand objects nor a loop when many values
-are looked for, sorted or compared at once.
+The entries stay encoded, and columns of numbers describe them. So a hundred thousand entries need
+neither a hundred thousand objects nor a Python loop to look up, sort or compare many of them.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ _NO_ROW = -1
 
 
 class Index:
-    """What an index file says; made by `load_index`.
+    """A loaded index; created by `load_index`.
 
     Attributes:
-      path: of the index file.
-      header, columns, parts, partitioned: see `Loaded`.
+      path: The path of the index file.
+      header: See `Loaded`, as for `columns`, `parts` and `partitioned`.
     """
 
     def __init__(self, path: str, loaded: Loaded) -> None:
@@ -45,7 +44,7 @@ class Index:
         self.parts = loaded.parts
         self.partitioned = loaded.partitioned
         self._keys = loaded.keys
-        # The row of a value, -1 where there is none; quick also for one key of many.
+        # Returns the row of a key, -1 if it does not exist; fast also for a single key of many.
         self.find: Callable[[object], int] = loaded.keys.find
         self._buffer = loaded.buffer
         self._shapes: dict[bytes, tuple[int, ...]] = {}
@@ -56,21 +55,21 @@ class Index:
 
     @property
     def text_is_loaded(self) -> bool:
-        """Whether `rows` costs nothing."""
+        """Whether all keys are decoded, so that `rows` is free."""
         return self._keys.text_is_loaded
 
     @property
     def rows(self) -> dict[str, int]:
-        """key -> row for every value, sorted; without the parts of partitioned ones."""
+        """key -> row for each value, sorted; without the parts of partitioned values."""
         return self._keys.rows
 
     def entry_of(self, row: int) -> Entry:
-        """The entry of a row."""
+        """Returns the entry of a row."""
         columns = self.columns
         return decode_entry(self._buffer, int(columns.start[row]), int(columns.end[row]))
 
     def shape_of(self, row: int) -> tuple[int, ...]:
-        """The shape of a row; quick for shapes seen before."""
+        """Returns the shape of a row; cached by the encoded shape."""
         start = self.columns.shape_start.item(row)
         if start < 0:
             return self.entry_of(row).shape
@@ -82,7 +81,7 @@ class Index:
 
     @functools.cached_property
     def kinds(self) -> list[tuple[int, tuple[int, ...]]]:
-        """(dtype's number, shape) of every row: for who is about to ask for most of them."""
+        """(number of the dtype, shape) of each row, for access to most of them."""
         columns, buffer = self.columns, self._buffer
         known: dict[tuple[int, bytes], tuple[int, tuple[int, ...]]] = {}
         kinds = []
@@ -97,20 +96,20 @@ class Index:
             if start < 0:
                 kinds.append((code, self.shape_of(row)))
                 continue
-            # Most rows have the dtype and the shape of others, and share these.
-            place = (code, buffer[start:end])
-            kind = known.get(place)
+            # Many rows share their dtype and shape.
+            encoded = (code, buffer[start:end])
+            kind = known.get(encoded)
             if kind is None:
-                kind = known[place] = (code, self.shape_of(row))
+                kind = known[encoded] = (code, self.shape_of(row))
             kinds.append(kind)
         return kinds
 
     def part_rows(self, key: str, entry: Entry) -> list[int]:
-        """The rows of a partitioned value's parts, in the order of `entry.slices`."""
+        """Returns the rows of the parts of a partitioned value, in the order of `entry.slices`."""
         return [self.parts[slice_key(key, extents)] for extents in entry.slices]
 
     def row_names(self) -> list[str]:
-        """The key of every row; for a part, that of its value."""
+        """Returns the key of each row; for a part, the key of its value."""
         names = [""] * len(self.columns.dtype)
         for key, row in self.rows.items():
             names[row] = key
@@ -120,11 +119,11 @@ class Index:
         return names
 
     def key_of(self, row: int) -> str:
-        """The key of a row, for an error; see `row_names`."""
+        """Returns the key of a row, for an error; see `row_names`."""
         return self.row_names()[row]
 
     def untiled(self, key: str, row: int) -> str | None:
-        """What is wrong with how the parts of a partitioned value cover it; None if nothing."""
+        """Describes how the parts of a partitioned value fail to cover it; None if they do."""
         if row not in self.partitioned:
             return None
         entry = self.entry_of(row)
@@ -134,13 +133,14 @@ class Index:
         return f"its {len(parts)} parts do not cover the shape {entry.shape}, each element once"
 
     def check_data_sizes(self, sizes: dict[int, int], paths: dict[int, str]) -> None:
-        """Checks that every value lies within its data file.
+        """Checks that each value lies within its data file.
 
         Args:
-          sizes, paths: of the data files, by shard.
+          sizes: shard -> size of the data file in bytes.
+          paths: shard -> path of the data file.
 
         Raises:
-          CheckpointCorruptError: names the file and the first value that does not.
+          CheckpointCorruptError: Names the file and the first value that does not.
         """
         columns = self.columns
         for gap in self.header.unreferenced:
@@ -168,15 +168,15 @@ class Index:
 
 
 def load_index(data: bytes, path: str) -> Index:
-    """Reads and verifies a whole index.
+    """Decodes and verifies a whole index.
 
     Args:
-      data: the contents of the file.
-      path: its path, for errors.
+      data: The contents of the file.
+      path: Its path, for errors.
 
     Raises:
-      CheckpointCorruptError
-      CheckpointUnsupportedError: a newer version of the format.
+      CheckpointCorruptError: The index is damaged.
+      CheckpointUnsupportedError: A newer version of the format.
     """
     budget = Budget(path, len(data))
     blocks = read_data_blocks(data, path, budget)
@@ -187,17 +187,18 @@ def load_index(data: bytes, path: str) -> Index:
 
 
 def load_header(data: bytes, path: str) -> Header:
-    """Reads the header of an index, and verifies no more of the index than it must.
+    """Decodes the header of an index; verifies only the blocks that it needs.
 
     Raises:
-      CheckpointCorruptError, CheckpointUnsupportedError
+      CheckpointCorruptError: The index is damaged.
+      CheckpointUnsupportedError: A newer version of the format.
     """
     budget = Budget(path, len(data))
     return first_header(path, read_data_blocks(data, path, budget, only_first=True), budget)
 
 
 def _check_overlaps(index: Index) -> None:
-    """No byte of the data belongs to two values, or to one and to none."""
+    """Checks that no byte of the data belongs to two values, or is both used and unreferenced."""
     columns = index.columns
     rows = np.flatnonzero(columns.size)
     shard, offset, size = columns.shard[rows], columns.offset[rows], columns.size[rows]
@@ -207,7 +208,7 @@ def _check_overlaps(index: Index) -> None:
         shard, offset, size = (
             np.append(a, gaps[:, i]) for i, a in enumerate((shard, offset, size))
         )
-    # Mostly the values lie in the order of their keys.
+    # Usually the values lie in the order of their keys.
     if ((shard[1:] == shard[:-1]) & (offset[1:] < offset[:-1]) | (shard[1:] < shard[:-1])).any():
         order = np.lexsort((offset, shard))
         rows, shard, offset, size = rows[order], shard[order], offset[order], size[order]

@@ -1,6 +1,6 @@
-"""Reads the entries of an index one by one: the plain way, which every other must agree with.
+"""Decodes the entries of an index one by one: the reference for `index.fast`.
 
-It takes whatever a protobuf parser would take, and is the one that says what is wrong.
+It accepts everything that a protobuf parser accepts, and describes what is wrong with the rest.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ __all__ = ["first_header", "join_blocks", "load_plainly"]
 
 
 def load_plainly(path: str, blocks: list[Block], budget: Budget) -> Loaded:
-    """Reads and judges every entry.
+    """Decodes and checks each entry.
 
     Raises:
-      CheckpointCorruptError, CheckpointUnsupportedError
+      CheckpointCorruptError: The index is damaged.
+      CheckpointUnsupportedError: A newer version of the format.
     """
     return _Loader(path, blocks, budget).load()
 
 
 def first_header(path: str, blocks: list[Block], budget: Budget) -> Header:
-    """The header, which is the first entry.
+    """Returns the header, which is the first entry.
 
     Raises:
-      CheckpointCorruptError, CheckpointUnsupportedError
+      CheckpointCorruptError: There is none, or it is damaged.
+      CheckpointUnsupportedError: A newer version of the format.
     """
     for block in blocks:
         try:
@@ -71,7 +73,7 @@ def _decode_header(path: str, block: Block, key: bytes, start: int, end: int) ->
 
 
 def join_blocks(blocks: list[Block]) -> tuple[bytes, list[int]]:
-    """(one buffer with all blocks, for each block the way from its positions to the buffer's)."""
+    """Returns one buffer with all blocks, and the shift of positions for each block."""
     buffer = blocks[0].data if blocks else b""
     if all(block.data is buffer for block in blocks):
         return bytes(buffer), [0] * len(blocks)  # not a copy
@@ -141,8 +143,8 @@ class _Loader:
         if shape_start < 0:
             shape_start = shape_end = -1 - shift
         values = (entry.dtype, entry.shard, entry.offset, entry.size, entry.crc)
-        places = [place + shift for place in (start, end, shape_start, shape_end)]
-        for numbers, value in zip(self._numbers, [*values, *places], strict=True):
+        positions = [position + shift for position in (start, end, shape_start, shape_end)]
+        for numbers, value in zip(self._numbers, [*values, *positions], strict=True):
             numbers.append(value)
         if key[0] == 0:
             self._special[key] = row
@@ -174,9 +176,9 @@ class _Loader:
             )
 
     def _bind_parts(self, columns: Columns, buffer: bytes) -> frozenset[int]:
-        """Finds the parts of every partitioned value, and returns the rows of these.
+        """Finds the parts of partitioned values; returns the rows of these values.
 
-        The keys that are left are those of values.
+        The remaining keys are those of values.
         """
         hidden: dict[bytes, int] = {}
         # A key that starts with NUL can itself be that of a partitioned value.
@@ -230,12 +232,12 @@ class _Loader:
 
 
 def _show(key: bytes) -> str:
-    """A key for an error message, whatever its bytes are."""
+    """Returns a key for an error message."""
     return key[:300].decode(errors="backslashreplace")
 
 
 def _judge(entry: Entry) -> str | None:
-    """What is wrong with an entry by itself, or None."""
+    """Returns a description of what is wrong with an entry, or None."""
     if entry.dtype <= DataType.DT_INVALID:
         return f"the entry has the data type {int(entry.dtype)}, which no value has"
     if entry.shard < 0 or entry.offset < 0 or entry.size < 0:
@@ -249,7 +251,7 @@ def _judge(entry: Entry) -> str | None:
         return f"the checksum {entry.crc} has more than 32 bits"
     count, width = entry.num_elements, itemsize(entry.dtype)
     if entry.slices:
-        return None if entry.size == 0 else "the entry has both parts and bytes of its own"
+        return None if entry.size == 0 else "the entry has both parts and bytes"
     if width:
         if count * width != entry.size:
             return (
@@ -257,12 +259,12 @@ def _judge(entry: Entry) -> str | None:
                 f"{entry.size} are stored"
             )
     elif entry.dtype in {DataType.DT_STRING, DataType.DT_VARIANT}:
-        # Each string takes a byte for its length, at least. TensorFlow reads 0 bytes as no
+        # Each string takes at least one byte, for its length. TensorFlow accepts 0 bytes for no
         # strings, without the checksum of their lengths.
         least = count + STRING_CHECKSUM_SIZE if entry.dtype == DataType.DT_STRING else 5 * count
         if entry.size < least and (count or entry.size):
             return (
-                f"{entry.dtype.name} of shape {entry.shape} takes {least} bytes at least, but "
+                f"{entry.dtype.name} of shape {entry.shape} takes at least {least} bytes, but "
                 f"{entry.size} are stored"
             )
     return None
