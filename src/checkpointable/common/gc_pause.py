@@ -60,13 +60,13 @@ def collector_paused() -> Iterator[None]:
         try:
             pause.end()
         except BaseException:
-            # Whoever keeps the interrupt, an interactive session or a handle, keeps `pause`.
+            # The traceback of the interrupt may keep `pause` alive, so `__del__` is not enough.
             pause.end()
             raise
 
 
 def _after_fork() -> None:
-    """A thread of the parent may have paused it, and is not there to let it go on."""
+    """Ends pauses in a forked process: the threads that began them do not exist there."""
     global _lock, _pauses  # noqa: PLW0603
     _lock = threading.Lock()
     if _pauses:

@@ -1,4 +1,4 @@
-"""Locks that a forked process finds free: whoever held them is not there to let go."""
+"""Locks that are free in a forked process, even if a thread of the parent held them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ForkSafeLock"]
 
 
 class ForkSafeLock:
-    """A lock that its holder may take again; a context manager."""
+    """A reentrant lock that is released by a fork; a context manager."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

@@ -1,4 +1,4 @@
-"""Manifests: SHA-256 over a checkpoint's files, and who vouches for them. docs/format.md."""
+"""Manifests: SHA-256 hashes of the files of a checkpoint, with a signature; see docs/format.md."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A manifest as a document: JSON of one form, and the ladder of checks by which it is read.
+"""Encodes and decodes manifests: JSON in a canonical form, checked step by step when it is read.
 
     {"statement": {…}, "chunks": ["…", …], "signature": "…", "sha256": "…"}
 
-`statement` is what is signed: names, sizes and roots. `chunks` has the hashes that the roots are
-made of, `sha256` is a checksum of all the rest. A manifest that has been read is encoded again
-and must come out the same to the byte: there is one way to write each, so nothing can hide in
-another (a name twice, say).
+`statement` is signed: names, sizes and root hashes. `chunks` has the hashes from which the roots
+are computed, and `sha256` is a checksum of the other three. A manifest that has been read is
+encoded again and must give the same bytes. So each manifest has only one form, and nothing can be
+hidden in it, such as a name that occurs twice.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _SIZE_MAX = 2**63 - 1
 
 
 class FileHashes(NamedTuple):
-    """A file by its hashes.
+    """The hashes of a file.
 
     Attributes:
-      name: without the directory.
-      size: in bytes.
-      leaves: the hashes of its chunks, one after another.
+      name: The name of the file, without the directory.
+      size: Its size, in bytes.
+      leaves: The concatenated hashes of its chunks.
     """
 
     name: str
@@ -61,15 +61,16 @@ class FileHashes(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says.
+    """The contents of a manifest.
 
     Attributes:
-      checkpoint: the prefix, without the directory.
-      writer: which program wrote it, and which version of that.
-      chunk_size: of all chunks but the last of a file, in bytes.
-      files: the index, then the data files in the order of their numbers.
-      algorithm, key_id: of the signature, and of its key.
-      signature: over `statement`.
+      checkpoint: The checkpoint prefix, without the directory.
+      writer: The program that wrote it.
+      chunk_size: The size of a chunk in bytes; the last chunk of a file may be smaller.
+      files: The index, then the data files in the order of their numbers.
+      algorithm: The algorithm of the signature.
+      key_id: An identifier of the signing key.
+      signature: The signature of `statement`.
     """
 
     checkpoint: str
@@ -82,26 +83,26 @@ class Manifest:
 
     @property
     def statement(self) -> bytes:
-        """What is signed."""
+        """The bytes that are signed."""
         return _dump(_statement(self))
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the statement: of no other checkpoint's."""
+        """The SHA-256 of the statement, which differs between checkpoints."""
         return hashlib.sha256(self.statement).hexdigest()
 
 
 def signed_manifest(manifest: Manifest, signer: Signer) -> Manifest:
-    """The manifest with the signature of `signer`."""
+    """Returns the manifest with the signature of `signer`."""
     named = replace(manifest, algorithm=signer.algorithm, key_id=signer.key_id)
     return replace(named, signature=signer.sign(named.statement))
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The contents of the file.
+    """Returns the contents of the manifest file.
 
     Raises:
-      CheckpointUnsupportedError: it would be larger than is read.
+      CheckpointUnsupportedError: It would be larger than the maximum that is read.
     """
     document = {
         "statement": _statement(manifest),
@@ -118,11 +119,11 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, path: str) -> Manifest:
-    """What the contents of a manifest say. No signature is verified.
+    """Decodes the contents of a manifest file. The signature is not verified.
 
     Raises:
-      CheckpointCorruptError: it is not as it was written, or no manifest.
-      CheckpointUnsupportedError: one of a later version.
+      CheckpointCorruptError: The manifest is damaged, or not a manifest.
+      CheckpointUnsupportedError: It has a later version.
     """
     if len(data) > MANIFEST_SIZE_MAX:
         _refuse(path, f"it has {len(data)} bytes, and {MANIFEST_SIZE_MAX} are allowed")
@@ -173,7 +174,7 @@ def decode_manifest(data: bytes, path: str) -> Manifest:
 
 
 def _check_form(manifest: Manifest, data: bytes, path: str) -> None:
-    """Checks that these bytes are the ones that the manifest is written as."""
+    """Checks that the bytes are the canonical form of the manifest."""
     expected = encode_manifest(manifest)
     if not hmac.compare_digest(expected, data):
         pairs = enumerate(zip(expected, data, strict=False))

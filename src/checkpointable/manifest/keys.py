@@ -1,8 +1,8 @@
-"""Keys: who signs a manifest, and who says whether a signature holds.
+"""Signing keys and trusted keys of manifests.
 
-The kind of the key decides on the algorithm, never the manifest. A secret is `bytes`
-(HMAC-SHA256); an Ed25519 key is an object of the package `cryptography`, or PEM. Bytes that are
-PEM are never taken for a secret, so that no public key becomes one.
+The type of the key determines the algorithm, never the manifest. A secret is `bytes` (HMAC-SHA256).
+An Ed25519 key is an object of the package `cryptography`, or PEM. Bytes in PEM format are never
+used as a secret, so that a public key cannot become one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _KEY_ID_SIZE = 8
 
 
 class Verifier(abc.ABC):
-    """Says whether a signature is one of its key.
+    """Verifies signatures with a trusted key.
 
     Attributes:
-      algorithm: the only one that it accepts; None: it has no key, and accepts all.
-      key_id: tells keys apart for people, and nothing of a secret.
+      algorithm: The only algorithm that it accepts; None if it has no key and accepts everything.
+      key_id: An identifier of the key for people, which reveals nothing about a secret.
     """
 
     algorithm: str | None
@@ -47,22 +47,22 @@ class Verifier(abc.ABC):
 
     @abc.abstractmethod
     def holds(self, statement: bytes, signature: bytes) -> bool:
-        """Whether the signature is one of this key over the statement."""
+        """Returns whether the signature of the statement was made with this key."""
 
 
 class Signer(abc.ABC):
-    """Makes signatures; attributes as of `Verifier`."""
+    """Signs with a signing key; see `Verifier` for the attributes."""
 
     algorithm: str
     key_id: str
 
     @abc.abstractmethod
     def sign(self, statement: bytes) -> bytes:
-        """The signature over the statement."""
+        """Returns the signature of the statement."""
 
 
 class _Nobody(Signer, Verifier):
-    """Without a key: manifests that find damage, and say nothing of who wrote them."""
+    """Signs without a key: such manifests detect damage, but not forgery."""
 
     algorithm = UNSIGNED
     key_id = ""
@@ -156,25 +156,25 @@ def signer_of(sign_with: bool | Key | None) -> Signer | None:
 
 
 def verifier_of(key: Key | None) -> Verifier:
-    """Who judges signatures by `key`; None: nobody does, and all are let through.
+    """Returns the verifier for a trusted key; for None, one that accepts everything.
 
-    A private key verifies as its public one does.
+    A private key verifies like its public key.
 
     Raises:
-      ValueError, TypeError, CheckpointUnsupportedError: as `signer_of`.
+      ValueError, TypeError, CheckpointUnsupportedError: As for `signer_of`.
     """
     if key is None:
         return _AnyKey()
     if isinstance(key, Verifier):
         return key
-    own = _key(key)
-    if isinstance(own, bytes):
-        return _Secret(own)
-    return _PublicKey(own.public_key() if hasattr(own, "sign") else own)
+    trusted = _key(key)
+    if isinstance(trusted, bytes):
+        return _Secret(trusted)
+    return _PublicKey(trusted.public_key() if hasattr(trusted, "sign") else trusted)
 
 
 def read_key_file(path: str, *, public: bool) -> Key:
-    """The key in a file: Ed25519 in PEM, or, unless `public`, the secret that it consists of.
+    """Reads a key from a file: Ed25519 in PEM, or a secret (unless `public`).
 
     Raises:
       ValueError: a public key is wanted and it is none; it is one of OpenSSH's; it is too large.
@@ -201,7 +201,7 @@ def _contents_of(path: str) -> bytes:
 
 
 def _key(given: Any) -> Any:
-    """A secret as bytes, or a key of `cryptography`. What was given is in no message."""
+    """Returns a secret as bytes, or a key of `cryptography`; errors never contain the key."""
     if isinstance(given, (bytes, bytearray)):
         contents = bytes(given)
         return _key_of_pem(contents) if contents.startswith(_PEM) else contents

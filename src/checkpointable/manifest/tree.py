@@ -21,14 +21,14 @@ __all__ = ["leaf_hash", "leaf_hashes", "root_hash"]
 
 
 def leaf_hash(chunk: Buffer) -> bytes:
-    """The hash of one chunk. Lets go of the GIL while it goes."""
+    """Returns the hash of a chunk; releases the GIL."""
     state = hashlib.sha256(b"\0")
     state.update(chunk)
     return state.digest()
 
 
 def leaf_hashes(data: Buffer, chunk_size: int) -> bytes:
-    """The hashes of all chunks of `data`, one after another."""
+    """Returns the concatenated hashes of all chunks of `data`."""
     view = memoryview(data)
     return b"".join(
         leaf_hash(view[start : start + chunk_size]) for start in range(0, len(view), chunk_size)
@@ -36,10 +36,10 @@ def leaf_hashes(data: Buffer, chunk_size: int) -> bytes:
 
 
 def root_hash(leaves: bytes) -> bytes:
-    """The root over the hashes of chunks, one after another.
+    """Returns the root hash for the concatenated hashes of chunks.
 
-    Going up level by level, and taking along the last node of an odd number, gives the same
-    tree as the RFC's way from the top.
+    Works from the bottom up and keeps an unpaired last node, which gives the same tree as the
+    top-down definition in the RFC.
     """
     sha256 = hashlib.sha256
     if not leaves:

@@ -1,4 +1,4 @@
-"""Where bytes lie: every file operation of the library goes through here."""
+"""Storages: all file operations of the library go through this package."""
 
 from __future__ import annotations
 

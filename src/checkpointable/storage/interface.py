@@ -1,12 +1,11 @@
-"""What the library asks of a place where bytes lie.
+"""The interface of storages: `Storage`, `WritableFile` and `ReadableFile`.
 
-Everything that touches files goes through `Storage`, `WritableFile` and `ReadableFile`, so
-one object in their place can record what happens, fail the n-th operation, or forget what
-was not synced. All of them raise the errors of `checkpointable.errors`, never a bare
-`OSError`, and name the path.
+All file operations go through these classes, so a subclass can store checkpoints elsewhere, or, in
+tests, record operations, fail the n-th one, or lose what was not synced. Their methods raise the
+errors of `checkpointable.errors` with the path, never a bare `OSError`.
 
-Paths are strings in the form of the operating system; of one place there are several: a relative
-one, and the whole one by which it is meant when the program may go elsewhere meanwhile.
+Paths are strings in the form of the operating system. They may be relative or absolute, and both
+forms must name the same file.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["FileIdentity", "ReadableFile", "Storage", "WritableFile"]
 
 
 class FileIdentity(NamedTuple):
-    """Tells one file from another that later has its name."""
+    """Distinguishes a file from another one that later has the same name."""
 
     device: int
     inode: int
@@ -37,34 +36,35 @@ class FileIdentity(NamedTuple):
 
 
 class WritableFile(abc.ABC):
-    """A new file that one writer fills, from several threads at once if it likes.
+    """A new file that one writer fills, possibly from several threads.
 
-    While it is open its writer is known to be alive, so `Storage.delete_if_unused` leaves
-    it alone: close it only after it has been renamed to its final name.
+    While it is open, `Storage.delete_if_unused` does not delete it. So close it only after it has
+    been renamed to its final name.
     """
 
     path: str  # as created; renaming the file does not change this
 
     @abc.abstractmethod
     def write_at(self, data: Buffer, offset: int) -> None:
-        """Writes all of `data` at byte `offset`. Safe to call from several threads."""
+        """Writes all of `data` at byte `offset`. Thread-safe."""
 
     @abc.abstractmethod
     def sync(self) -> None:
-        """Returns when everything written so far would survive a loss of power."""
+        """Returns when everything written so far would survive a power failure."""
 
-    def begin_sync(self, offset: int, size: int) -> None:  # noqa: B027 - need not have it
-        """Says that a `sync` follows, and that `[offset, offset + size)` will not change before.
+    def begin_sync(self, offset: int, size: int) -> None:  # noqa: B027 - optional
+        """Announces that a `sync` follows and that `[offset, offset + size)` will not change.
 
-        Where the system can begin to make it durable, the disk works while the rest is being
-        written. Promises nothing, and raises nothing: `sync` says what went wrong.
+        The system may start to make these bytes durable while others are still being written. Never
+        raises; `sync` reports errors.
         """
 
-    def flush(self) -> None:  # noqa: B027 - most places refuse at once, and need not have it
-        """Hands what was written to the system, so that its refusals come now.
+    def flush(self) -> None:  # noqa: B027 - optional
+        """Passes written data to the system, so that its errors are raised now.
 
-        Network file systems may refuse, for want of room, what they had taken, when a file is
-        closed. Does nothing where that cannot be; not needed before or after `sync`.
+        Network file systems may accept data and report that the disk is full when the file is
+        closed. Storages that report errors immediately need not implement this. Not needed before
+        or after `sync`.
         """
 
     @abc.abstractmethod
@@ -73,14 +73,14 @@ class WritableFile(abc.ABC):
 
     @abc.abstractmethod
     def abort(self) -> None:
-        """Closes the file and deletes it under the name it was created with.
+        """Closes the file and deletes it under the name that it was created with.
 
-        For a writer that failed: never raises, and does nothing after `close`.
+        For writers that failed. Never raises, and does nothing after `close`.
         """
 
 
 class ReadableFile(abc.ABC):
-    """A file held open: its bytes stay readable when the name is deleted or replaced."""
+    """An open file. Its bytes stay readable if its name is deleted or replaced."""
 
     path: str
     size: int
@@ -88,33 +88,31 @@ class ReadableFile(abc.ABC):
 
     @abc.abstractmethod
     def read(self, offset: int, size: int) -> bytes:
-        """The bytes `[offset, offset + size)`, all of them.
+        """Returns all of the bytes `[offset, offset + size)`.
 
         Raises:
-          CheckpointCorruptError: the file ends before.
+          CheckpointCorruptError: The file is shorter.
         """
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fills `buffer`, contiguous bytes, with those from byte `offset` on.
-
-        Safe to call from several threads.
+        """Fills `buffer`, which is contiguous, with the bytes from `offset` on. Thread-safe.
 
         Raises:
-          CheckpointCorruptError: the file ends before.
+          CheckpointCorruptError: The file is shorter.
         """
         buffer[:] = self.read(offset, len(buffer))
 
     @abc.abstractmethod
     def map(self) -> memoryview:
-        """A read-only view of the whole file, without a copy where the system can map it.
+        """Returns a read-only view of the whole file, without a copy if it can be mapped.
 
-        Lives as long as something refers to it, also after `close`.
+        The view stays valid after `close`.
         """
 
     def map_private(self) -> memoryview:
-        """As `map`, but it may be written to: that changes the memory and not the file.
+        """Returns a writable view like `map`. Writes change the memory and not the file.
 
-        The same one at each call where the system can map it so; a copy elsewhere.
+        All calls return the same view if the system can map the file so, else a copy.
         """
         return memoryview(bytearray(self.map()))
 
@@ -139,12 +137,12 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     def create(self, path: str, size: int) -> WritableFile:
-        """Makes a new file of `size` zero bytes, with the space for them reserved.
+        """Creates a file of `size` zero bytes and reserves the space for them.
 
         Raises:
-          CheckpointIOError: the path exists, or there is no room (ENOSPC shows here, before
-            anything was written, where the system can reserve space).
-          CheckpointNotFoundError: the directory does not exist.
+          CheckpointIOError: The path exists, or the disk is full (ENOSPC is raised here, before
+            anything is written, if the system can reserve space).
+          CheckpointNotFoundError: The directory does not exist.
         """
 
     @abc.abstractmethod
@@ -152,74 +150,81 @@ class Storage(abc.ABC):
         """Opens a file for reading.
 
         Raises:
-          CheckpointNotFoundError, CheckpointPermissionError, CheckpointIOError
+          CheckpointNotFoundError: There is no such file.
+          CheckpointPermissionError, CheckpointIOError: It cannot be opened.
         """
 
     @abc.abstractmethod
     def identity(self, path: str) -> FileIdentity | None:
-        """What lies under the name now; None where nothing does."""
+        """Returns the identity of the file that has this path now; None if there is none."""
 
     @abc.abstractmethod
     def rename(self, source: str, destination: str) -> None:
-        """Gives a file another name in one step, replacing what had it."""
+        """Renames a file atomically, replacing an existing file."""
 
     def link(self, source: str, destination: str, *, sync: bool) -> bool:
-        """Gives a file a second name in one step; False where that cannot be done.
+        """Gives a file a second name (a hard link), atomically.
 
-        Both names are the same file then: for files that are never written again.
+        For files that are never written again.
 
         Args:
-          sync: its contents would survive a loss of power when this returns.
+          source: The path of the file.
+          destination: The second name.
+          sync: Return when the contents of the file would survive a power failure.
+
+        Returns:
+          False if the storage cannot do this.
 
         Raises:
-          CheckpointIOError: something has that name already.
+          CheckpointIOError: The name exists already.
         """
         return False
 
     @abc.abstractmethod
     def sync_directory(self, directory: str) -> None:
-        """Returns when the names in `directory` would survive a loss of power."""
+        """Returns when the names in `directory` would survive a power failure."""
 
     @abc.abstractmethod
     def list(self, directory: str) -> list[str]:
-        """The names in a directory, sorted."""
+        """Returns the sorted names in a directory."""
 
     @abc.abstractmethod
     def delete(self, path: str) -> None:
         """Removes a file.
 
         Raises:
-          CheckpointNotFoundError: there is none.
+          CheckpointNotFoundError: There is none.
         """
 
     @abc.abstractmethod
     def delete_if_unused(self, path: str) -> bool:
-        """Removes a file unless a live writer has it open; tells whether it is gone now."""
+        """Removes a file unless a live writer has it open; returns whether it is gone."""
 
     @abc.abstractmethod
     def make_directories(self, directory: str, *, sync: bool = False) -> None:
-        """Makes a directory and its parents; content if it exists.
+        """Creates a directory and its parents, if they do not exist.
 
         Args:
-          sync: the names of all of them, whoever made them, would survive a loss of power
-            when this returns.
+          directory: The path.
+          sync: Return when the names of all of them would survive a power failure, even of
+            those that existed before.
         """
 
     @abc.abstractmethod
     def lock_directory(self, directory: str) -> AbstractContextManager[None]:
-        """Holds off everyone else who asks for the lock of this directory; waits for it.
+        """Returns a context manager that holds the exclusive lock of a directory.
 
-        However long that takes: a place of yours should log whom it waits for, as local files do.
-        Leaves no file behind, and is gone with the process that held it. Between threads of
-        one process it excludes as well. Not reentrant.
+        Waits for the lock as long as necessary; implementations should log the holder after some
+        seconds, as local files do. The lock excludes other processes and other threads of this
+        process, is released if the process dies, and leaves no file behind. Not reentrant.
         """
 
     def exists(self, path: str) -> bool:
-        """Whether anything lies under the name."""
+        """Returns whether the path exists."""
         return self.identity(path) is not None
 
     def is_directory(self, path: str) -> bool:
-        """Whether a directory lies under the name."""
+        """Returns whether the path is that of a directory."""
         if not self.exists(path):
             return False
         try:

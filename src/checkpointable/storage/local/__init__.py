@@ -1,7 +1,7 @@
-"""Files of the operating system, with its fast paths where it has them.
+"""Local files, with the fast system calls where they exist.
 
-Linux has all of them; elsewhere `pwrite`, `posix_fallocate`, `flock` and the syncing of
-directories may be missing, and a plain way takes their place.
+Linux has all of them. Other systems may lack `pwrite`, `posix_fallocate`, `flock` and the syncing
+of directories; portable calls are used there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A local file that is being read, or mapped; what shrinks meanwhile is said to be damaged."""
+"""Reads and maps local files; a file that was truncated meanwhile is reported as damaged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LocalReadableFile(ReadableFile):
         self._map_lock = threading.Lock()
         self._open: _Descriptor | None = None
         try:
-            # A FIFO or a device in a checkpoint's place would block or never end.
+            # Opening a FIFO or a device could block.
             fd = os.open(path, os.O_RDONLY | BINARY | CLOSE_ON_EXEC | NON_BLOCKING)
         except REFUSALS as error:
             raise refusal(error, "open the file", path) from error
@@ -96,7 +96,7 @@ class LocalReadableFile(ReadableFile):
             if self._view is None:
                 self._view = self._map(mmap.ACCESS_READ)
             elif self._present_size() < self.size:
-                raise self._shorter()  # to read beyond the end would end the process
+                raise self._shorter()  # access beyond the end would kill the process
             return self._view
 
     def map_private(self) -> memoryview:
@@ -114,29 +114,29 @@ class LocalReadableFile(ReadableFile):
         try:
             return os.fstat(descriptor.number).st_size
         except OSError:
-            return self.size  # nothing is known of a change: what is mapped is there
+            return self.size  # no change is known
 
     def _map(self, access: int) -> memoryview:
         if not self.size:
             return memoryview(b"")
         try:
-            descriptor = self._descriptor()  # held: its number is to stay this file's
+            descriptor = self._descriptor()  # a reference, so that it stays open
             return memoryview(mmap.mmap(descriptor.number, self.size, access=access))
-        except ValueError as error:  # the file became shorter than it was when opened
+        except ValueError as error:  # the file has been truncated since it was opened
             raise self._shorter() from error
         except OSError as error:
             raise refusal(error, "map the file", self.path) from error
 
     def _shorter(self) -> CheckpointCorruptError:
         return CheckpointCorruptError(
-            f"the file is shorter than its {self.size} bytes of a moment ago: it was "
-            "overwritten in place",
+            f"the file has become shorter than its {self.size} bytes: it was overwritten in place "
+            "while it was open",
             path=self.path,
         )
 
-    def _ends(self, offset: int, found: int, size: int) -> CheckpointCorruptError:
+    def _ends(self, offset: int, available: int, size: int) -> CheckpointCorruptError:
         return CheckpointCorruptError(
-            f"the file ends after {found} of {size} bytes", path=self.path, offset=offset
+            f"the file ends after {available} of {size} bytes", path=self.path, offset=offset
         )
 
     def _descriptor(self) -> _Descriptor:
@@ -149,10 +149,10 @@ class LocalReadableFile(ReadableFile):
 
 
 class _Descriptor:
-    """The number of an open file, which is closed when the last who uses it lets go.
+    """A file descriptor that is closed when the last reference is dropped.
 
-    A thread may still be reading when another closes the file; the system would give the number
-    to the next file that is opened, and the rest would be read from that.
+    One thread may still be reading when another one closes the file. If the descriptor were closed,
+    the system could reuse its number, and the thread would read from another file.
     """
 
     def __init__(self, number: int) -> None:

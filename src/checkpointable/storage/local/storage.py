@@ -24,17 +24,17 @@ from checkpointable.storage.local.writing import LocalWritableFile
 
 __all__ = ["LocalStorage"]
 
-# Where files cannot be locked, a temporary file's age tells that its writer is gone.
+# Without locks, a temporary file is considered abandoned at this age.
 _STALE_AGE_SECONDS = 24 * 3600.0
 
-# The file system, or the system, has no second names, not between these two places, not for
-# this file; or the file has lost its name.
+# The system or the file system has no hard links, or not between these directories or for this
+# file; or the file has been deleted.
 _CANNOT_LINK = {
     *(errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOENT),
     *(errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL),
 }
 
-# No file can have such a name: nothing lies there.
+# No file can have such a path.
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
@@ -64,7 +64,7 @@ class LocalStorage(Storage):
             raise refusal(error, f"rename {os.path.basename(source)} to it", destination) from error
 
     def link(self, source: str, destination: str, *, sync: bool) -> bool:
-        # What a symbolic link leads to: the link itself would lead nowhere from elsewhere.
+        # The target of a symbolic link: a relative link would be broken in another directory.
         path = os.path.realpath(source)
         try:
             os.link(path, destination)
@@ -110,12 +110,12 @@ class LocalStorage(Storage):
         except FileNotFoundError:
             return True
         except REFUSALS:
-            return False  # somebody else's; none of our business
+            return False  # the file belongs to someone else
         return True
 
     def make_directories(self, directory: str, *, sync: bool = False) -> None:
         made = directory
-        parents = []  # of those that are not there yet: their names are what is new
+        parents = []  # of directories that do not exist yet, whose names must be synced
         while sync and made and not os.path.isdir(made):
             above = os.path.dirname(made.rstrip(os.sep)) or os.curdir
             if above == made:

@@ -1,4 +1,4 @@
-"""Making what was written, and the names of files and directories, survive a loss of power."""
+"""Makes file contents, and the names of files and directories, durable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["begin_sync", "sync", "sync_contents", "sync_directory", "sync_names_
 
 
 def sync(fd: int) -> None:
-    """Returns when what was written to an open file would survive a loss of power."""
+    """Returns when the data written to an open file would survive a power failure."""
     full = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:
         # On macOS `fsync` ends at the disk's own cache. Not every file system has this.
