@@ -1,11 +1,10 @@
-"""The first message of an index: what it says of the bundle as a whole.
+"""Encodes and decodes the header of an index, its first message.
 
     BundleHeaderProto  {1 num_shards, 2 endianness, 3 version {1 producer, 2 min_consumer,
                         3 bad_consumers[]}, 51000 unreferenced[] {1 shard_id, 2 offset,
                         3 size, 4 crc32c (fixed32, masked)}}
 
-It is encoded and read by hand, as the entries are (`entry`), with protobuf for the fields that
-this version does not know.
+The code does not use protobuf, as for entries (`entry`), except for unknown fields.
 """
 
 from __future__ import annotations
@@ -52,15 +51,16 @@ class Unreferenced(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an index says of the bundle as a whole.
+    """The header of an index, which describes the checkpoint as a whole.
 
     Attributes:
-      num_shards: the number of data files.
-      big_endian: whether the values' bytes are those of a big-endian machine.
-      producer, min_consumer, bad_consumers: TensorFlow's version of the writer, the oldest
-        that can read it, and those that must not.
-      unreferenced: the bytes between values that are not zero.
-      raw: the stored message where it has fields that this version does not know, else None.
+      num_shards: The number of data files.
+      big_endian: Whether the values are stored in big-endian byte order.
+      producer: TensorFlow's format version of the writer.
+      min_consumer: The oldest version that can read the checkpoint.
+      bad_consumers: The versions that must not read it.
+      unreferenced: The bytes between values that are not zero.
+      raw: The stored message if it has unknown fields, else None.
     """
 
     num_shards: int = 1

@@ -1,8 +1,8 @@
-"""The keys of an index as they are stored, made into text when they are asked for.
+"""The keys of an index in their stored form, decoded when they are needed.
 
-A table stores of most keys only what differs from the key before. To find one key among a
-hundred thousand, only the whole ones need to be looked at; all are made into text when many
-are asked for.
+A table stores only the part of a key that differs from the key before. To find one key among a
+hundred thousand, a search among the keys that are stored in full suffices. All keys are decoded
+when many are needed.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ class LazyKeys:
         run = bisect.bisect_right(self.whole, wanted) - 1
         at = int(self._first[run])
         stop = int(self._first[run + 1]) if run + 1 < len(self._first) else len(self._shared)
-        found = b""
+        candidate = b""
         while at < stop:
             shared = int(self._shared[at])
-            found = found[:shared] + self._buffer[int(self._start[at]) : int(self._end[at])]
-            if found == wanted:
+            candidate = candidate[:shared] + self._buffer[int(self._start[at]) : int(self._end[at])]
+            if candidate == wanted:
                 return at - 1
             at += 1
         return -1

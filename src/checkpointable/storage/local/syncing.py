@@ -80,16 +80,16 @@ _named: set[tuple[int, int]] = set()
 
 
 def sync_names_above(directory: str) -> None:
-    """Makes the names of a directory, and of those above, durable: once in a process.
+    """Makes the names of a directory and its parents durable, once per process.
 
-    Whoever made them (the program, `mkdir`, a save that was killed) may not have done so.
+    The program, `mkdir` or a killed save that created them may not have done so.
     """
     path = os.path.realpath(directory)
-    found = []
+    new = []
     with suppress(OSError):
         status = os.stat(path)
         while (status.st_dev, status.st_ino) not in _named:
-            found.append((status.st_dev, status.st_ino))
+            new.append((status.st_dev, status.st_ino))
             above = os.path.dirname(path)
             parent = os.stat(above)
             if above == path or parent.st_dev != status.st_dev:  # a root
@@ -97,4 +97,4 @@ def sync_names_above(directory: str) -> None:
             with suppress(OSError):  # one that may not be opened was not made by us
                 sync_directory(above)
             path, status = above, parent
-    _named.update(found)
+    _named.update(new)

@@ -1,7 +1,6 @@
-"""What the operating system offers, and how what it refuses is said.
+"""Features of the operating system, and the translation of its errors.
 
-What is missing on some systems is told by a name that stands for nothing here: `fcntl` is None,
-a flag is 0.
+Where a feature is missing, its name has a neutral value: `fcntl` is None, a flag is 0.
 """
 
 from __future__ import annotations
@@ -40,11 +39,12 @@ UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV}
 
 
 def refusal(error: OSError | ValueError, doing: str, path: str) -> CheckpointError:
-    """The error of ours that says what the system would not do, and to which file.
+    """Translates an error of the operating system.
 
     Args:
-      error: what the system raised.
-      doing: what was tried, as it goes on after "cannot".
+      error: The error.
+      doing: The failed operation, as a text that follows "cannot".
+      path: The path of the file.
     """
     if not isinstance(error, OSError):
         error = OSError(errno.EINVAL, str(error))
@@ -54,5 +54,5 @@ def refusal(error: OSError | ValueError, doing: str, path: str) -> CheckpointErr
 
 
 def identity_of(status: os.stat_result) -> FileIdentity:
-    """What tells a file from another, from what the system says of it."""
+    """Returns the identity of a file from its status."""
     return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
