@@ -1,7 +1,7 @@
-"""State of Python as JSON with arrays beside it: what a `state_dict()` is made of. No pickle.
+"""Encodes Python state, such as a `state_dict()`, as JSON with arrays beside it. No pickle.
 
-None, bools, numbers, strings, lists and dicts with string keys are what they are in JSON.
-What JSON does not know is an object with one key that begins with "!":
+None, bools, numbers, strings, lists and dicts with string keys are stored as such. Other types are
+objects with one key, which begins with "!":
 
     {"!tuple": […]}  {"!set": […]}  {"!frozenset": […]}  {"!deque": [maxlen, […]]}
     {"!dict": [[key, value], …]}  {"!OrderedDict": …}  {"!Counter": …}
@@ -10,7 +10,7 @@ What JSON does not know is an object with one key that begins with "!":
     {"!ndarray": name}  {"!numpy": name}  {"!tensor": name}  arrays, stored under that name
     {"!dtype": "float16"}  {"!device": "cpu"}  {"!Size": […]}  PyTorch's
 
-So everything comes back as the type that it was. Any other type is an error that says where.
+So all items are restored with their types. Any other type raises an error that names its path.
 
 kinds.py      the kinds of arrays and of plain objects, also those that a framework adds
 encoding.py   state to JSON and arrays

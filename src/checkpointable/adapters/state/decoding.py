@@ -1,4 +1,4 @@
-"""Makes the state again of the JSON and the arrays that `encoding.py` made of it."""
+"""Decodes state from the JSON and the arrays that `encoding.py` made of it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ __all__ = ["decode"]
 
 
 def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
-    """The state that `encode` encoded.
+    """Returns the state that `encode` encoded.
 
     Args:
-      text: the JSON.
-      arrays: the arrays by name, which the state may keep. None: only whether the JSON is that
-        of a state is found out, and None stands for each array.
+      text: The JSON.
+      arrays: The arrays by name, which the state may keep. None checks the JSON only: the
+        result has None in the place of each array.
 
     Raises:
-      CheckpointCorruptError: it is not what `encode` writes.
+      CheckpointCorruptError: `encode` does not write such JSON, or an array is missing.
+      CheckpointUnsupportedError: The framework of an item is not installed.
     """
     try:
         tree = json.loads(text)
@@ -44,7 +45,7 @@ def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
 
 
 def _load(tag: str) -> bool:
-    """Loads the framework of a kind of arrays; False if there is no such kind."""
+    """Loads the framework of a tag; returns whether the tag is that of a kind of arrays."""
     try:
         load_kind(tag)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Makes JSON of state, with its arrays beside it."""
+"""Encodes state as JSON, with its arrays beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEEPEST = 200  # levels; Python's reader of JSON recurses, and the stack has to
 
 
 class Encoded(NamedTuple):
-    """State, encoded: JSON, and the arrays by name."""
+    """Encoded state: the JSON, and the arrays by name."""
 
     text: str
     arrays: dict[str, ValueSpec]
@@ -56,7 +56,7 @@ class _Encoder:
         if encode is not None:
             if id(item) in self._inside or len(self._inside) >= _DEEPEST:
                 what = "contains itself" if id(item) in self._inside else "is nested too deep"
-                raise ValueError(f"{_place(path)} {what}")
+                raise ValueError(f"{_shown(path)} {what}")
             self._inside.add(id(item))
             try:
                 return encode(self, item, path)
@@ -76,7 +76,7 @@ class _Encoder:
             if isinstance(item, cls):
                 return self._array(item, array_kind, path)
         raise ValueError(
-            f"{_place(path)} is a {kind.__module__}.{kind.__qualname__}, which cannot be saved "
+            f"{_shown(path)} is a {kind.__module__}.{kind.__qualname__}, which cannot be saved "
             "without pickle. State is made of None, bool, numbers, str, bytes, lists, tuples, "
             f"sets, dicts, Counters, arrays and tensors{_hint(item)}"
         )
@@ -88,9 +88,9 @@ class _Encoder:
             try:
                 value = kind.value(item)
             except (TypeError, NotImplementedError) as error:
-                raise ValueError(f"{_place(path)}: {error}") from error
+                raise ValueError(f"{_shown(path)}: {error}") from error
             if value.dtype.hasobject:
-                raise ValueError(f"{_place(path)} is an array of Python objects")
+                raise ValueError(f"{_shown(path)} is an array of Python objects")
             name = path_of(map(str, path)) or "contents"
             while name in self.arrays:  # the keys 1 and "1" are two
                 name += "'"
@@ -118,8 +118,8 @@ class _Encoder:
         return sorted(self.items(item, path), key=json.dumps)
 
 
-def _place(path: tuple[Any, ...]) -> str:
-    """How a message names a place in the state: `.groups[2].name`."""
+def _shown(path: tuple[Any, ...]) -> str:
+    """Returns a path in the state as messages show it: `its state.groups[2].name`."""
     steps = [
         f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r:.80}]"
         for step in path
@@ -128,7 +128,7 @@ def _place(path: tuple[Any, ...]) -> str:
 
 
 def _hint(item: Any) -> str:
-    """What to save instead."""
+    """Returns what to save instead, for messages."""
     return f"; save its value, {item.value!r:.40}" if isinstance(item, Enum) else ""
 
 
@@ -139,7 +139,7 @@ def _factory_name(item: Any, path: tuple[Any, ...]) -> str | None:
     name = getattr(factory, "__name__", "")
     if FACTORIES.get(name) is not factory:
         raise ValueError(
-            f"{_place(path)} is a defaultdict of {factory!r:.80}, which cannot be saved without "
+            f"{_shown(path)} is a defaultdict of {factory!r:.80}, which cannot be saved without "
             f"pickle: one of {', '.join(FACTORIES)} can, or a dict"
         )
     return str(name)

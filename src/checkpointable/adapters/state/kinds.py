@@ -1,4 +1,4 @@
-"""The kinds of objects that state may hold beyond JSON and Python's containers.
+"""Kinds of objects in state beyond JSON and Python's containers.
 
 NumPy's arrays are registered here; a framework's adapter registers those of the framework.
 """
@@ -30,10 +30,10 @@ class ArrayKind(NamedTuple):
     """A type of arrays that state may hold.
 
     Attributes:
-      tag: names it in JSON, "!" included.
+      tag: The tag of the kind in JSON, "!" included.
       value: makes a value of it, which a save reads.
-      build: makes it of an array that it may keep, for a restore; and of what `detail` gave.
-      detail: what else is to be known of it (a device), or None.
+      build: Takes an array that it may keep, and the result of `detail`; returns the object.
+      detail: Returns what else a restore needs (a device), or None.
     """
 
     tag: str
@@ -57,11 +57,13 @@ def register_array_kind(cls: type, kind: ArrayKind) -> None:
 def register_plain_kind(
     cls: type, tag: str, to_json: Callable[[Any], Any], build: Callable[[Any], Any]
 ) -> None:
-    """Lets state hold objects of exactly this class, which JSON says all of.
+    """Lets state hold objects of exactly this class, encoded as JSON.
 
     Args:
-      tag: names it in JSON, "!" included.
-      to_json, build: make JSON of one, and one of JSON.
+      cls: The class.
+      tag: The tag of the kind in JSON, "!" included.
+      to_json: Takes an object and returns JSON.
+      build: Takes that JSON and returns the object.
     """
     plain_kinds[cls] = tag, to_json
     plain_builder_of_tag[tag] = build
@@ -99,5 +101,5 @@ register_array_kind(np.ndarray, ArrayKind("!ndarray", _numpy_value, lambda array
 register_array_kind(np.generic, ArrayKind("!numpy", _numpy_value, lambda array, _: array[()]))
 
 
-# What a `defaultdict` makes its values of, where that is no code of the program.
+# Factories of a `defaultdict` that can be stored by name.
 FACTORIES = {cls.__name__: cls for cls in (int, float, bool, str, list, dict, set, tuple)}

@@ -1,7 +1,7 @@
-"""Objects with `state_dict()` and `load_state_dict()`, of whatever library (S8).
+"""The adapter of objects with `state_dict()` and `load_state_dict()`, of any library (S8).
 
-Learning rate schedulers, gradient scalers, samplers, stateful data loaders, metrics: their
-state is Python state, with the tensors in it stored as values of their own.
+Examples are learning rate schedulers, gradient scalers, samplers, stateful data loaders and
+metrics. Their state is Python state; tensors in it are stored as values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _notes_by_object = NotesByObject()
 
 
 class StateDictAdapter(Adapter):
-    """One object, one state; no dependencies."""
+    """Objects with a state and without dependencies."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         return ()
@@ -36,7 +36,7 @@ class StateDictAdapter(Adapter):
         )
 
     def put(self, obj: Any, state: Any, uid: int) -> None:
-        """Hands the restored state to the object."""
+        """Loads the restored state into the object."""
         obj.load_state_dict(state)
 
     def notes(self, obj: Any) -> RestoreNotes:

@@ -1,6 +1,6 @@
 """The state of one object as values: JSON under `py_state`, each array beside it.
 
-The parts are taken back together: when all of them have come, the object gets its state once.
+A restore collects all parts, and then gives the object its state once.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _ARRAYS = f"{PYTHON_STATE}/"
 class StateValues(Mapping[str, "ValueSpec | ValueFactory"]):
     """The values of an object's state.
 
-    Asked for by name (a restore), it has every value that a state may have: what the object's
-    present state looks like does not matter. Gone through (a save), it has those of the
-    present state.
+    Iteration, by a save, yields sources: the values of the present state. Item access without
+    iteration, by a restore, returns targets for every value that a state may have, whatever the
+    present state is.
 
     Args:
-      get: returns the state.
-      put: takes a state back, and the uid of the restore that it is from.
-      check: raises if it would not take this one; arrays are None in it.
-      what: names the object's own way of taking it, for messages.
+      get: Returns the state.
+      put: Takes a restored state, and the uid of the restore.
+      check: Takes a state in which None stands for each array, and raises if `put` would.
+      what: Names the function that loads the state, for messages.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class StateValues(Mapping[str, "ValueSpec | ValueFactory"]):
 
     @functools.cached_property
     def _encoded(self) -> Encoded | ValueError:
-        # An error is kept for the save, which knows the path: a status only wants the names.
+        # The error is raised by the save, which adds the path. A status only needs the names.
         try:
             return encode(self._get())
         except ValueError as error:
@@ -91,7 +91,7 @@ def _outgoing_text(encoded: Encoded | ValueError, key: str) -> ReadValue:
 
 
 class _Incoming:
-    """A state that is coming in, part by part."""
+    """A state that is being restored, part by part."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class _Incoming:
         self._what = what
 
     def put(self, uid: int, key: str) -> None:
-        """Hands the state to its object."""
+        """Gives the state to its object."""
         text, arrays = self.text, self.arrays
         self.text, self.arrays = None, {}
         if text is None:
             return
-        state = _telling(key, decode, text, arrays)
+        state = _with_key(key, decode, text, arrays)
         try:
             self._put(state, uid)
         except CheckpointError as error:
@@ -136,9 +136,9 @@ class _IncomingText(ValueTarget):
         self._key = key
 
     def check(self, contents: Any) -> None:
-        state = _telling(self._key, decode, contents, None)
+        state = _with_key(self._key, decode, contents, None)
         if self._incoming.check is not None:
-            _telling(self._key, self._incoming.check, state)
+            _with_key(self._key, self._incoming.check, state)
 
     def write(self, contents: Any) -> None:
         self._incoming.text = contents
@@ -161,8 +161,8 @@ class _IncomingArray(ValueTarget):
         self._incoming.arrays[self._name] = contents
 
 
-def _telling(key: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Calls it, and adds the key to what it raises."""
+def _with_key(key: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function, and adds the key to errors about the checkpoint."""
     try:
         return function(*args)
     except CheckpointError as error:

@@ -124,8 +124,15 @@ class TrackedDict(TrackedContainer):
 class Dict(TrackedDict, dict[Any, Any]):
     """A dict that tracks its items under their string keys (S3).
 
-    Assigning a plain dict to an attribute of a Checkpointable makes one. Items with other
-    keys may be anything that is not tracked.
+    Assigning a plain dict to an attribute of a Checkpointable makes one. An item under another
+    key must not be checkpointable.
+
+    Args:
+      arguments, keywords: The items, as for `dict`.
+
+    Example:
+        net.heads = {"class": Layer(), "box": Layer()}   # net.heads is a cp.Dict
+        net.heads["mask"] = Layer()   # is tracked, and restored if a restore waits for it
     """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -133,7 +140,7 @@ class Dict(TrackedDict, dict[Any, Any]):
         self.update(*arguments, **keywords)
 
     def copy(self) -> dict[Any, Any]:
-        """A plain dict of the same items."""
+        """Returns a plain dict of the same items."""
         return dict(self)
 
 
@@ -145,5 +152,5 @@ class TrackedOrderedDict(TrackedDict, OrderedDict[Any, Any]):
         self.update(*arguments, **keywords)
 
     def copy(self) -> Any:
-        """A plain OrderedDict of the same items."""
+        """Returns a plain OrderedDict of the same items."""
         return OrderedDict(self)
