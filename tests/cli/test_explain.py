@@ -236,9 +236,9 @@ def test_a_tree_on_a_terminal(explain):
         ("olds", "users_program has no 'olds'; similar ones: old"),
         ("holder.modle", "users_program.holder has no 'modle'; similar ones: model"),
         ("needs", "users_program:needs needs arguments (missing a required argument: 'x')"),
-        ("nothing", "what users_program:nothing() returned is None: neither a Checkpoint nor"),
+        ("nothing", "the result of users_program:nothing() is None: neither a Checkpoint nor"),
         ("number", "users_program:number is of type int: neither a Checkpoint nor"),
-        ("leaves", "users_program:leaves() failed: it ended the program (SystemExit: 3)"),
+        ("leaves", "users_program:leaves() failed: it exited (SystemExit: 3)"),
     ],
 )
 def test_what_is_not_there_or_of_no_use_is_a_line(explain, target, message):
@@ -271,11 +271,11 @@ def test_errors_of_the_users_code_come_with_their_traceback(explain, target, err
 @pytest.mark.parametrize(
     ("module", "lines"),
     [
-        ("missing_module", ["error: there is no module 'missing_module', neither in {cwd} nor"]),
-        ("package.missing", ["error: there is no module 'package.missing', neither in"]),
-        ("users_program.py", ["error: 'users_program.py' is a file: write the module's name"]),
+        ("missing_module", ["error: there is no module 'missing_module' in {cwd} or elsewhere"]),
+        ("package.missing", ["error: there is no module 'package.missing' in"]),
+        ("users_program.py", ["error: 'users_program.py' is a file: pass the name of the module"]),
         ("./users_program", ["error: './users_program' is a file"]),
-        ("ending", ["error: importing ending failed: it ended the program (SystemExit: usage"]),
+        ("ending", ["error: importing ending failed: it exited (SystemExit: usage"]),
         (
             "broken_syntax",
             ["broken_syntax.py", "def f(:", "SyntaxError", "error: importing broken_s"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.cli.text import human_size
+from checkpointable.cli.formatting.words import human_size
 from checkpointable.graph.paths import GRAPH_KEY
 from tests.cli.helpers import call, document, output, write
 

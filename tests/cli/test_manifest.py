@@ -104,7 +104,7 @@ def test_tampering(prefix):
     said = failing("manifest", prefix, "--verify", *PUBLIC_KEY)
     assert ".data-00000-of-00001, offset 0: the " in said
     assert "bytes here have another SHA-256 than the manifest says" in said
-    assert "MANIFEST: it does not hold: 1 place" in said
+    assert "MANIFEST: the files differ from it in 1 place" in said
     shown = call("manifest", prefix, "--verify", *PUBLIC_KEY, "--json")
     assert shown.exit_code == 1
     told = json.loads(shown.stdout)
@@ -160,7 +160,7 @@ def test_verify_says_that_there_is_one(prefix):
     output("manifest", prefix, *PRIVATE_KEY)
     key = decoded(prefix).key_id
     lines = output("verify", prefix).splitlines()
-    assert lines[1] == f"OK: the manifest: ed25519, key {key} (not verified: that takes the key)"
+    assert lines[1] == f"OK: the manifest: ed25519, key {key} (not verified: this needs the key)"
     assert document("verify", prefix)["manifest"]["ok"] is True
     assert output("verify", "--all", "runs/a").startswith(f"OK: {prefix}: ")
     assert document("verify", "--all", "runs/a")["ok"] is True

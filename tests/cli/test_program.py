@@ -95,7 +95,7 @@ def test_no_permission(monkeypatch, program):
         error = PermissionError(errno.EACCES, "Permission denied")
         raise cp.CheckpointIOError.from_os_error(error, "open the index", path="p.index")
 
-    monkeypatch.setattr("checkpointable.cli.ls.open_checkpoint", refuse)
+    monkeypatch.setattr("checkpointable.cli.commands.ls.load_checkpoint", refuse)
     result = call("ls", program)
     assert result.exit_code == 1
     assert result.stderr == ("error: p.index: cannot open the index: Permission denied (EACCES)\n")
@@ -120,7 +120,7 @@ def test_interrupted(monkeypatch, program):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("checkpointable.cli.ls.open_checkpoint", interrupt)
+    monkeypatch.setattr("checkpointable.cli.commands.ls.load_checkpoint", interrupt)
     result = call("ls", program)
     assert (result.exit_code, result.output) == (130, "")
 
@@ -129,7 +129,7 @@ def test_no_memory(monkeypatch, program):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr("checkpointable.cli.value.statistics", fail)
+    monkeypatch.setattr("checkpointable.cli.value_details.statistics", fail)
     result = call("show", program, "model/kernel")
     assert (result.exit_code, result.stderr) == (
         1,

@@ -53,7 +53,7 @@ def test_progress_is_told_to_the_end(files, monkeypatch, command):
         yield lambda *how_far: told.append(how_far)
 
     name = COMMANDS[command][0]
-    monkeypatch.setattr(f"checkpointable.cli.{name}.progress_bar", bar)
+    monkeypatch.setattr(f"checkpointable.cli.commands.{name}.progress_bar", bar)
     result = call(*COMMANDS[command])
     assert result.exit_code == 0, result.stderr
     assert told

@@ -82,7 +82,7 @@ def test_targets(tmp_path, command, more):
     for target, message in (
         (tmp_path / "b", "exists already"),
         (source, "over itself"),
-        (tmp_path, f"is a directory: write a prefix, as {tmp_path / 'a'}"),
+        (tmp_path, f"is a directory: pass a checkpoint prefix, such as {tmp_path / 'a'}"),
         (f"{tmp_path}/c/", "is a directory"),
     ):
         extra = ["--overwrite"] if target == source else []

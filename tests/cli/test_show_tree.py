@@ -227,7 +227,7 @@ def test_what_does_not_fit_together_is_shown_as_it_is(tmp_path):
     assert "└── twice" in text
     assert "→ a" in text
     assert "3 objects, 2 values, 3 bytes\n" in text
-    assert "1 object that nothing leads to: lost" in text
+    assert "1 unreachable object: lost" in text
     assert "1 value of no object: more" in text
     shown = document("show", tmp_path / "x")
     assert shown["values_of_no_object"] == ["more"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from checkpointable.bundle import DataType
-from checkpointable.cli.value import statistics
+from checkpointable.cli.value_details import statistics
 from tests.cli.helpers import call, document, output, string, write
 
 

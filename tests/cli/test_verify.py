@@ -181,7 +181,7 @@ def test_a_dtype_that_nobody_knows_is_verified(tmp_path):
 
 
 def test_a_progress_bar_is_drawn_after_a_second_on_a_terminal(monkeypatch, capsys):
-    from checkpointable.cli import progress as module
+    from checkpointable.cli.formatting import progress as module
 
     now = iter([0.0, 0.5, 1.5, 2.5])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
@@ -197,7 +197,7 @@ def test_a_progress_bar_is_drawn_after_a_second_on_a_terminal(monkeypatch, capsy
 
 
 def test_no_progress_bar_elsewhere(capsys):
-    from checkpointable.cli import progress as module
+    from checkpointable.cli.formatting import progress as module
 
     with module.progress_bar("verify") as progress:
         progress(1, 4, "a")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.maintenance.repair import inspect_directory
+from checkpointable.maintenance.inspection import inspect_directory
 from checkpointable.storage import use_storage
 from checkpointable.testing import READS, WatchedStorage
 from tests.manager.helpers import manager_of, program
@@ -98,10 +98,10 @@ def test_a_directory_is_read_although_its_latest_is_deleted_meanwhile(writer, tm
 
 def test_all_is_verified_beside_a_writer(writer, tmp_path):
     with use_storage(beside(writer, tmp_path)):
-        found = inspect_directory(str(tmp_path))
-    assert [os.path.basename(c.prefix) for c in found.checkpoints] == ["ckpt-3"]
-    assert found.problem is None
-    assert found.latest == str(tmp_path / "ckpt-3")
+        inspection = inspect_directory(str(tmp_path))
+    assert [os.path.basename(c.prefix) for c in inspection.checkpoints] == ["ckpt-3"]
+    assert inspection.problem is None
+    assert inspection.latest == str(tmp_path / "ckpt-3")
 
 
 @pytest.mark.parametrize("command", [["verify"], ["verify", "--all"], ["repair"]])

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import checkpointable as cp
 from checkpointable.cli.app import app
-from checkpointable.maintenance.repair import inspect_directory, repair_directory
+from checkpointable.maintenance.inspection import inspect_directory
+from checkpointable.maintenance.repair import repair_directory
 from tests.manager.helpers import flip, manager_of, names, save
 
 
@@ -37,13 +38,16 @@ def test_what_is_there(directory):
     (directory / "ckpt-9.data-00000-of-00001").write_bytes(b"x")
     (directory / ".ckpt-9.index.tmp-1-00000000").write_bytes(b"x")
     (directory / "notes.txt").write_bytes(b"mine")
-    found = inspect_directory(str(directory))
-    assert names([c.prefix for c in found.checkpoints]) == [f"ckpt-{n}" for n in (4, 3, 2, 1)]
-    assert names(found.whole) == ["ckpt-4", "ckpt-2", "ckpt-1"]
-    assert [c.damages != [] for c in found.checkpoints] == [False, True, False, False]
-    assert found.latest == str(directory / "ckpt-4")
-    assert "ckpt-3" in found.problem
-    assert names(found.strays) == [".ckpt-9.index.tmp-1-00000000", "ckpt-9.data-00000-of-00001"]
+    inspection = inspect_directory(str(directory))
+    assert names([c.prefix for c in inspection.checkpoints]) == [f"ckpt-{n}" for n in (4, 3, 2, 1)]
+    assert names(inspection.whole) == ["ckpt-4", "ckpt-2", "ckpt-1"]
+    assert [c.damages != [] for c in inspection.checkpoints] == [False, True, False, False]
+    assert inspection.latest == str(directory / "ckpt-4")
+    assert "ckpt-3" in inspection.problem
+    assert names(inspection.strays) == [
+        ".ckpt-9.index.tmp-1-00000000",
+        "ckpt-9.data-00000-of-00001",
+    ]
 
 
 def test_the_state_file_names_what_is_whole_and_nothing_is_deleted(directory):
@@ -121,9 +125,9 @@ def test_what_cannot_be_read_is_neither_listed_nor_deleted(directory):
     data.unlink()
     os.mkfifo(data)  # not a regular file: the system's refusal, no damage
     done = repair_directory(str(directory), delete=True)
-    found = {os.path.basename(c.prefix): c for c in done.found.checkpoints}
-    assert found["ckpt-2"].refused is not None
-    assert not found["ckpt-2"].is_whole
+    checkpoints = {os.path.basename(c.prefix): c for c in done.inspection.checkpoints}
+    assert checkpoints["ckpt-2"].error is not None
+    assert not checkpoints["ckpt-2"].is_whole
     assert (directory / "ckpt-2.index").exists()
     assert names(cp.get_checkpoint_state(directory).all_model_checkpoint_paths) == [
         "ckpt-1",
@@ -149,7 +153,7 @@ def test_verify_all(directory):
     assert done.exit_code == 1
     assert f"OK: {directory}/ckpt-4: 3 values" in done.stdout
     assert f"DAMAGED: {directory}/ckpt-3: 1 place" in done.stdout
-    assert "STATE FILE: it names what is not there or not whole: ckpt-3" in done.stdout
+    assert "STATE FILE: it names checkpoints that are missing or not whole: ckpt-3" in done.stdout
     document = json.loads(run("verify", "--all", directory, "--json").stdout)
     assert not document["ok"]
     assert [c["ok"] for c in document["checkpoints"]] == [True, False, True, True]
@@ -174,4 +178,4 @@ def test_repair_from_the_shell(directory):
         flip(path, 3)
     done = run("repair", directory)
     assert done.exit_code == 1
-    assert "nothing here is whole; nothing was changed" in done.stdout
+    assert "no checkpoint is whole; nothing was changed" in done.stdout

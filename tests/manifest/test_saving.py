@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.maintenance.judged_manifests import stray_manifests
-from checkpointable.maintenance.repair import inspect_directory, repair_directory
+from checkpointable.maintenance.inspection import inspect_directory
+from checkpointable.maintenance.repair import repair_directory
+from checkpointable.maintenance.strays import stray_manifests
 from checkpointable.manifest.format import base_of_manifest, is_manifest_name
 from checkpointable.manifest.tree import leaf_hashes, root_hash
 from checkpointable.storage import temporary_of, use_storage
@@ -139,9 +140,9 @@ def test_it_is_taken_for_no_checkpoint(tmp_path, caplog):
     os.unlink(tmp_path / "checkpoint")
     assert cp.latest_checkpoint(tmp_path) == paths[0]
     assert "no state file" in caplog.text
-    found = inspect_directory(str(tmp_path))
-    assert [c.prefix for c in found.checkpoints] == paths
-    assert found.strays == []
+    inspection = inspect_directory(str(tmp_path))
+    assert [c.prefix for c in inspection.checkpoints] == paths
+    assert inspection.strays == []
     manifest = manifest_of(paths[0])
     with pytest.raises(cp.CheckpointUnsupportedError, match="this is the manifest of a checkpoint"):
         cp.load_checkpoint(manifest)
@@ -246,9 +247,9 @@ def test_repair_deletes_what_belongs_to_none_and_nothing_for_a_manifest(tmp_path
     with open(manifest_of(bad), "r+b") as file:  # the manifest is damaged, the checkpoint is not
         file.seek(50)
         file.write(b"?")
-    found = inspect_directory(str(tmp_path))
-    assert sorted(found.strays) == [str(left), str(stale)]
-    assert {c.prefix: (c.is_whole, c.manifest.holds) for c in found.checkpoints} == {
+    inspection = inspect_directory(str(tmp_path))
+    assert sorted(inspection.strays) == [str(left), str(stale)]
+    assert {c.prefix: (c.is_whole, c.manifest.ok) for c in inspection.checkpoints} == {
         good: (True, True),
         bad: (True, False),
     }

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import checkpointable as cp
-from checkpointable.cli.ls import run as list_values
-from checkpointable.cli.show import run as show
-from checkpointable.cli.verify import run as verify
+from checkpointable.cli.commands.ls import run as list_values
+from checkpointable.cli.commands.show import run as show
+from checkpointable.cli.commands.verify import run as verify
 
 
 def calls(function):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import checkpointable as cp
 from checkpointable.directory.latest import is_whole, list_checkpoints
-from checkpointable.maintenance.judged_manifests import stray_manifests
+from checkpointable.maintenance.strays import stray_manifests
 from checkpointable.storage import temporary_of, use_storage
 from checkpointable.testing import MemoryStorage, Stopped, StoppingStorage, crashes, losses
 from tests.torture.async_cases import OF_ASYNC, OF_ASYNC_LARGE

@@ -1,8 +1,8 @@
-"""The program: its commands, and what becomes of errors.
+"""The program: its commands, errors and exit codes.
 
-Exit codes: 0 fine; 1 an error, or what was looked for is there: damage (`verify`), differences
-(`diff`), values that would not be restored (`explain`); 2 wrong usage; 130 interrupted; 141
-standard output was closed by its reader.
+Exit codes: 0 success; 1 an error, or damage (`verify`), differences (`diff`), values that would
+not be restored (`explain`); 2 invalid arguments; 130 interrupted; 141 the reader of standard
+output closed it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from checkpointable import __version__
-from checkpointable.cli import (
+from checkpointable.cli.commands import (
     convert,
     diff,
     explain,
@@ -30,20 +30,21 @@ from checkpointable.cli import (
     show,
     verify,
 )
-from checkpointable.cli.failing import CommandFailedError
-from checkpointable.cli.text import printable
+from checkpointable.cli.errors import CommandFailedError
+from checkpointable.cli.formatting.words import printable
 from checkpointable.common.logs import logger
 from checkpointable.errors import CheckpointError
 
 __all__ = ["app"]
 
-_INTERRUPTED = 130  # as a shell reports SIGINT …
-_BROKEN_PIPE = 141  # … and SIGPIPE
+# The exit codes with which shells report SIGINT and SIGPIPE.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
 
 
 class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        # A terminal that knows less than Unicode shows escapes instead of failing.
+        # A terminal without Unicode shows escapes; otherwise writing to it would fail.
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -63,40 +64,40 @@ def _errors_as_lines() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
     except (CheckpointError, CommandFailedError, OSError) as error:
-        _say("error", str(error))
+        _print_line("error", str(error))
         try:
             sys.stdout.flush()
-        except OSError:  # it was standard output that failed: its disk is full, say
+        except OSError:  # standard output itself failed, for example on a full disk
             _discard_output()
         raise typer.Exit(1) from None
     except MemoryError:
-        _say("error", "there is not enough memory for this value")
+        _print_line("error", "there is not enough memory for this value")
         raise typer.Exit(1) from None
 
 
 def _discard_output() -> None:
-    """Lets the interpreter flush what is left without a complaint."""
+    """Redirects standard output, so that the interpreter can flush it without an error."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-    except OSError:  # standard output is no file
+    except OSError:  # standard output is not a file
         pass
 
 
-def _say(kind: str, message: str) -> None:
+def _print_line(kind: str, message: str) -> None:
     typer.echo(f"{kind}: {printable(message)}", err=True)
 
 
-class _Lines(logging.Handler):
+class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _say(record.levelname.lower(), record.getMessage())
+        _print_line(record.levelname.lower(), record.getMessage())
 
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """What the library logs (a state file that cannot be used, say) goes to standard error."""
-    handler = _Lines(logging.WARNING)
+    """Prints warnings that the library logs, such as an unusable state file, as lines."""
+    handler = _LineHandler(logging.WARNING)
     logger.addHandler(handler)
     try:
         yield
@@ -105,10 +106,10 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 _HELP = """\
-Looks into checkpoints, the files in which checkpointable and TensorFlow save programs.
+Inspects and converts checkpoints of checkpointable and TensorFlow.
 
-PATH is a checkpoint's prefix (runs/a/ckpt-7), its .index file, or a directory, which stands
-for its latest checkpoint (that of a SavedModel for its variables).
+PATH is a checkpoint prefix (runs/a/ckpt-7), its .index file, or a directory, which stands for
+its latest checkpoint (the directory of a SavedModel for its variables).
 
 \b
   checkpointable ls runs/a
@@ -123,7 +124,7 @@ for its latest checkpoint (that of a SavedModel for its variables).
   checkpointable repair runs/a
   checkpointable manifest runs/a/ckpt-7 --key-file key.pem
 
-Exit codes: 0 fine; 1 an error, damage or differences found; 2 wrong usage.
+Exit codes: 0 success; 1 an error, damage or differences; 2 invalid arguments.
 """
 
 app = typer.Typer(
@@ -132,7 +133,7 @@ app = typer.Typer(
     help=_HELP,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: quick, the same everywhere, "[x]" is no markup
+    rich_markup_mode=None,  # plain text is quick, and leaves "[x]" as it is
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -9,6 +9,7 @@ from typing import TypeVar
 from checkpointable.bundle.format import index_path, prefix_of_index
 from checkpointable.common.types import Path
 from checkpointable.directory.latest import LOOKS, latest_checkpoint
+from checkpointable.directory.state_file import state_or_error
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.storage import default_storage
 
@@ -43,7 +44,7 @@ def open_named(
     return open_prefix(prefix)
 
 
-def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
+def checkpoint_prefix(path: str | os.PathLike[str], *, damaged: bool = False) -> str:
     """Returns the checkpoint prefix that a path stands for.
 
     A directory stands for its latest checkpoint, the directory of a SavedModel for its
@@ -51,6 +52,8 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
 
     Args:
       path: a checkpoint prefix, an `.index` file or a directory.
+      damaged: for a directory, return the checkpoint that its state file names even if that is
+        damaged. By default the latest whole checkpoint is returned.
 
     Raises:
       CheckpointNotFoundError: the directory contains no checkpoint.
@@ -67,7 +70,14 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str:
     for saved_model in ("saved_model.pb", "saved_model.pbtxt"):
         if storage.exists(os.path.join(prefix, saved_model)):
             return os.path.join(prefix, "variables", "variables")
-    latest = latest_checkpoint(prefix)
+    latest = (_named_by_state_file(prefix) if damaged else None) or latest_checkpoint(prefix)
     if latest is None:
         raise CheckpointNotFoundError("the directory contains no checkpoint", path=prefix)
     return latest
+
+
+def _named_by_state_file(directory: str) -> str | None:
+    state, _ = state_or_error(directory)  # `latest_checkpoint` warns about the error
+    if state is None or not default_storage().exists(index_path(state.model_checkpoint_path)):
+        return None
+    return state.model_checkpoint_path

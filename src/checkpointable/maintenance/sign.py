@@ -1,4 +1,4 @@
-"""Making and verifying manifests of checkpoints that are there already."""
+"""Writes and verifies manifests of existing checkpoints."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from checkpointable.bundle.writing.writer import make_manifest
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Durability, Path, Progress
 from checkpointable.directory.prefixes import checkpoint_prefix, open_named
-from checkpointable.errors import (
-    CheckpointCorruptError,
-    CheckpointIOError,
-)
-from checkpointable.maintenance.judged_manifests import adding_up, judge_manifest
+from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
+from checkpointable.maintenance.manifest_checks import check_manifest, progress_over_files
 from checkpointable.manifest import FileHashes, Key, manifest_path, signer_of
 from checkpointable.manifest.format import chunk_size_for
 from checkpointable.readers.opening import refuse_unsigned
@@ -32,7 +29,6 @@ from checkpointable.storage import (
 )
 
 __all__ = ["verify_manifest", "write_manifest"]
-
 
 _V1 = "can have no manifest; `checkpointable reencode` makes one that can"
 
@@ -93,7 +89,7 @@ def write_manifest(
     target = manifest_path(prefix, index)
     with storage.lock_directory(split_prefix(prefix)[0]):
         if storage.identity(index_path(prefix)) != reader.files.index_identity:
-            raise _overtaken(prefix)
+            raise _replaced_meanwhile(prefix)
         replace_file(storage, target, contents, durability)
         for other in manifests_of(prefix, storage):
             if os.path.basename(other) != os.path.basename(target):
@@ -133,27 +129,31 @@ def verify_manifest(
       CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
     """
     refuse_unsigned(path)
-    judged = open_named(path, lambda prefix: judge_manifest(prefix, trusted_key, progress))
-    if judged.problem is not None:
-        raise judged.problem
-    for damage in judged.damages:
+    check = open_named(path, lambda prefix: check_manifest(prefix, trusted_key, progress))
+    if check.problem is not None:
+        raise check.problem
+    for damage in check.damages:
         raise CheckpointCorruptError(damage.what, path=damage.path, offset=damage.offset)
-    assert judged.manifest is not None
-    return judged.manifest.fingerprint
+    assert check.manifest is not None
+    return check.manifest.fingerprint
 
 
 def _index_of(reader: BundleReader) -> bytes:
-    """The contents of the index file that a reader has read."""
+    """Returns the contents of the index file that a reader opened.
+
+    Raises:
+      CheckpointIOError: A save has replaced the file.
+    """
     with default_storage().open(index_path(reader.prefix)) as file:
         if file.identity != reader.files.index_identity:
-            raise _overtaken(reader.prefix)
+            raise _replaced_meanwhile(reader.prefix)
         return file.read(0, file.size)
 
 
-def _overtaken(prefix: str) -> CheckpointIOError:
+def _replaced_meanwhile(prefix: str) -> CheckpointIOError:
     return CheckpointIOError(
-        "a save replaced the checkpoint while its manifest was made: make it again, or save with "
-        "sign_with=",
+        "a save replaced the checkpoint while its manifest was written: write it again, or save "
+        "with sign_with=",
         path=prefix,
         errno=errno.EBUSY,
     )
@@ -163,7 +163,7 @@ def _hashes_of(
     reader: BundleReader, chunk_size: int, progress: Progress | None
 ) -> list[FileHashes]:
     files = reader.files
-    advance = adding_up(sum(file.size for file in files.data.values()), progress)
+    advance = progress_over_files(sum(file.size for file in files.data.values()), progress)
     return [
         FileHashes(
             os.path.basename(path),

@@ -1,4 +1,4 @@
-"""One difference between two checkpoints, as text and as JSON."""
+"""A difference between two checkpoints, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from checkpointable.cli.output import json_number
-from checkpointable.cli.text import counted, printable
-from checkpointable.cli.value_text import element_as_json
+from checkpointable.cli.formatting.json_output import json_number
+from checkpointable.cli.formatting.value import element_as_json
+from checkpointable.cli.formatting.words import counted, printable
 from checkpointable.comparison import Difference, Verdict
 from checkpointable.report import ValueInfo
 
 __all__ = ["describe_difference", "difference_as_json"]
 
-# Of strings, on either side of where they begin to differ.
+# The characters shown of strings, before and after the place where they begin to differ.
 _BEFORE, _AFTER = 10, 30
 _MEMBERS_SHOWN = 3
 _MEMBER_CHARACTERS = 40
 
 
 def describe_difference(entry: Difference, arrow: str) -> str:
-    """What else is to be said of a value than its place, dtype and shape; printable."""
+    """Describes how the two values differ, beyond their dtypes and shapes, as printable text.
+
+    Args:
+      entry: The difference.
+      arrow: The sign between old and new contents.
+    """
     if entry.candidate is not None:
         return f"likely {printable(entry.candidate)}"
     if entry.verdict is not Verdict.CHANGED:
@@ -58,39 +63,39 @@ def _strings(before: bytes, after: bytes, arrow: str) -> str:
     start = 0
     while start < min(len(before), len(after)) and before[start] == after[start]:
         start += 1
-    return f"{_part(before, start)} {arrow} {_part(after, start)}"
+    return f"{_excerpt(before, start)} {arrow} {_excerpt(after, start)}"
 
 
 _ABSENT = object()
 
 
 def _members(before: bytes, after: bytes) -> list[tuple[str, Any, Any]] | None:
-    """(name, old, new) of what differs in two JSON objects; None for anything else."""
+    """Returns (name, old, new) of members that differ; None if these are not JSON objects."""
     try:
         old, new = json.loads(before), json.loads(after)
     except (ValueError, RecursionError):
         return None
     if not isinstance(old, dict) or not isinstance(new, dict):
         return None
-    found = [
+    members = [
         (name, old.get(name, _ABSENT), new.get(name, _ABSENT))
         for name in dict.fromkeys([*old, *new])
     ]
-    # As text, so that 1 is not 1.0 nor true.
-    found = [entry for entry in found if _member(entry[1], None) != _member(entry[2], None)]
-    return found or None
+    # Compared as text, because in Python 1 equals 1.0 and True.
+    differing = [entry for entry in members if _member(entry[1], None) != _member(entry[2], None)]
+    return differing or None
 
 
-def _member(item: Any, most: int | None = _MEMBER_CHARACTERS) -> str:
+def _member(item: Any, max_length: int | None = _MEMBER_CHARACTERS) -> str:
     if item is _ABSENT:
         return "absent"
     text = json.dumps(item, ensure_ascii=False, sort_keys=True)
-    if most is not None and len(text) > most:
-        text = text[:most] + "…"
+    if max_length is not None and len(text) > max_length:
+        text = text[:max_length] + "…"
     return printable(text)
 
 
-def _part(data: bytes, start: int) -> str:
+def _excerpt(data: bytes, start: int) -> str:
     begin, end = max(0, start - _BEFORE), start + _AFTER
     shown = data[begin:end]
     try:
@@ -101,7 +106,7 @@ def _part(data: bytes, start: int) -> str:
 
 
 def difference_as_json(entry: Difference) -> dict[str, Any]:
-    """The same as data (docs/command-line.md)."""
+    """Returns an element of `differences` (docs/command-line.md)."""
     largest = entry.largest
     return {
         "path": entry.path,

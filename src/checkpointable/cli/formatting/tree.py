@@ -1,35 +1,36 @@
-"""The object tree as lines of text."""
+"""The object tree as text and as JSON."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from checkpointable.cli.opening import Stored
-from checkpointable.cli.output import Output
-from checkpointable.cli.text import bytes_text, counted, human_size, printable
-from checkpointable.cli.tree import Branch, ObjectTree
+from checkpointable.cli.formatting.json_output import stored_as_json, write_json_rows
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.words import bytes_text, counted, human_size, printable
+from checkpointable.cli.object_tree import Branch, ObjectTree
 from checkpointable.errors import shown_path
 from checkpointable.graph.object_graph import Attribute
 from checkpointable.graph.paths import VARIABLE_VALUE, escape
+from checkpointable.readers.reader import StoredValue
 
-__all__ = ["print_tree"]
+__all__ = ["print_tree", "write_tree_json"]
 
-# From this level on a line is not indented further: the level stands in brackets.
+# Lines of deeper levels are not indented further, and have the level in brackets.
 _DEEPEST_INDENT = 32
-_ALIGNED = 500  # lines that are aligned together
-_UNNAMED_SHOWN = 10
+_ALIGNED = 500  # lines that are aligned with each other
+_NAMES_SHOWN = 10  # of objects and values that cannot be reached
 
 
 class _Row(NamedTuple):
     guide: str
     name: str
     value: str = ""  # dtype and shape
-    size: str = ""  # its own bytes
+    size: str = ""  # of the object's value
     note: str = ""  # totals, references
-    is_wrong: bool = False
+    is_missing: bool = False
 
 
 class _Guides(NamedTuple):
@@ -47,12 +48,15 @@ _ASCII = _Guides("|-- ", "`-- ", "|   ", "    ", "->")
 def print_tree(
     out: Output, tree: ObjectTree, prefix: str, node_id: int, depth: int | None, rest: list[str]
 ) -> None:
-    """Prints an object and what hangs under it, then the totals.
+    """Prints an object and the objects below it, then the totals.
 
     Args:
-      prefix: the checkpoint's, which the root is called by.
-      depth: how many levels to go down; None: all.
-      rest: keys of values that no object has.
+      out: The output.
+      tree: The tree.
+      prefix: The checkpoint prefix; its last part stands for the root.
+      node_id: The object.
+      depth: The number of levels to print; None: all.
+      rest: Keys of values that belong to no object.
     """
     title = tree.path(node_id) if node_id else os.path.basename(prefix)
     rows = iter(_Drawing(tree, _UNICODE if out.unicode else _ASCII).rows(node_id, title, depth))
@@ -72,32 +76,35 @@ def _footer(tree: ObjectTree, rest: list[str]) -> Iterator[str]:
         yield f"{values}; a name-based checkpoint, without objects"
     else:
         yield f"{counted(len(tree.graph.nodes), 'object')}, {values}"
-    lost = tree.unreached()
-    if lost:
-        paths = _some(tree.path(node_id) for node_id in lost[:_UNNAMED_SHOWN])
-        yield f"{counted(len(lost), 'object')} that nothing leads to: {paths}{_more(lost)}"
+    unreached = tree.unreached()
+    if unreached:
+        paths = _joined(tree.path(node_id) for node_id in unreached[:_NAMES_SHOWN])
+        number = counted(len(unreached), "unreachable object")
+        yield f"{number}: {paths}{_more(unreached)}"
     if rest:
-        keys = _some(rest[:_UNNAMED_SHOWN])
+        keys = _joined(rest[:_NAMES_SHOWN])
         yield f"{counted(len(rest), 'value')} of no object: {keys}{_more(rest)}"
 
 
-def _some(names: Iterable[str]) -> str:
+def _joined(names: Iterable[str]) -> str:
     return ", ".join(map(printable, names))
 
 
 def _more(items: list[int] | list[str]) -> str:
-    more = len(items) - _UNNAMED_SHOWN
+    more = len(items) - _NAMES_SHOWN
     return f" and {more:,} more" if more > 0 else ""
 
 
 class _Drawing:
+    """The rows of a tree."""
+
     def __init__(self, tree: ObjectTree, guides: _Guides) -> None:
         self._tree = tree
         self._guides = guides
 
     def rows(self, node_id: int, title: str, depth: int | None) -> Iterator[_Row]:
         yield self._object("", printable(title), node_id, is_cut=depth == 0)
-        # (what hangs under one object, the guide before it, the level of the object)
+        # (entries below an object, the guide before them, the level of the object)
         stack = [(self._entries(node_id, depth, 0), "", 0)]
         while stack:
             entries, guide, level = stack[-1]
@@ -127,7 +134,7 @@ class _Drawing:
     def _entries(
         self, node_id: int, depth: int | None, level: int
     ) -> Iterator[tuple[Attribute | Branch, bool]]:
-        """(what hangs under an object, whether it is the last)."""
+        """Yields (attribute or branch below an object, whether it is the last)."""
         if depth is not None and level >= depth:
             return
         attributes = self._tree.graph.nodes[node_id].attributes
@@ -139,7 +146,7 @@ class _Drawing:
             yield item, position == len(items)
 
     def _branch_name(self, branch: Branch) -> str:
-        # A segment as paths have it, so that a path can be read off the tree (S10).
+        # Escaped as in paths, so that a path can be read off the tree (S10).
         segment = branch.name if self._tree.named else escape(branch.name)
         name = printable(segment) or '""'
         if branch.optimizer_id is None:
@@ -150,7 +157,7 @@ class _Drawing:
         return shown_path(printable(self._tree.path(node_id)))
 
     def _object(self, guide: str, name: str, node_id: int, *, is_cut: bool) -> _Row:
-        """The line of an object: with its value, if it has just one, and its totals."""
+        """Returns the row of an object: its value, if it has exactly one, and its totals."""
         node = self._tree.graph.nodes[node_id]
         values, size = self._tree.value_counts[node_id], self._tree.byte_counts[node_id]
         notes = []
@@ -177,11 +184,11 @@ class _Drawing:
     ) -> _Row:
         stored = self._tree.lookup(attribute.checkpoint_key)
         if stored is None:
-            return _Row(guide, name, f"{label}missing in the index", note=note, is_wrong=True)
-        return _Row(guide, name, label + _kind(stored), human_size(stored.size), note)
+            return _Row(guide, name, f"{label}missing in the index", note=note, is_missing=True)
+        return _Row(guide, name, label + _dtype_and_shape(stored), human_size(stored.nbytes), note)
 
 
-def _kind(value: Stored) -> str:
+def _dtype_and_shape(value: StoredValue) -> str:
     return f"{value.dtype} {value.shape}"
 
 
@@ -189,8 +196,8 @@ def _print_aligned(out: Output, rows: list[_Row]) -> None:
     from rich.cells import cell_len
 
     lefts = [cell_len(row.guide) + cell_len(row.name) for row in rows]
-    most = max(20, out.width // 2) if out.terminal else 60
-    left = max((n for n in lefts if n <= most), default=0)
+    widest = max(20, out.width // 2) if out.terminal else 60
+    left = max((n for n in lefts if n <= widest), default=0)
     middle = min(max(len(row.value) for row in rows), 40)
     right = max(len(row.size) for row in rows)
     for row, width in zip(rows, lefts, strict=True):
@@ -199,6 +206,52 @@ def _print_aligned(out: Output, rows: list[_Row]) -> None:
             (row.guide, "dim"),
             (row.name, name_style),
             " " * max(0, left - width),
-            (f"  {row.value:<{middle}}  {row.size:>{right}}", "red" if row.is_wrong else "cyan"),
+            (f"  {row.value:<{middle}}  {row.size:>{right}}", "red" if row.is_missing else "cyan"),
             (f"  {row.note}" if row.note else "", "dim"),
         )
+
+
+def write_tree_json(
+    tree: ObjectTree, prefix: str, node_id: int, depth: int | None, rest: list[str]
+) -> None:
+    """Writes an object and the objects below it as JSON (docs/command-line.md).
+
+    The objects are a flat list, because nesting would be as deep as the graph.
+
+    Args: As for `print_tree`.
+    """
+    head = {"checkpoint": prefix, "kind": "names" if tree.named else "objects"}
+    ids = [below for below, _ in tree.below(node_id, depth)]
+    if not node_id and depth is None:
+        ids += tree.unreached()
+    count, size = tree.totals(node_id)
+    totals = {"objects": len(ids), "values": count, "bytes": size}
+    tail = {"totals": totals, "values_of_no_object": [] if node_id else rest}
+    write_json_rows(head, "objects", (_object_as_json(tree, below) for below in ids), tail)
+
+
+def _object_as_json(tree: ObjectTree, node_id: int) -> dict[str, Any]:
+    node = tree.graph.nodes[node_id]
+    values = []
+    for attribute in node.attributes:
+        stored = tree.lookup(attribute.checkpoint_key)
+        described = {"key": attribute.checkpoint_key} if stored is None else stored_as_json(stored)
+        extra = {"attribute": attribute.name, "full_name": attribute.full_name}
+        values.append(described | extra | {"is_missing": stored is None})
+    return {
+        "id": node_id,
+        "path": tree.path(node_id),
+        "parent": tree.parent(node_id),
+        "name": tree.name(node_id),
+        "values": values,
+        "children": [{"name": child.local_name, "id": child.node_id} for child in node.children],
+        "slots": [
+            {
+                "name": slot.slot_name,
+                "variable": slot.original_variable_node_id,
+                "id": slot.slot_variable_node_id,
+            }
+            for slot in node.slot_variables
+        ],
+        "total": {"values": tree.value_counts[node_id], "bytes": tree.byte_counts[node_id]},
+    }

@@ -1,4 +1,4 @@
-"""A progress bar, where a terminal waits for it."""
+"""A progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from checkpointable.common.types import Progress
 
 __all__ = ["progress_bar"]
 
-_PATIENCE = 1.0  # seconds without a progress bar
+_DELAY = 1.0  # seconds before the progress bar appears
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """What to call with (bytes done, bytes in all, key); draws on standard error."""
+    """Yields a function of (bytes done, total bytes, key) that draws on standard error.
+
+    It draws nothing in the first second, or if standard error is not a terminal.
+    """
     if not sys.stderr.isatty():
         yield lambda _done, _total, _key: None
         return
@@ -37,7 +40,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     def show(done: int, total: int, _key: str) -> None:
         if bar.live.is_started:
             bar.update(task, completed=done, total=total)
-        elif time.monotonic() - start > _PATIENCE:
+        elif time.monotonic() - start > _DELAY:
             bar.update(task, completed=done, total=total)
             bar.start()
 

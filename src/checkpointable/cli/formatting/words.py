@@ -6,9 +6,10 @@ __all__ = ["bytes_text", "counted", "human_size", "printable"]
 
 
 def printable(text: str) -> str:
-    r"""`text` on one line and harmless to a terminal: "\n", "\x1b" for what is not printable.
+    r"""Returns `text` with unprintable characters as escapes, such as "\n" and "\x1b".
 
-    Names come from files of any origin. Exact ones are in the JSON output.
+    Names come from files of any origin; the escapes keep them from breaking a line or
+    controlling a terminal. The JSON output has the exact names.
     """
     if text.isprintable():
         return text
@@ -18,7 +19,7 @@ def printable(text: str) -> str:
 
 
 def human_size(size: int) -> str:
-    """Bytes with three digits or so: "384 B", "1.2 KiB", "20.9 MiB"."""
+    """Returns a number of bytes to about three digits: "384 B", "1.2 KiB", "20.9 MiB"."""
     if size < 1024:
         return f"{size} B"
     value = float(size)
@@ -30,11 +31,11 @@ def human_size(size: int) -> str:
 
 
 def bytes_text(size: int) -> str:
-    """Bytes exactly, and readably where that is something else: "21,887,048 bytes (20.9 MiB)"."""
+    """Returns the exact number of bytes, and a rounded one: "21,887,048 bytes (20.9 MiB)"."""
     exact = counted(size, "byte")
     return exact if size < 1024 else f"{exact} ({human_size(size)})"
 
 
-def counted(number: int, what: str) -> str:
-    """A number and what it counts: "1 value", "1,200 values"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: "1 value", "1,200 values"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

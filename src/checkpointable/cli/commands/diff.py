@@ -1,4 +1,4 @@
-"""`checkpointable diff`: what differs between two checkpoints."""
+"""`checkpointable diff`: compares two checkpoints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from checkpointable.cli.difference_text import describe_difference, difference_as_json
-from checkpointable.cli.opening import JsonOption
-from checkpointable.cli.output import Output, write_json_rows
-from checkpointable.cli.progress import progress_bar
-from checkpointable.cli.text import printable
+from checkpointable.cli.arguments import JsonOption
+from checkpointable.cli.formatting.difference import describe_difference, difference_as_json
+from checkpointable.cli.formatting.json_output import write_json_rows
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.progress import progress_bar
+from checkpointable.cli.formatting.words import printable
 from checkpointable.comparison import Comparison, Difference, Verdict, compare_checkpoints
 from checkpointable.report.text import renames_text, value_name
 
@@ -19,15 +20,14 @@ __all__ = ["HELP", "run"]
 HELP = """\
 Compares two checkpoints, value by value.
 
-Objects are matched as a restore matches them: from the root, name by name, slots by their
-optimizer and their variable. Every value that both have is compared, element by element; a
-value that only one has names its likely counterpart in the other. Equal values are counted,
-and listed with --all.
+Objects are matched as in a restore: from the root, by local names; slots by their optimizer and
+their variable. A value that both have is compared element by element. For a value that only one
+has, the likely counterpart in the other is printed. Equal values are counted; --all lists them.
 
-On a terminal the result is a table; elsewhere a line a value, its fields (path, verdict,
-first, second, remark) separated by tabs, and the totals go to standard error.
+On a terminal the output is a table. Otherwise each value is one line of fields separated by tabs
+(path, verdict, first, second, remark), and the totals are written to standard error.
 
-Exit codes: 0 equal; 1 different, or an error; 2 wrong usage.
+Exit codes: 0 equal; 1 different, or an error; 2 invalid arguments.
 
 \b
   checkpointable diff runs/a/ckpt-6 runs/a/ckpt-7
@@ -48,13 +48,16 @@ def run(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A prefix, an .index file, or a directory (its latest checkpoint)."
+            metavar="A",
+            help="A checkpoint prefix, an .index file, a directory (its latest checkpoint), or a "
+            "file of tensors.",
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another checkpoint.")],
     show_all: Annotated[bool, typer.Option("--all", help="List equal values too.")] = False,
     tolerance: Annotated[
-        float, typer.Option(min=0, metavar="X", help="Elements that differ by up to X are equal.")
+        float,
+        typer.Option(min=0, metavar="X", help="Treat elements that differ by up to X as equal."),
     ] = 0.0,
     json: JsonOption = False,
 ) -> None:
@@ -126,7 +129,7 @@ def _footer(comparison: Comparison) -> list[str]:
     names = f"{printable(comparison.first)} and {printable(comparison.second)}"
     if not counts:
         return [f"{names}: no values"]
-    lines = [f"{names}: {', '.join(f'{number:,} {what}' for what, number in counts.items())}"]
+    lines = [f"{names}: {', '.join(f'{number:,} {verdict}' for verdict, number in counts.items())}"]
     if comparison.renames:
         lines.append(f"likely renamed: {renames_text(comparison.renames)}")
     return lines

@@ -1,35 +1,36 @@
-"""Standard output: styled lines on a terminal, plain text elsewhere, JSON when asked for."""
+"""Standard output: styled lines on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "Part", "json_number", "write_json", "write_json_rows"]
+__all__ = ["Output", "Part"]
 
 # Text, or text with a style ("bold", "dim", "red", …).
 Part: TypeAlias = str | tuple[str, str]
 
-_BATCH = 500  # lines that are written at once
-_NARROWEST = 40  # below this nothing readable comes out: longer lines then
+_BATCH = 500  # lines per write
+_NARROWEST = 40  # cells; in a narrower terminal, lines are longer than it is wide
 
 
 class Output:
-    """A context manager; what it was given is written at the latest when it ends.
+    """Collects lines and writes them to standard output.
+
+    Use it as a context manager: the remaining lines are written at the end of the block,
+    unless it raised.
 
     Attributes:
-      terminal: whether a person reads it: standard output is a terminal, or FORCE_COLOR is
-        set. NO_COLOR and TERM=dumb take away the styles, not the layout.
-      width: of the terminal, in cells.
-      unicode: whether lines and arrows can be drawn.
+      terminal: Whether the output is for a person: standard output is a terminal, or
+        FORCE_COLOR is set. NO_COLOR and TERM=dumb turn off the styles, not the layout.
+      width: The width of the terminal, in cells.
+      unicode: Whether lines and arrows can be drawn.
     """
 
     def __init__(self) -> None:
@@ -45,20 +46,21 @@ class Output:
         self._lines: list[str] = []
 
     def line(self, *parts: Part) -> None:
-        """Adds a line. Its text must be `printable` already."""
+        """Adds a line; its text must have passed `printable`."""
         text = "".join(part if isinstance(part, str) else self._styled(*part) for part in parts)
         self._lines.append(text.rstrip(" ") + "\n")
         if len(self._lines) >= _BATCH:
             self.flush()
 
     def render(self, renderable: Any) -> None:
-        """Adds what rich draws, for a terminal. Its text must be `printable` already."""
+        """Adds a rich renderable, for a terminal; its text must have passed `printable`."""
         console = _console()
         with console.capture() as capture:
             console.print(renderable)
         self._lines += (line.rstrip() + "\n" for line in capture.get().splitlines())
 
     def flush(self) -> None:
+        """Writes the collected lines."""
         sys.stdout.write("".join(self._lines))
         self._lines.clear()
 
@@ -83,41 +85,8 @@ def _console() -> Console:
 
 
 def _ansi(text: str, style: str) -> str:
-    """`text` with the escapes of a style. A rich `Text` would take ten times as long."""
+    """Returns `text` with the escapes of a style; a rich `Text` takes ten times as long."""
     from rich.color import ColorSystem
     from rich.style import Style
 
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
-
-
-def write_json(document: Any) -> None:
-    """Writes one JSON document, ASCII alone, indented."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-def write_json_rows(
-    head: Mapping[str, Any], name: str, rows: Iterable[Any], tail: Mapping[str, Any]
-) -> None:
-    """Writes {**head, name: [rows], **tail} with a row a line, without holding all of it."""
-    write = sys.stdout.write
-    write("{\n")
-    for key, item in head.items():
-        write(f"{json.dumps(key)}: {json.dumps(item, allow_nan=False)},\n")
-    write(f"{json.dumps(name)}: [")
-    separator = "\n"
-    for row in rows:
-        write(separator + json.dumps(row, allow_nan=False))
-        separator = ",\n"
-    write("\n]")
-    for key, item in tail.items():
-        write(f",\n{json.dumps(key)}: {json.dumps(item, allow_nan=False)}")
-    write("\n}\n")
-
-
-def json_number(number: float) -> float | str:
-    """A number as JSON can hold it: "NaN", "Infinity", "-Infinity" as strings."""
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    return number

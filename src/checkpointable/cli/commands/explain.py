@@ -1,4 +1,4 @@
-"""`checkpointable explain`: what of a checkpoint a program would restore, and what not."""
+"""`checkpointable explain`: the values that a program would restore from a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from checkpointable.cli.factory import find_saver, is_users_error, show_traceback, users_code
-from checkpointable.cli.failing import CommandFailedError
-from checkpointable.cli.opening import JsonOption, PathArgument, open_checkpoint
-from checkpointable.cli.output import Output, write_json
-from checkpointable.cli.renames import parse_renames
-from checkpointable.cli.text import printable
-from checkpointable.cli.tree import find_object
+from checkpointable.cli.arguments import JsonOption, PathArgument, parse_renames
+from checkpointable.cli.errors import CommandFailedError
+from checkpointable.cli.formatting.json_output import write_json
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.words import printable
+from checkpointable.cli.object_tree import find_object
+from checkpointable.cli.user_objects import find_saver, is_users_error, show_traceback, users_code
 from checkpointable.errors import CheckpointError
 from checkpointable.graph.object_graph import NodePaths
 from checkpointable.graph.renames import rename_graph
 from checkpointable.graph.stored import stored_graph
+from checkpointable.readers.reading import load_checkpoint
 from checkpointable.report import Outcome, Report, ReportEntry
 from checkpointable.savers.checkpoint import Checkpoint
 
@@ -28,20 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Says what a program would restore of a checkpoint.
+Shows which values a program would restore from a checkpoint, without restoring them.
 
-What matches, what does not, on which side, and why.
+MODULE:FUNCTION makes the objects of the program: a function without arguments, or a class, that
+returns a cp.Checkpoint or the root object. An existing object works too. Modules are found as by
+`python -m`, in the working directory first. No value is read or assigned.
 
-MODULE:FUNCTION makes the program's objects: a function without arguments (or a class) that
-returns a cp.Checkpoint, or the root object itself; an object that exists will do as well.
-Modules are found as `python -m` finds them, in the working directory first. Nothing is
-restored: no value is read or assigned.
+On a terminal the output is a tree, otherwise a table. For each value without a counterpart the
+likely one is printed, and for objects that were probably renamed the renames= that restore needs;
+try them with --rename.
 
-On a terminal the result is a tree, elsewhere a table. Values without a counterpart name the
-likeliest one; renames that follow are printed as restore takes them, ready to be tried with
---rename.
-
-Exit codes: 0 everything would be restored; 1 not everything, or an error; 2 wrong usage.
+Exit codes: 0 everything would be restored; 1 not everything, or an error; 2 invalid arguments.
 
 \b
   checkpointable explain runs/a train:make_model
@@ -53,24 +51,27 @@ Exit codes: 0 everything would be restored; 1 not everything, or an error; 2 wro
 def run(
     path: PathArgument,
     target: Annotated[
-        str, typer.Argument(metavar="MODULE:FUNCTION", help="What makes the objects, or is them.")
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION", help="A function that makes the objects, or an object."
+        ),
     ],
     renames: Annotated[
         list[str] | None,
         typer.Option(
             "--rename",
             metavar="OLD=NEW",
-            help="Read this path of the checkpoint as another; may be given several times.",
+            help="Read this path of the checkpoint as another one; repeatable.",
         ),
     ] = None,
     problems: Annotated[
-        bool, typer.Option("--problems", help="Leave out what would be restored.")
+        bool, typer.Option("--problems", help="Hide values that would be restored.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
     given = parse_renames(renames or [])
-    with open_checkpoint(path) as reader:
-        path = reader.prefix  # it is there: say so before the user's program is loaded
+    with load_checkpoint(path) as reader:
+        path = reader.prefix  # raises if it does not exist, before the user's program is loaded
     with users_code():
         saver = find_saver(target)
         report = _plan(saver, path, given, target)
@@ -96,7 +97,7 @@ def _plan(
     except CheckpointError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's classes may raise anything
-        if is_users_error(error):  # in a hook of one of the user's classes
+        if is_users_error(error):
             show_traceback(error)
             raise CommandFailedError(
                 f"the objects of {target} failed: {type(error).__name__}"
@@ -107,14 +108,14 @@ def _plan(
 def _try_suggestions(
     saver: Checkpoint | CheckpointableSaver, path: str, given: Mapping[str, str], report: Report
 ) -> tuple[Report, dict[str, int] | None]:
-    """The report with renames that take the given ones in, and what they would come to."""
+    """Returns the report with suggested renames that include the given ones, and their counts."""
     if not report.renames:
         return report, None
     merged = _merged(path, given, report.renames) if given else report.renames
     after = _counts(saver, path, merged)
-    if after is None:  # they get in one another's way: the table still says what is likely
+    if after is None:  # the renames conflict; the table still has the likely counterparts
         return replace(report, renames={}), None
-    for old in given:  # what was tried may be of no use beside the others
+    for old in given:  # drop given renames that make no difference
         fewer = {source: new for source, new in merged.items() if source != old}
         if _counts(saver, path, fewer) == after:
             merged = fewer
@@ -124,7 +125,7 @@ def _try_suggestions(
 def _counts(
     saver: Checkpoint | CheckpointableSaver, path: str, renames: Mapping[str, str]
 ) -> dict[str, int] | None:
-    """What these renames would come to; None if they cannot be."""
+    """Returns the counts with these renames; None if they are impossible."""
     try:
         return saver.plan(path, renames=renames).counts
     except ValueError:
@@ -132,8 +133,8 @@ def _counts(
 
 
 def _merged(path: str, given: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """`more`, whose paths are those after `given`, as one set of renames with it."""
-    with open_checkpoint(path) as reader:
+    """Merges two sets of renames; the old paths of `more` are those after `given`."""
+    with load_checkpoint(path) as reader:
         graph = stored_graph(reader)
     renamed = rename_graph(graph, given)
     paths = NodePaths(graph)
@@ -156,11 +157,12 @@ def _print(report: Report, counts: dict[str, int], after: dict[str, int] | None)
         if len(report.entries) < sum(counts.values()):
             out.line(f"not shown: {counts[Outcome.RESTORED.value]:,} restored")
         if after is not None:
-            out.line(f"with these renames: {', '.join(f'{n} {what}' for what, n in after.items())}")
+            outcomes = ", ".join(f"{number} {outcome}" for outcome, number in after.items())
+            out.line(f"with these renames: {outcomes}")
 
 
 def _printable(report: Report) -> Report:
-    """The report with names that no terminal minds."""
+    """Returns the report with printable names."""
 
     def entry(e: ReportEntry) -> ReportEntry:
         return replace(

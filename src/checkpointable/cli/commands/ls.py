@@ -1,4 +1,4 @@
-"""`checkpointable ls`: every value with its key, dtype, shape and bytes."""
+"""`checkpointable ls`: lists the values with key, dtype, shape and bytes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
-from checkpointable.cli.opening import JsonOption, PathArgument, Stored, open_checkpoint, stored
-from checkpointable.cli.output import Output, write_json_rows
-from checkpointable.cli.text import bytes_text, counted, human_size, printable
+from checkpointable.cli.arguments import JsonOption, PathArgument
+from checkpointable.cli.formatting.json_output import stored_as_json, write_json_rows
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.words import bytes_text, counted, human_size, printable
 from checkpointable.graph.patterns import key_matcher
+from checkpointable.readers.reader import StoredValue
+from checkpointable.readers.reading import load_checkpoint
 
 __all__ = ["HELP", "run"]
 
 HELP = """\
 Lists the values of a checkpoint: key, dtype, shape, bytes.
 
-On a terminal this is a table with totals. Elsewhere it is a line a value, its four fields
-separated by tabs, no key shortened, and the totals go to standard error. Characters that
-cannot be printed are shown as escapes (\\n); --json has every key as it is.
+On a terminal the output is a table with totals. Otherwise each value is one line of four fields
+separated by tabs, with complete keys, and the totals are written to standard error. Unprintable
+characters are shown as escapes (\\n); --json contains the exact keys.
 
-A PATTERN is matched against the whole key, or the path of the object that the value belongs
-to: * stands for anything within a segment, ** for anything across segments, ? for one
-character. Quote it, so that the shell leaves it alone.
+A PATTERN matches a whole key, or the path of the value's object: * stands for any characters
+within a segment, ** for any characters across segments, ? for one character. Quote patterns, so
+that the shell does not expand them.
 
 \b
   checkpointable ls runs/a
@@ -36,7 +39,7 @@ character. Quote it, so that the shell leaves it alone.
 
 
 class SortKey(str, enum.Enum):
-    """What the values are sorted by; equal ones by key."""
+    """The order of the values; equal ones are sorted by key."""
 
     KEY = "key"
     SIZE = "size"
@@ -44,9 +47,9 @@ class SortKey(str, enum.Enum):
     SHAPE = "shape"
 
 
-_ORDERS: dict[SortKey, Callable[[Stored], Any]] = {
+_ORDERS: dict[SortKey, Callable[[StoredValue], Any]] = {
     SortKey.KEY: lambda value: value.key,
-    SortKey.SIZE: lambda value: -value.size,
+    SortKey.SIZE: lambda value: -value.nbytes,
     SortKey.DTYPE: lambda value: value.dtype,
     SortKey.SHAPE: lambda value: (len(value.shape), value.shape),
 }
@@ -57,24 +60,24 @@ def run(
     sort: Annotated[
         SortKey, typer.Option(help="The order: key, size (largest first), dtype or shape.")
     ] = SortKey.KEY,
-    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     patterns: Annotated[
         list[str] | None,
         typer.Option(
             "--filter",
             metavar="PATTERN",
-            help="Only values that match; may be given several times: any of them.",
+            help="List only values that match; repeatable: any of the patterns.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    with open_checkpoint(path) as reader:
+    with load_checkpoint(path) as reader:
         keys: Iterable[str] = reader.keys()
         if patterns:
             keys = filter(key_matcher(patterns), keys)
-        values = [stored(reader, key) for key in keys]
+        values = [reader.stored(key) for key in keys]
         checkpoint = reader.prefix
-    if sort is not SortKey.KEY:  # they come sorted by key, and sorting keeps that order
+    if sort is not SortKey.KEY:  # values come sorted by key, and sorting is stable
         values.sort(key=_ORDERS[sort])
     if reverse:
         values.reverse()
@@ -89,23 +92,23 @@ def run(
         else:
             for value in values:
                 shape = str(value.shape)
-                out.line(f"{printable(value.key)}\t{value.dtype}\t{shape}\t{value.size}")
+                out.line(f"{printable(value.key)}\t{value.dtype}\t{shape}\t{value.nbytes}")
     if not out.terminal:
         typer.echo(_totals(values), err=True)
 
 
-def _sums(values: Iterable[Stored]) -> dict[str, tuple[int, int]]:
-    """dtype -> (values, bytes), most bytes first."""
+def _sums(values: Iterable[StoredValue]) -> dict[str, tuple[int, int]]:
+    """Returns dtype -> (number of values, bytes), most bytes first."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for value in values:
         counts[value.dtype] += 1
-        sizes[value.dtype] += value.size
+        sizes[value.dtype] += value.nbytes
     return {dtype: (counts[dtype], sizes[dtype]) for dtype, _ in sizes.most_common()}
 
 
-def _totals(values: list[Stored]) -> str:
-    text = f"{counted(len(values), 'value')}, {bytes_text(sum(v.size for v in values))}"
+def _totals(values: list[StoredValue]) -> str:
+    text = f"{counted(len(values), 'value')}, {bytes_text(sum(v.nbytes for v in values))}"
     sums = _sums(values)
     if len(sums) > 1:
         parts = (f"{n:,} {dtype} {human_size(size)}" for dtype, (n, size) in sums.items())
@@ -113,26 +116,27 @@ def _totals(values: list[Stored]) -> str:
     return text
 
 
-def _print_json(checkpoint: str, values: list[Stored]) -> None:
+def _print_json(checkpoint: str, values: list[StoredValue]) -> None:
     by_dtype = {dtype: {"values": n, "bytes": size} for dtype, (n, size) in _sums(values).items()}
     totals = {
         "values": len(values),
-        "bytes": sum(value.size for value in values),
+        "bytes": sum(value.nbytes for value in values),
         "by_dtype": by_dtype,
     }
-    rows = (value.as_json() for value in values)
+    rows = map(stored_as_json, values)
     write_json_rows({"checkpoint": checkpoint}, "values", rows, {"totals": totals})
 
 
-def _print_table(out: Output, values: list[Stored]) -> None:
-    """Columns of equal width; a key that is too long goes on in the next line.
+def _print_table(out: Output, values: list[StoredValue]) -> None:
+    """Prints columns; a key that is too long continues in the next line.
 
-    By hand, since a rich table of 100,000 rows takes half a minute.
+    A rich table of 100,000 rows takes half a minute.
     """
     from rich.cells import cell_len, chop_cells
 
     rows = [
-        (printable(v.key), v.dtype, str(v.shape), f"{v.size:,}", human_size(v.size)) for v in values
+        (printable(v.key), v.dtype, str(v.shape), f"{v.nbytes:,}", human_size(v.nbytes))
+        for v in values
     ]
     header = ("key", "dtype", "shape", "bytes", "")
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]

@@ -1,4 +1,4 @@
-"""`checkpointable verify`: every checksum of a checkpoint."""
+"""`checkpointable verify`: verifies every checksum of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,37 +7,43 @@ from typing import Annotated
 import typer
 
 from checkpointable.bundle import Damage
-from checkpointable.cli.directory_text import inspection_as_json, print_inspection
-from checkpointable.cli.manifest_text import manifest_as_json, print_problem, signature_text
-from checkpointable.cli.opening import JsonOption, PathArgument, named_prefix
-from checkpointable.cli.output import Output, write_json
-from checkpointable.cli.progress import progress_bar
-from checkpointable.cli.text import bytes_text, counted, printable
+from checkpointable.cli.arguments import JsonOption, PathArgument
+from checkpointable.cli.formatting.inspection import (
+    inspection_as_json,
+    print_damages,
+    print_inspection,
+)
+from checkpointable.cli.formatting.json_output import write_json
+from checkpointable.cli.formatting.manifest import manifest_as_json, print_problem, signature_text
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.progress import progress_bar
+from checkpointable.cli.formatting.words import bytes_text, counted
 from checkpointable.directory.latest import latest_checkpoint
+from checkpointable.directory.prefixes import checkpoint_prefix
 from checkpointable.errors import (
     CheckpointCorruptError,
     CheckpointNotFoundError,
     CheckpointUnsupportedError,
 )
 from checkpointable.graph.paths import GRAPH_KEY
-from checkpointable.maintenance.judged_manifests import Judged, look_at_manifest
-from checkpointable.maintenance.repair import inspect_directory
+from checkpointable.maintenance.inspection import inspect_directory
+from checkpointable.maintenance.manifest_checks import ManifestCheck, check_manifest_if_any
 from checkpointable.readers.opening import open_stored
 from checkpointable.readers.reader import CheckpointReader
 
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Reads every byte of a checkpoint and compares all checksums.
+Reads every byte of a checkpoint and verifies all checksums.
 
-Prints "OK" with the number of values and bytes, or each damage with file, key and offset. If
-there is a manifest, the files are compared with that too ("checkpointable manifest --verify" with
-a key says who signed it).
+Prints "OK" with the number of values and bytes, or each damage with file, key and offset. If the
+checkpoint has a manifest, the files are compared with it too. (To verify who signed it, run
+"checkpointable manifest --verify" with a trusted key.)
 
 A directory stands for the checkpoint that its state file names, whole or not.
 
-Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no permission);
-2 wrong usage.
+Exit codes: 0 whole; 1 damaged, or an error (no such checkpoint, no permission); 2 invalid
+arguments.
 
 \b
   checkpointable verify runs/a
@@ -47,7 +53,10 @@ Exit codes: 0 whole; 1 damaged, or not to be read at all (no such checkpoint, no
 
 
 AllOption = Annotated[
-    bool, typer.Option("--all", help="Every checkpoint of the directory PATH, and its state file.")
+    bool,
+    typer.Option(
+        "--all", help="Verify every checkpoint of the directory PATH, and its state file."
+    ),
 ]
 
 
@@ -57,9 +66,9 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
         return
     prefix, values, size = path, 0, 0
 
-    def find(named: str) -> str:
+    def find(given: str) -> str:
         nonlocal prefix
-        prefix = named_prefix(named)
+        prefix = checkpoint_prefix(given, damaged=True)
         return prefix
 
     try:
@@ -79,66 +88,59 @@ def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -
 
                 damages = reader.verify(advance)
             damages += _graph_damage(reader, damages)
-    except CheckpointCorruptError as error:  # the index itself: nothing else can be checked
+    except CheckpointCorruptError as error:  # the index is damaged: nothing else can be verified
         damages = [_as_damage(error, prefix)]
-    judged = look_at_manifest(prefix)
-    holds = judged is None or judged.holds
+    check = check_manifest_if_any(prefix)
+    ok = not damages and (check is None or check.ok)
     if json:
         write_json(
             {
                 "checkpoint": prefix,
-                "ok": not damages and holds,
+                "ok": ok,
                 "values": values,
                 "bytes": size,
                 "damage": [damage._asdict() for damage in damages],
-                "manifest": manifest_as_json(judged),
+                "manifest": manifest_as_json(check),
             }
         )
     else:
-        _print(prefix, values, size, damages, judged)
-    if damages or not holds:
+        _print(prefix, values, size, damages, check)
+    if not ok:
         raise typer.Exit(1)
 
 
 def _run_all(directory: str, json: bool) -> None:
     with progress_bar("verify") as progress:
-        found = inspect_directory(directory, progress)
-    if not found.checkpoints and found.problem is None and latest_checkpoint(directory) is None:
+        inspection = inspect_directory(directory, progress)
+    is_empty = not inspection.checkpoints and inspection.problem is None
+    if is_empty and latest_checkpoint(directory) is None:  # else one was saved meanwhile
         raise CheckpointNotFoundError("the directory contains no checkpoint", path=directory)
-    document = inspection_as_json(found)
     if json:
-        write_json(document)
+        write_json(inspection_as_json(inspection))
     else:
         with Output() as out:
-            print_inspection(out, found)
-    if not document["ok"]:
+            print_inspection(out, inspection)
+    if not inspection.ok:
         raise typer.Exit(1)
 
 
 def _print(
-    prefix: str, values: int, size: int, damages: list[Damage], judged: Judged | None
+    prefix: str, values: int, size: int, damages: list[Damage], check: ManifestCheck | None
 ) -> None:
     with Output() as out:
         if not damages:
             out.line(("OK", "bold green"), f": {counted(values, 'value')}, {bytes_text(size)}")
-            if judged is not None and judged.manifest is not None and judged.holds:
-                signed = signature_text(judged.manifest, verified=False)
+            if check is not None and check.manifest is not None and check.ok:
+                signed = signature_text(check.manifest, verified=False)
                 out.line(("OK", "bold green"), f": the manifest: {signed}")
-            print_problem(out, judged)
+            print_problem(out, check)
             return
-        for damage in damages:
-            key = "" if damage.key is None else f", key {damage.key!r}"
-            where = f"{damage.path}{key}, offset {damage.offset}"
-            out.line((printable(where), "bold"), f": {printable(damage.what)}")
-        out.line(
-            ("DAMAGED", "bold red"),
-            f": {printable(prefix)}: {counted(len(damages), 'place')}",
-        )
-        print_problem(out, judged)
+        print_damages(out, prefix, damages)
+        print_problem(out, check)
 
 
 def _graph_damage(reader: CheckpointReader, known: list[Damage]) -> list[Damage]:
-    """What is wrong with the object graph although its checksum holds."""
+    """Returns damage of an object graph whose checksum matches."""
     if any(d.key == GRAPH_KEY or d.key is None for d in known):
         return []
     try:

@@ -1,4 +1,4 @@
-"""One value as text and as JSON."""
+"""A value as text and as JSON."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from typing import Any
 
 import numpy as np
 
-from checkpointable.cli.output import Output, json_number
-from checkpointable.cli.text import bytes_text, counted, printable
-from checkpointable.cli.value import Details, Number
+from checkpointable.cli.formatting.json_output import json_number, stored_as_json
+from checkpointable.cli.formatting.output import Output
+from checkpointable.cli.formatting.words import bytes_text, counted, printable
+from checkpointable.cli.value_details import Details, Number
 from checkpointable.graph.paths import GRAPH_KEY
 from checkpointable.readers.reader import Location
 
 __all__ = ["element_as_json", "print_value", "value_as_json"]
 
-# Of one string, unless all is asked for.
+# The part that is printed of a string, without --all.
 _SHOWN_CHARACTERS = 2000
 _SHOWN_LINES = 100
 
 
 def print_value(out: Output, details: Details, first: int, *, in_full: bool) -> None:
-    """Prints a value: what it is, where it lies, its statistics and first elements.
+    """Prints the description of a value, its statistics and its first elements.
 
     Args:
-      first: how many elements.
-      in_full: all elements, and strings to their end.
+      out: The output.
+      details: The value.
+      first: The number of elements to print.
+      in_full: Print all elements, and strings to their end.
     """
     stored = details.stored
     _field(out, "key", printable(stored.key), "bold")
     _field(out, "dtype", stored.dtype)
     _field(out, "shape", f"{stored.shape}, {counted(details.elements, 'element')}")
-    _field(out, "size", bytes_text(stored.size))
-    for place in details.locations:
+    _field(out, "size", bytes_text(stored.nbytes))
+    for location in details.locations:
         checked = ", verified" if details.is_verified else ", not verified"
-        _field(out, "stored in", _place(place) + checked)
+        _field(out, "stored in", _location(location) + checked)
     for name, text in _statistics(details):
         _field(out, name, text)
     if stored.key == GRAPH_KEY:
@@ -51,32 +54,32 @@ def _field(out: Output, name: str, text: str, style: str = "") -> None:
     out.line((f"{name:<10}", "dim"), "  ", (text, style))
 
 
-def _place(place: Location) -> str:
-    part = "".join(
-        f", {start}:{'' if length < 0 else start + length}" for start, length in place.extents
+def _location(location: Location) -> str:
+    extents = ", ".join(
+        f"{start}:{'' if length < 0 else start + length}" for start, length in location.extents
     )
-    part = f", part [{part[2:]}]" if place.extents else ""
+    part = f", part [{extents}]" if extents else ""
     return (
-        f"{printable(os.path.basename(place.file))}, offset {place.offset}, size {place.size}, "
-        f"masked crc32c {place.checksum:#010x}{part}"
+        f"{printable(os.path.basename(location.file))}, offset {location.offset}, "
+        f"size {location.size}, masked crc32c {location.checksum:#010x}{part}"
     )
 
 
 def _statistics(details: Details) -> list[tuple[str, str]]:
-    found = details.statistics
-    if details.elements == 1:  # they would say what the element says
+    statistics = details.statistics
+    if details.elements == 1:  # the element itself is printed
         return []
-    shown = {name: _number(number) for name, number in found.items()}
-    if "true" in found:
+    shown = {name: _number(number) for name, number in statistics.items()}
+    if "true" in statistics:
         return [("true", shown["true"]), ("false", shown["false"])]
-    if "longest" in found:
+    if "longest" in statistics:
         return [("lengths", f"{shown['shortest']} … {shown['longest']} bytes")]
     lines = []
     for low, high, name in (("min", "max", "range"), ("abs_min", "abs_max", "magnitude")):
-        if low in found:
+        if low in statistics:
             lines.append((name, f"{shown[low]} … {shown[high]}"))
-    lines += [(name, shown[name]) for name in ("mean", "std") if name in found]
-    if "nan" in found:
+    lines += [(name, shown[name]) for name in ("mean", "std") if name in statistics]
+    if "nan" in statistics:
         lines.append(("not finite", f"{shown['nan']} NaN, {shown['inf']} infinite"))
     return lines
 
@@ -115,12 +118,12 @@ def _element(element: Any) -> str:
 
 
 def _is_exact(element: np.generic) -> bool:
-    """Whether Python's own number prints as this one does (a float32 would get more digits)."""
+    """Returns whether the Python number prints like this one; a float32 would get more digits."""
     return element.dtype.kind in "iub"
 
 
 def _string_lines(data: bytes, *, in_full: bool) -> list[str]:
-    """A string readably: JSON indented, text as it is, other bytes as Python writes them."""
+    """Returns the lines of a string: JSON indented, text as it is, other bytes as a literal."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -129,7 +132,7 @@ def _string_lines(data: bytes, *, in_full: bool) -> list[str]:
     if lines is None:
         if not text:
             return ['""']
-        # Text is text: a line break is one.
+        # Line breaks of text are kept; escapes and other binary strings stay on one line.
         lines = text.splitlines() if _is_text(text) else [printable(text)]
     if not in_full:
         if len(lines) > _SHOWN_LINES:
@@ -151,7 +154,7 @@ def _shortened(text: str, *, in_full: bool) -> str:
 
 
 def _json_lines(text: str) -> list[str] | None:
-    """An object or array in JSON, indented; None if it is something else."""
+    """Returns the lines of an indented JSON object or array; None for other strings."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -161,16 +164,19 @@ def _json_lines(text: str) -> list[str] | None:
 
 
 def value_as_json(details: Details, first: int, *, in_full: bool) -> dict[str, Any]:
-    """The same as data (docs/command-line.md)."""
+    """Returns an element of `values` (docs/command-line.md).
+
+    Args: As for `print_value`.
+    """
     elements: list[Any] = []
     if details.contents is not None:
         flat = details.contents.reshape(-1)
         elements = [element_as_json(x) for x in (flat if in_full else flat[:first])]
     statistics = {name: _number_as_json(number) for name, number in details.statistics.items()}
     return {
-        **details.stored.as_json(),
+        **stored_as_json(details.stored),
         "elements": details.elements,
-        "stored": [_place_as_json(place) for place in details.locations],
+        "stored": [_location_as_json(location) for location in details.locations],
         "verified": details.is_verified,
         "statistics": statistics,
         "first": elements,
@@ -178,13 +184,13 @@ def value_as_json(details: Details, first: int, *, in_full: bool) -> dict[str, A
     }
 
 
-def _place_as_json(place: Location) -> dict[str, Any]:
+def _location_as_json(location: Location) -> dict[str, Any]:
     return {
-        "file": place.file,
-        "offset": place.offset,
-        "bytes": place.size,
-        "masked_crc32c": place.checksum,
-        "extents": [list(extent) for extent in place.extents],
+        "file": location.file,
+        "offset": location.offset,
+        "bytes": location.size,
+        "masked_crc32c": location.checksum,
+        "extents": [list(extent) for extent in location.extents],
     }
 
 
@@ -195,7 +201,7 @@ def _number_as_json(number: Number) -> Any:
 
 
 def element_as_json(element: Any) -> Any:
-    """One element of an array as JSON can hold it."""
+    """Returns an element of an array as a JSON value."""
     if isinstance(element, bytes):
         try:
             return element.decode()
@@ -207,5 +213,5 @@ def element_as_json(element: Any) -> Any:
         return _number_as_json(complex(element))
     if element.dtype.name.startswith(("int", "uint")):
         return int(element)
-    # The shortest number that reads back as this one: float(0.1f) would say 0.10000000149.
+    # The shortest number that reads back as this one: float(np.float32(0.1)) is 0.10000000149.
     return json_number(float(str(element)))

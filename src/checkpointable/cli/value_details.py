@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from checkpointable.cli.opening import Stored, stored
 from checkpointable.common.scalar_strings import array_of_contents
 from checkpointable.common.types import Progress
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.readers.reader import CheckpointReader, Location
+from checkpointable.readers.reader import CheckpointReader, Location, StoredValue
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +41,7 @@ class Details:
       statistics: Statistics of its elements, by name.
     """
 
-    stored: Stored
+    stored: StoredValue
     elements: int
     locations: list[Location]
     contents: Array | None
@@ -55,16 +54,15 @@ def describe(reader: CheckpointReader, key: str, progress: Progress | None = Non
     """Reads and verifies a value.
 
     Args:
-      progress: Called with (bytes done, bytes in all, key) as the elements are processed; each
-        counts once a pass.
+      progress: Called with (bytes done, total bytes, key); each pass over the elements counts.
 
     Raises:
       CheckpointNotFoundError, CheckpointCorruptError
     """
-    about = stored(reader, key)
+    stored = reader.stored(key)
     details = Details(
-        about,
-        elements=math.prod(about.shape),
+        stored,
+        elements=math.prod(stored.shape),
         locations=reader.locations(key),
         contents=None,
         note="",
@@ -73,8 +71,8 @@ def describe(reader: CheckpointReader, key: str, progress: Progress | None = Non
     )
     try:
         details.contents = array_of_contents(reader.get_tensor(key))
-        passes = _Passes(key, details.contents, about.dtype, progress)
-        details.statistics = statistics(details.contents, about.dtype, passes)
+        passes = _Passes(key, details.contents, stored.dtype, progress)
+        details.statistics = statistics(details.contents, stored.dtype, passes)
     except CheckpointUnsupportedError as error:
         details.note = error.what
         details.is_verified = _verify_bytes(reader, key)

@@ -1,0 +1,1 @@
+"""One module per command, each with the text of its help (`HELP`) and a function `run`."""

@@ -1,0 +1,1 @@
+"""Checkpoints, values, trees and differences as text and as JSON."""
