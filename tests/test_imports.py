@@ -73,7 +73,7 @@ ROOMS = {
     "bundle.opening",
     "bundle": "bundle.* bundle.index bundle.reading bundle.opening bundle.writing",
     "directory": "errors common wire storage manifest bundle",
-    "saving": "errors common manifest graph adapters.watch adapters bundle",
+    "saving": "errors common storage manifest graph adapters.watch adapters bundle",
     "readers.reader": "errors common graph bundle",
     "readers.formats": "storage manifest bundle readers.reader",
     "readers.foreign": "errors common storage graph adapters.torch.tensors bundle readers.reader "

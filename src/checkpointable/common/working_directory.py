@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from checkpointable.common.urls import url_scheme
+
 __all__ = ["GivenPath", "absolute_path"]
 
 
@@ -12,10 +14,10 @@ def absolute_path(path: str) -> str:
     """Returns `path` joined to the working directory, unless it is absolute already.
 
     The path is not normalized: `link/..` stays the parent of the directory that the link points
-    to. If the working directory has been deleted, `path` is returned unchanged: nothing can exist
-    there, and opening it raises the error.
+    to. A URL, which some storages take for a path, is absolute. If the working directory has been
+    deleted, `path` is returned unchanged: nothing can exist there, and opening it raises the error.
     """
-    if os.path.isabs(path):
+    if os.path.isabs(path) or url_scheme(path) is not None:
         return path
     try:
         return os.path.join(os.getcwd(), path)

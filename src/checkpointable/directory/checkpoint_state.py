@@ -12,7 +12,7 @@ from checkpointable.directory.state_file import (
     read_state,
     write_state,
 )
-from checkpointable.storage import Storage, takes_storage
+from checkpointable.storage import Storage, given_path, takes_storage
 
 __all__ = ["get_checkpoint_state", "update_checkpoint_state"]
 
@@ -42,7 +42,7 @@ def get_checkpoint_state(
         case, as if nothing had been saved.)
       CheckpointIOError, CheckpointPermissionError: the file cannot be read.
     """
-    return read_state(os.fspath(checkpoint_dir), latest_filename or STATE_FILE_NAME)
+    return read_state(given_path(checkpoint_dir), latest_filename or STATE_FILE_NAME)
 
 
 @takes_storage
@@ -79,7 +79,7 @@ def update_checkpoint_state(
       RuntimeError: the checkpoint has the name of the state file.
       CheckpointIOError: the state file could not be written; the previous one is intact.
     """
-    directory = os.fspath(save_dir)
+    directory = given_path(save_dir)
     name = latest_filename or STATE_FILE_NAME
     latest = _from(directory, model_checkpoint_path)
     paths = [_from(directory, path) for path in all_model_checkpoint_paths or ()]
@@ -100,5 +100,5 @@ def update_checkpoint_state(
 
 
 def _from(directory: str, path: Path) -> str:
-    given = os.fspath(path)
+    given = given_path(path)
     return os.path.join(directory, given) if os.path.isabs(directory) else given

@@ -7,7 +7,13 @@ import os
 from checkpointable.bundle.format import index_path, parse_data_name, split_prefix
 from checkpointable.errors import CheckpointNotFoundError
 from checkpointable.manifest import is_manifest_name
-from checkpointable.storage import FileIdentity, Storage, check_durability, default_storage
+from checkpointable.storage import (
+    FileIdentity,
+    Storage,
+    check_durability,
+    default_storage,
+    given_path,
+)
 
 __all__ = ["delete_checkpoint"]
 
@@ -42,7 +48,7 @@ def delete_checkpoint(
       CheckpointIOError: a file could not be deleted; the files before it are gone.
     """
     storage = storage or default_storage()
-    path = os.fspath(prefix)
+    path = given_path(prefix, storage)
     directory, base = split_prefix(path)
     with storage.lock_directory(directory):
         if index is not None and storage.identity(index_path(path)) != index:

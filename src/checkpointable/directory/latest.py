@@ -18,7 +18,7 @@ from checkpointable.errors import (
     CheckpointError,
     CheckpointNotFoundError,
 )
-from checkpointable.storage import Storage, default_storage, takes_storage, temporary_of
+from checkpointable.storage import Storage, default_storage, given_path, takes_storage, temporary_of
 
 __all__ = [
     "LOOKS",
@@ -65,7 +65,7 @@ def latest_checkpoint(
     Raises:
       CheckpointPermissionError: the directory cannot be read.
     """
-    directory = os.fspath(directory)
+    directory = given_path(directory)
     chosen, problem = find_latest(directory, latest_filename)
     if problem is not None:
         using = "no checkpoint is there: a first start" if chosen is None else f"using {chosen}"
@@ -122,7 +122,7 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
 
     They are ordered by the modification time of the index, then by number.
     """
-    directory = os.fspath(directory)
+    directory = given_path(directory)
     storage = default_storage()
     try:
         names = storage.list(directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,7 +10,13 @@ from checkpointable.common.logs import logger
 from checkpointable.common.types import Path
 from checkpointable.directory.latest import find_latest, is_whole
 from checkpointable.errors import CheckpointError
-from checkpointable.storage import FileIdentity, Storage, default_storage, optional_storage
+from checkpointable.storage import (
+    FileIdentity,
+    Storage,
+    default_storage,
+    given_path,
+    optional_storage,
+)
 
 __all__ = ["checkpoints_iterator"]
 
@@ -57,7 +62,7 @@ def checkpoints_iterator(
     Yields:
       Checkpoint prefixes to pass to `restore`.
     """
-    directory = os.fspath(directory)
+    directory = given_path(directory, storage)
     seen: tuple[str, FileIdentity | None] | None = None
     warned: str | None = None
     while True:

@@ -11,7 +11,7 @@ from checkpointable.common.types import Path
 from checkpointable.directory.latest import LOOKS, latest_checkpoint
 from checkpointable.directory.state_file import state_or_error
 from checkpointable.errors import CheckpointNotFoundError
-from checkpointable.storage import default_storage
+from checkpointable.storage import default_storage, given_path
 
 __all__ = ["checkpoint_prefix", "open_named"]
 
@@ -32,7 +32,7 @@ def open_named(
       find: returns the prefix for a path. None: `checkpoint_prefix`.
     """
     find = find or checkpoint_prefix
-    given = os.fspath(path)
+    given = given_path(path)
     prefix = find(given)
     for _ in range(LOOKS):
         try:
@@ -58,7 +58,7 @@ def checkpoint_prefix(path: str | os.PathLike[str], *, damaged: bool = False) ->
     Raises:
       CheckpointNotFoundError: the directory contains no checkpoint.
     """
-    prefix = os.fspath(path)
+    prefix = given_path(path)
     storage = default_storage()
     if storage.exists(index_path(prefix)):
         return prefix

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +14,7 @@ from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_k
 from checkpointable.readers.foreign import write_safetensors
 from checkpointable.restore.by_name.file_paths import file_paths
 from checkpointable.saving.graph_value import graph_to_write
-from checkpointable.storage import default_storage
+from checkpointable.storage import default_storage, given_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +65,7 @@ def to_safetensors(
       CheckpointMismatchError: two values of one name; `prefix` tells them apart.
       CheckpointUnsupportedError: nothing to write, or a dtype that safetensors has not.
     """
+    path = given_path(path)
     if not overwrite:
         _check_free(path)
     graph = reader.graph()
@@ -210,7 +210,7 @@ def from_tensors(
         )
     graph.mark_nodes_with_values()
     values_to_write.append(graph_to_write(graph))
-    write_bundle(os.fspath(prefix), values_to_write, progress=progress, overwrite=overwrite)
+    write_bundle(given_path(prefix), values_to_write, progress=progress, overwrite=overwrite)
     return Converted(len(values_to_write) - 1, size, left_out)
 
 

@@ -14,7 +14,7 @@ from checkpointable.directory.state_file import CheckpointState, state_or_error
 from checkpointable.errors import CheckpointCorruptError, CheckpointError
 from checkpointable.maintenance.manifest_checks import ManifestCheck, check_manifest_if_any
 from checkpointable.maintenance.strays import stray_files
-from checkpointable.storage import FileIdentity, default_storage
+from checkpointable.storage import FileIdentity, default_storage, given_path
 
 __all__ = ["InspectedCheckpoint", "Inspection", "inspect_directory"]
 
@@ -100,6 +100,7 @@ def inspect_directory(directory: str, progress: Progress | None = None) -> Inspe
       CheckpointIOError, CheckpointNotFoundError: The directory cannot be read.
     """
     storage = default_storage()
+    directory = given_path(directory)
     inspected: dict[str, InspectedCheckpoint] = {}
     state, error = state_or_error(directory)
     for _ in range(_ATTEMPTS):

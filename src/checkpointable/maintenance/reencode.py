@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.bundle import (
@@ -20,7 +19,7 @@ from checkpointable.graph.paths import VARIABLE_VALUE, path_of, value_key
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
 from checkpointable.saving.graph_value import graph_to_write
-from checkpointable.storage import Storage, takes_storage
+from checkpointable.storage import Storage, given_path, takes_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +60,7 @@ def reencode_checkpoint(
       ValueError: `target` is `source`.
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
-    prefix = os.fspath(target)
+    prefix = given_path(target)
     with load_checkpoint(source) as reader:
         if reader.kind == "tensors":
             raise CheckpointUnsupportedError(

@@ -24,7 +24,7 @@ from checkpointable.maintenance.rename_names import rename_names
 from checkpointable.readers.opening import require_bundle
 from checkpointable.readers.reader import CheckpointReader
 from checkpointable.readers.reading import load_checkpoint
-from checkpointable.storage import Storage, takes_storage
+from checkpointable.storage import Storage, given_path, takes_storage
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
 
@@ -85,7 +85,7 @@ def rename_checkpoint(
         tensors.
       CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
     """
-    prefix = os.fspath(target)
+    prefix = given_path(target)
     if not os.path.basename(prefix):
         raise ValueError(f"{prefix!r} names a directory; a prefix has a name after it")
     with load_checkpoint(source) as reader:

@@ -157,7 +157,7 @@ class ManagedSaves:
         try:
             if number is None:
                 number = self._kept.next_number() if counter is None else counter
-            prefix = numbered_prefix(start, number)
+            prefix = numbered_prefix(start, number, storage=self._storage)
             due.note()
             yield prefix
         except BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -29,7 +28,7 @@ from checkpointable.savers.options import (
 )
 from checkpointable.savers.saver import CheckpointableSaver
 from checkpointable.saving.saving import WriteSettings
-from checkpointable.storage import check_durability, optional_storage
+from checkpointable.storage import check_durability, given_path, optional_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -98,12 +97,12 @@ class CheckpointManager:
         self._signer = signer_of(options.get("sign_with", False))
         self._trusted_key = None if key is None else verifier_of(key)
         self._checkpoint = checkpoint
-        self._directory = GivenPath.of(os.fspath(directory))
         self._steps = StepInterval(
             step_counter, checkpoint_interval, options.get("last_checkpoint_step")
         )
         self._init_fn = options.get("init_fn")
         self._storage = shared_storage(checkpoint, options.get("storage"))
+        self._directory = GivenPath.of(given_path(directory, self._storage))
         with optional_storage(self._storage):
             self._kept = KeptCheckpoints(self._directory, checkpoint_name, retention)
         self._saves = ManagedSaves(

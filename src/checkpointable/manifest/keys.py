@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.manifest.format import DOMAIN, ED25519, HMAC_SHA256, UNSIGNED
-from checkpointable.storage import default_storage
+from checkpointable.storage import default_storage, given_path
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -206,7 +206,7 @@ def _key(given: Any) -> Any:
         contents = bytes(given)
         return _key_of_pem(contents) if contents.startswith(_PEM) else contents
     if isinstance(given, os.PathLike):
-        path = os.fspath(given)
+        path = given_path(given)
         contents = _contents_of(path)
         if not contents.startswith(_PEM):
             raise ValueError(

@@ -17,7 +17,7 @@ from checkpointable.readers import checkpoints
 from checkpointable.readers.foreign import safetensors, sharded, torch_file
 from checkpointable.readers.foreign.kinds import other_kind
 from checkpointable.readers.formats import Candidate, Format, OpenOptions
-from checkpointable.storage import default_storage
+from checkpointable.storage import default_storage, given_path
 
 if TYPE_CHECKING:
     from checkpointable.bundle.reading.targets import Mapped, Verify
@@ -88,7 +88,7 @@ def refuse_unsigned(path: str | os.PathLike[str]) -> None:
     Raises:
       CheckpointUnsupportedError: It is; only bundles have manifests.
     """
-    name = os.fspath(path)
+    name = given_path(path)
     storage = default_storage()
     if not storage.exists(name) or storage.is_directory(name):
         return

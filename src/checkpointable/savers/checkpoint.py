@@ -185,7 +185,7 @@ class Checkpoint(Checkpointable):
         counter = self.save_counter
         counter.assign_add(1)
         try:
-            yield numbered_prefix(file_prefix, counter)
+            yield numbered_prefix(file_prefix, counter, storage=self._objects.storage)
         except BaseException:
             counter.assign_add(-1)
             raise
@@ -203,7 +203,7 @@ class Checkpoint(Checkpointable):
           `file_prefix`, to pass to `read`.
         """
         settings = write_settings("Checkpoint.write", options, SaveOptions)
-        prefix = numbered_prefix(file_prefix, None)
+        prefix = numbered_prefix(file_prefix, None, storage=self._objects.storage)
         self._saves.settle()
         self._objects.write(prefix, session, settings)
         return prefix
@@ -214,7 +214,7 @@ class Checkpoint(Checkpointable):
     ) -> SaveHandle:
         """Writes the checkpoint `file_prefix` in the background; see `write` and `save_async`."""
         settings = write_settings("Checkpoint.write_async", options, AsyncSaveOptions)
-        prefix = numbered_prefix(file_prefix, None)
+        prefix = numbered_prefix(file_prefix, None, storage=self._objects.storage)
         self._saves.settle()
         return self._objects.write_async(prefix, session, settings)
 

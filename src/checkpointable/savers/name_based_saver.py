@@ -119,7 +119,7 @@ class Saver:
           The checkpoint prefix, to pass to `restore`.
         """
         settings = write_settings("Saver.save", options, SaveOptions)
-        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session, self._storage)
         path = GivenPath.of(prefix)  # now: the working directory may change meanwhile
         named = named_values(self._variables)
         _check_contents(named)

@@ -90,7 +90,7 @@ class CheckpointableSaver:
           CheckpointIOError: the system refused. Existing checkpoints are intact.
         """
         settings = write_settings("CheckpointableSaver.save", options, SaveOptions)
-        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session, self._objects.storage)
         self._saves.settle()
         self._objects.save(prefix, session, settings)
         return prefix
@@ -120,7 +120,7 @@ class CheckpointableSaver:
         Raises: as `save`. The handle raises errors that occur later.
         """
         settings = write_settings("CheckpointableSaver.save_async", options, AsyncSaveOptions)
-        prefix = numbered_prefix(file_prefix, checkpoint_number, session)
+        prefix = numbered_prefix(file_prefix, checkpoint_number, session, self._objects.storage)
         self._saves.settle()
         return self._objects.save_async(prefix, session, settings)
 

@@ -11,22 +11,26 @@ from checkpointable.adapters.frameworks import evaluated
 from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import ValueSpec
+from checkpointable.storage import Storage, given_path
 
 __all__ = ["array_of", "in_graph", "number_in_graph", "numbered_prefix"]
 
 
-def numbered_prefix(file_prefix: Path, checkpoint_number: Any, session: Any = None) -> str:
+def numbered_prefix(
+    file_prefix: Path, checkpoint_number: Any, session: Any = None, storage: Storage | None = None
+) -> str:
     """Returns `<prefix>-<number>`, or the prefix itself if there is no number.
 
     Args:
       checkpoint_number: an int, or a scalar variable or tensor of any framework; None.
       session: evaluates a variable of graph mode (S36).
+      storage: where the checkpoint is to be written. None: the default storage.
 
     Raises:
       TypeError: the prefix is not a str or a path.
       ValueError: the prefix names a directory, or the number is not one integer.
     """
-    prefix = os.fspath(file_prefix)
+    prefix = given_path(file_prefix, storage)
     if not isinstance(prefix, str):
         raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
     if checkpoint_number is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checkpointable.storage.default import checked_storage as checked_storage
 from checkpointable.storage.default import default_storage as default_storage
+from checkpointable.storage.default import given_path as given_path
 from checkpointable.storage.default import optional_storage as optional_storage
 from checkpointable.storage.default import takes_storage as takes_storage
 from checkpointable.storage.default import use_storage as use_storage
@@ -32,6 +33,7 @@ __all__ = [
     "create_temporary",
     "default_storage",
     "finish_writing",
+    "given_path",
     "link_or_copy",
     "optional_storage",
     "remove_stale",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -11,7 +12,14 @@ from typing import Any, TypeVar, cast
 from checkpointable.storage.interface import Storage
 from checkpointable.storage.local import LocalStorage
 
-__all__ = ["checked_storage", "default_storage", "optional_storage", "takes_storage", "use_storage"]
+__all__ = [
+    "checked_storage",
+    "default_storage",
+    "given_path",
+    "optional_storage",
+    "takes_storage",
+    "use_storage",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -85,6 +93,22 @@ def checked_storage(storage: Any) -> Storage | None:
     if storage is None or isinstance(storage, Storage):
         return storage
     raise TypeError(f"storage is a cp.abc.Storage or None, not {storage!r}")
+
+
+def given_path(path: str | os.PathLike[str], storage: Storage | None = None) -> str:
+    """Returns a path that a user gave, as the storage takes it: every such path comes here first.
+
+    Args:
+      path: the path; for local files it may begin with `~` or `file://`.
+      storage: where the path is. None: the default storage.
+
+    Raises:
+      CheckpointUnsupportedError: the path is a URL, and the storage is that of local files.
+    """
+    given: Any = os.fspath(path)  # bytes, from a caller without types: an error elsewhere
+    if not isinstance(given, str):
+        return cast("str", given)
+    return (checked_storage(storage) or default_storage()).path_of(given)
 
 
 def takes_storage(function: _Function) -> _Function:

@@ -135,6 +135,16 @@ class ReadableFile(abc.ABC):
 class Storage(abc.ABC):
     """A tree of files with atomic rename."""
 
+    def path_of(self, given: str) -> str:
+        """Returns a path that a user gave, in the form in which the other methods take it.
+
+        By default this is the path as given, which may be a URL. Local files expand `~`.
+
+        Raises:
+          CheckpointUnsupportedError: the storage cannot have such a path.
+        """
+        return given
+
     @abc.abstractmethod
     def create(self, path: str, size: int) -> WritableFile:
         """Creates a file of `size` zero bytes and reserves the space for them.

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 from checkpointable.storage.interface import FileIdentity, ReadableFile, Storage, WritableFile
 from checkpointable.storage.local.locks import lock, locked_directory
+from checkpointable.storage.local.paths import local_path, refuse_url
 from checkpointable.storage.local.reading import LocalReadableFile
 from checkpointable.storage.local.syncing import sync_contents, sync_directory, sync_names_above
 from checkpointable.storage.local.system import (
@@ -39,15 +40,21 @@ _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class LocalStorage(Storage):
-    """The file system of this machine."""
+    """The file system of this machine. URLs are errors: object stores are not supported yet."""
+
+    def path_of(self, given: str) -> str:
+        return local_path(given)
 
     def create(self, path: str, size: int) -> WritableFile:
+        refuse_url(path)
         return LocalWritableFile(path, size)
 
     def open(self, path: str) -> ReadableFile:
+        refuse_url(path)
         return LocalReadableFile(path)
 
     def identity(self, path: str) -> FileIdentity | None:
+        refuse_url(path)
         try:
             return identity_of(os.stat(path))
         except ValueError:
@@ -84,6 +91,7 @@ class LocalStorage(Storage):
                 raise refusal(error, "make the directory durable", directory) from error
 
     def list(self, directory: str) -> list[str]:
+        refuse_url(directory)
         try:
             return sorted(os.listdir(directory))
         except REFUSALS as error:
@@ -114,6 +122,7 @@ class LocalStorage(Storage):
         return True
 
     def make_directories(self, directory: str, *, sync: bool = False) -> None:
+        refuse_url(directory)
         made = directory
         parents = []  # of directories that do not exist yet, whose names must be synced
         while sync and made and not os.path.isdir(made):
@@ -132,6 +141,7 @@ class LocalStorage(Storage):
             sync_names_above(directory)
 
     def is_directory(self, path: str) -> bool:
+        refuse_url(path)
         return os.path.isdir(path)
 
     def lock_directory(self, directory: str) -> AbstractContextManager[None]:
