@@ -9,8 +9,9 @@ from checkpointable.bundle import ValueToWrite, datatype_of, write_bundle
 from checkpointable.bundle.writing.target import exists_already
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
 from checkpointable.graph.named_tree import NamedTree
-from checkpointable.graph.object_graph import Attribute, NodePaths
+from checkpointable.graph.object_graph import Attribute
 from checkpointable.graph.paths import GRAPH_KEY, VARIABLE_VALUE, split, value_key
+from checkpointable.maintenance.tensor_names import TensorNames
 from checkpointable.readers.foreign import write_safetensors
 from checkpointable.restore.by_name.file_paths import file_paths
 from checkpointable.saving.graph_value import graph_to_write
@@ -54,7 +55,9 @@ def to_safetensors(
     """Writes the variables of a checkpoint as a safetensors file.
 
     They are named as their module's `state_dict` names them (their global names), or, with
-    `prefix`, by their paths below it, joined by dots. Slots and Python state are left out.
+    `prefix`, by their paths below it, joined by dots. A tied weight is written once, under its
+    first name in the `state_dict`, as `save_pretrained` does. Slots and Python state are left out.
+    The file's metadata is `{"format": "pt"}`.
 
     Args:
       progress: called with (bytes done, bytes in all, key): verified first, then written.
@@ -91,7 +94,10 @@ def to_safetensors(
 
     if not overwrite:
         _check_free(path)  # to verify takes its time
-    write_safetensors(path, arrays, progress=written)
+    # Other loaders want to know whose names and layouts these are. A path with slashes is the
+    # global name of a variable of TensorFlow.
+    metadata = None if any("/" in name for name in named) else {"format": "pt"}
+    write_safetensors(path, arrays, metadata, progress=written)
     left_out = sorted({*reader.keys()} - {*named.values(), GRAPH_KEY})
     return Converted(len(arrays), size, left_out)
 
@@ -117,18 +123,14 @@ def _batches(reader: CheckpointReader, keys: Iterable[str]) -> Iterator[tuple[li
 
 def _names(reader: CheckpointReader, graph: ObjectGraph, prefix: str | None) -> dict[str, str]:
     """Name -> key of what is to be written."""
-    paths = NodePaths(graph)
+    names = TensorNames(graph, prefix)
     slots = {slot.slot_variable_node_id for node in graph.nodes for slot in node.slot_variables}
     named: dict[str, str] = {}
     for node_id, node in enumerate(graph.nodes):
         for attribute in node.attributes:
             if node_id in slots or attribute.name != VARIABLE_VALUE:
                 continue
-            name = attribute.full_name
-            if prefix is not None:
-                path = paths[node_id]
-                inside = not prefix or path.startswith(f"{prefix}/")
-                name = ".".join(split(path[len(prefix) :].lstrip("/"))) if inside else ""
+            name = names.of(node_id, attribute.full_name)
             if not name or reader.dtype(attribute.checkpoint_key).hasobject:
                 continue
             if name in named:
