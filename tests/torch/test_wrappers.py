@@ -127,3 +127,35 @@ def test_what_hooks_add_to_a_state_dict(tmp_path):
     keys = {key for key, _ in cp.list_variables(path)}
     assert "model/0/.ATTRIBUTES/py_state" in keys
     assert not any("again" in key for key in keys)  # it is there under its own name
+
+
+class _FabricModule(nn.Module):
+    """As Lightning Fabric has it: the strategy's module, and the user's beside it."""
+
+    __module__ = "lightning.fabric.wrappers"
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._forward_module = nn.DataParallel(module)
+        self._original_module = module
+
+
+_FabricModule.__qualname__ = "_FabricModule"
+
+
+@pytest.mark.parametrize("package", ["lightning.fabric", "lightning_fabric"])
+def test_a_module_of_fabric_and_a_plain_one_read_each_others_checkpoints(tmp_path, package):
+    cls = type("_FabricModule", (_FabricModule,), {"__module__": f"{package}.wrappers"})
+    plain, wrapped = net(), cls(net())
+    path = write(tmp_path, model=plain)
+    read(path, model=wrapped)
+    assert torch.equal(wrapped._original_module[0].weight, plain[0].weight)
+    other = net()
+    wrapped_path = write(tmp_path, model=wrapped)
+    assert [key for key, _ in cp.list_variables(wrapped_path)][1:] == [
+        f"model/{index}/{name}/.ATTRIBUTES/VARIABLE_VALUE"
+        for index in (0, 1)
+        for name in ("bias", "weight")
+    ]
+    read(wrapped_path, model=other)
+    assert torch.equal(other[1].weight, plain[1].weight)

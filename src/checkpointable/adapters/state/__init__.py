@@ -5,6 +5,7 @@ objects with one key, which begins with "!":
 
     {"!tuple": […]}  {"!set": […]}  {"!frozenset": […]}  {"!deque": [maxlen, […]]}
     {"!dict": [[key, value], …]}  {"!OrderedDict": …}  {"!Counter": …}
+    {"!OrderedDict+": [[[key, value], …], {attribute: value}]}
     {"!defaultdict": ["int", [[key, value], …]]}
     {"!complex": [real, imaginary]}  {"!bytes": "<base64>"}
     {"!ndarray": name}  {"!numpy": name}  {"!tensor": name}  arrays, stored under that name

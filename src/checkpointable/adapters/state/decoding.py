@@ -101,6 +101,7 @@ _BUILD: dict[str, Callable[[_Decoder, Any], Any]] = {
     "!dict": lambda decoder, item: dict(decoder.pairs(item)),
     "!tuple": lambda decoder, item: tuple(decoder.decode(item)),
     "!OrderedDict": lambda decoder, item: OrderedDict(decoder.pairs(item)),
+    "!OrderedDict+": lambda decoder, item: _ordered_dict(decoder, *item),
     "!Counter": lambda decoder, item: Counter(dict(decoder.pairs(item))),
     "!set": lambda decoder, item: set(decoder.decode(item)),
     "!frozenset": lambda decoder, item: frozenset(decoder.decode(item)),
@@ -109,6 +110,12 @@ _BUILD: dict[str, Callable[[_Decoder, Any], Any]] = {
     "!complex": lambda _, item: complex(*item),
     "!bytes": lambda _, item: base64.b64decode(item, validate=True),
 }
+
+
+def _ordered_dict(decoder: _Decoder, pairs: Any, attributes: Any) -> OrderedDict[Any, Any]:
+    built = OrderedDict(decoder.pairs(pairs))
+    vars(built).update(decoder.decode(attributes))
+    return built
 
 
 def _factory(name: str | None) -> type | None:

@@ -113,6 +113,14 @@ class _Encoder:
             return {key: self.encode(inner, (*path, key)) for key, inner in item.items()}
         return {"!dict": self.pairs(item, path)}
 
+    def ordered_dict(self, item: Any, path: tuple[Any, ...]) -> Any:
+        pairs = self.pairs(item, path)
+        # PyTorch keeps the versions of modules in an attribute of a state dict, `_metadata`.
+        attributes = vars(item)
+        if not attributes:
+            return {"!OrderedDict": pairs}
+        return {"!OrderedDict+": [pairs, self.plain_dict(attributes, path)]}
+
     def unordered(self, item: Any, path: tuple[Any, ...]) -> list[Any]:
         # The order of a set is another one in every process: the same state, the same bytes.
         return sorted(self.items(item, path), key=json.dumps)
@@ -149,7 +157,7 @@ _CONTAINERS: dict[type, Callable[[_Encoder, Any, tuple[Any, ...]], Any]] = {
     list: _Encoder.items,
     dict: _Encoder.plain_dict,
     tuple: lambda encoder, item, path: {"!tuple": encoder.items(item, path)},
-    OrderedDict: lambda encoder, item, path: {"!OrderedDict": encoder.pairs(item, path)},
+    OrderedDict: _Encoder.ordered_dict,
     Counter: lambda encoder, item, path: {"!Counter": encoder.pairs(item, path)},
     set: lambda encoder, item, path: {"!set": encoder.unordered(item, path)},
     frozenset: lambda encoder, item, path: {"!frozenset": encoder.unordered(item, path)},

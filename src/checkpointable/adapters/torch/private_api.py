@@ -10,16 +10,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 __all__ = [
     "EXTRA_STATE_KEY",
+    "IncompatibleKeys",
     "RESET_METHODS",
-    "SHARDED_MODULES",
-    "WRAPPED_MODULES",
     "has_state_dict_hooks",
     "inner_schedulers",
     "is_last_hook",
@@ -158,20 +157,34 @@ def module_state(module: Any) -> dict[str, Any]:
     return state
 
 
-def load_module_state(module: Any, state: Mapping[str, Any]) -> list[str]:
-    """Loads a module's part of a state dict, and returns the errors that it reports.
+class IncompatibleKeys(NamedTuple):
+    """The keys in which a module and a state dict differ, as PyTorch's own hooks get them."""
 
-    Private name: `Module._load_from_state_dict`. `load_state_dict` calls every submodule.
-    If missing: `load_state_dict` with `strict=False`, which raises `RuntimeError` instead.
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def load_module_state(module: Any, state: Mapping[str, Any]) -> tuple[IncompatibleKeys, list[str]]:
+    """Loads a module's part of a state dict strictly; returns what differs, and its errors.
+
+    Private names: `Module._load_from_state_dict`, `_version` and `_load_state_dict_post_hooks`.
+    `load_state_dict` calls every submodule.
+    If missing: `load_state_dict` with `strict=False`, which returns the keys that differ, calls
+    the hooks, and raises `RuntimeError` for errors.
     """
-    errors: list[str] = []
+    keys, errors = IncompatibleKeys([], []), list[str]()
     try:
         load = module._load_from_state_dict
     except AttributeError:
-        module.load_state_dict(dict(state), strict=False)
-    else:
-        load(dict(state), "", {}, False, [], [], errors)
-    return errors
+        result = module.load_state_dict(dict(state), strict=False)
+        below = tuple(f"{name}." for name in registered_modules(module))
+        missing = [key for key in result.missing_keys if not (below and key.startswith(below))]
+        return IncompatibleKeys(missing, list(result.unexpected_keys)), []
+    metadata = {"version": getattr(module, "_version", 1)}
+    load(dict(state), "", metadata, True, keys.missing_keys, keys.unexpected_keys, errors)
+    for hook in list(getattr(module, "_load_state_dict_post_hooks", {}).values()):
+        hook(module, keys)
+    return keys, errors
 
 
 RESET_METHODS = ("reset_parameters", "_reset_parameters")
@@ -181,30 +194,7 @@ Private name: `_reset_parameters` of `Transformer` and `MultiheadAttention`. If 
 parameters count as parameters that nothing initializes, and an error names them.
 """
 
-# Modules: wrappers. By class name, since importing their modules is slow.
-
-WRAPPED_MODULES = {
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.nn.parallel.data_parallel.DataParallel": "module",
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": (
-        "_checkpoint_wrapped_module"
-    ),
-}
-"""Wrapper class -> the name under which it registers the module that it wraps.
-
-Private names: `_orig_mod`, `_checkpoint_wrapped_module` and the modules of the classes. If
-missing: a wrapper is saved as a module around another one, so its values have longer keys.
-"""
-
-SHARDED_MODULES = frozenset(
-    ("torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",)
-)
-"""Wrapper classes that keep a part of each parameter in every process.
-
-Private name: the module of the class. If missing: the flattened shards of the process are saved
-as they are, without the error that explains how to gather them.
-"""
+# Modules: recurrent ones.
 
 
 @contextmanager

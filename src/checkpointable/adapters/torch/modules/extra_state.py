@@ -25,6 +25,7 @@ from checkpointable.adapters.torch.private_api import (
     registered_modules,
     registered_parameters,
 )
+from checkpointable.errors import CheckpointMismatchError
 
 __all__ = ["has_extra_state", "state_values"]
 
@@ -98,10 +99,49 @@ def _put(module: Any) -> Callable[[Any, int], object]:
     def put(state: dict[str, Any], _: int) -> None:
         if type(module).load_state_dict is not nn.Module.load_state_dict:
             # Its override may need all of the state dict, not only the added entries.
-            module.load_state_dict({**_whole_state(module), **state})
+            added = _added_entries(module)
+            whole = {key: item for key, item in _whole_state(module).items() if key not in added}
+            _check_answer(module.load_state_dict({**whole, **state}))
             return
-        errors = load_module_state(module, state)
+        # The module's tensors are entries too, so that every other key that it misses or does not
+        # take is one of the added entries. Copying a tensor onto itself changes nothing.
+        keys, errors = load_module_state(module, {**_present_tensors(module), **state})
         if errors:
             raise ValueError("; ".join(errors))
+        _check_answer(keys)
 
     return put
+
+
+def _present_tensors(module: Any) -> dict[str, Any]:
+    registered = {**registered_parameters(module), **registered_buffers(module)}
+    return {
+        key: registered[key]
+        for key in module_state(module)
+        if registered.get(key) is not None and not is_lazy(registered[key])
+    }
+
+
+def _check_answer(answer: Any) -> None:
+    """Raises if a module took less or more than its state dict has.
+
+    Args:
+      answer: The result of `load_state_dict`, which an override may leave out.
+    """
+    problems = [
+        f"{problem}: {', '.join(map(repr, keys))}"
+        for problem, keys in (
+            ("the module expects keys that the checkpoint lacks", _keys(answer, "missing_keys")),
+            ("the module does not take the keys", _keys(answer, "unexpected_keys")),
+        )
+        if keys
+    ]
+    if problems:
+        raise CheckpointMismatchError(
+            f"{'; '.join(problems)}. They are entries that the module adds to its state dict: "
+            "build the module in the form in which it was saved"
+        )
+
+
+def _keys(answer: Any, name: str) -> list[str]:
+    return [str(key) for key in getattr(answer, name, ())]

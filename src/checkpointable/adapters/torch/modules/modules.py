@@ -1,8 +1,8 @@
 """Modules: parameters, persistent buffers and submodules under their own names.
 
 A module that only wraps another one (`torch.compile`, `DataParallel`,
-`DistributedDataParallel`) is saved as the module inside, so that wrapped and bare programs read
-each other's checkpoints.
+`DistributedDataParallel`, Fabric's) is saved as the module inside, so that wrapped and bare
+programs read each other's checkpoints.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 from checkpointable.adapters.notes import Beside
 from checkpointable.adapters.torch.modules.extra_state import has_extra_state, state_values
 from checkpointable.adapters.torch.modules.watch import watcher_of
+from checkpointable.adapters.torch.modules.wrapper_classes import SHARDED_MODULES, WRAPPED_MODULES
 from checkpointable.adapters.torch.notes import notes_by_object
 from checkpointable.adapters.torch.private_api import (
-    SHARDED_MODULES,
-    WRAPPED_MODULES,
     has_state_dict_hooks,
     non_persistent_buffers,
     registered_buffers,
