@@ -42,7 +42,8 @@ NAMES = {
 }
 OF_ABC = {
     # to be implemented by others
-    *("Adapter", "RestoreNotes", "Slots", "Watcher", "resolve_pending", "Value"),
+    *("Adapter", "RestoreNotes", "Slots", "NewSlot", "Watcher", "resolve_pending", "Value"),
+    *("Executor", "NoContentsError"),
     *("ValueSpec", "ValueSource", "ValueTarget", "ReadValue", "SplitValue", "AtOnce", "Part"),
     *("Storage", "WritableFile", "ReadableFile", "FileIdentity"),
     *("CheckpointReader", "StoredValue", "Location", "FileDicts", "Damage"),

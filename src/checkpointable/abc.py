@@ -17,7 +17,15 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
     from checkpointable.bundle.reading.verify import Damage
     from checkpointable.comparison import Comparison, Difference, Verdict
     from checkpointable.directory.state_file import CheckpointState
-    from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, Watcher, resolve_pending
+    from checkpointable.graph.adapter import (
+        Adapter,
+        NewSlot,
+        RestoreNotes,
+        Slots,
+        Watcher,
+        resolve_pending,
+    )
+    from checkpointable.graph.executor import Executor, NoContentsError
     from checkpointable.graph.object_graph import ObjectGraph
     from checkpointable.graph.value import (
         AtOnce,
@@ -42,36 +50,39 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
     from checkpointable.storage import FileIdentity, ReadableFile, Storage, WritableFile
 
 __all__ = [
-    "ValueTarget",
-    "ValueSpec",
-    "ValueSource",
-    "SplitValue",
-    "ReadValue",
-    "Part",
-    "AtOnce",
     "Adapter",
     "AsyncSaveOptions",
+    "AtOnce",
     "CheckpointReader",
     "CheckpointState",
     "Comparison",
     "Damage",
     "Difference",
+    "Executor",
     "FileDicts",
     "FileIdentity",
     "LoadStatus",
     "Location",
     "ManagerOptions",
+    "NewSlot",
+    "NoContentsError",
     "ObjectGraph",
+    "Part",
     "Preemption",
+    "ReadValue",
     "ReadableFile",
     "RestoreNotes",
     "RestoreOptions",
     "SaveOptions",
     "Slots",
+    "SplitValue",
     "Storage",
     "StoredValue",
     "Value",
     "ValueInfo",
+    "ValueSource",
+    "ValueSpec",
+    "ValueTarget",
     "Verdict",
     "Watcher",
     "WritableFile",
@@ -84,11 +95,13 @@ _MODULES = {
     "checkpointable.directory.state_file": ("CheckpointState",),
     "checkpointable.graph.adapter": (
         "Adapter",
+        "NewSlot",
         "RestoreNotes",
         "Slots",
         "Watcher",
         "resolve_pending",
     ),
+    "checkpointable.graph.executor": ("Executor", "NoContentsError"),
     "checkpointable.graph.object_graph": ("ObjectGraph",),
     "checkpointable.graph.value": (
         "AtOnce",
