@@ -42,7 +42,7 @@ def test_a_dry_run_writes_nothing(program, tmp_path):
     ("arguments", "message"),
     [
         (["nothing=x"], "rename 'nothing' matches nothing in the checkpoint"),
-        (["modle=x"], "near it: model"),
+        (["modle=x"], "similar ones: model"),
         (["model=optimizer"], "optimizer is taken by another object"),
         (["model=a.b"], "must be followed by"),
     ],
@@ -117,7 +117,8 @@ def test_reencode_of_objects_is_refused(program, tmp_path):
     result = call("reencode", program, tmp_path / "b")
     assert result.exit_code == 1
     assert result.stderr == (
-        f"error: {program}: this checkpoint has an object graph already; rename changes its paths\n"
+        f"error: {program}: this checkpoint already has an object graph; `checkpointable rename` "
+        "changes its paths\n"
     )
 
 

@@ -284,7 +284,7 @@ def test_names(named, tmp_path, renames, expected):
 @pytest.mark.parametrize(
     ("renames", "message"),
     [
-        ({"conv": "x"}, "'conv' matches nothing in the checkpoint; near it: conv"),
+        ({"conv": "x"}, "'conv' matches nothing in the checkpoint; similar ones: conv"),
         ({"conv1": "conv2"}, "'conv1/w' and 'conv2/w' would both be 'conv2/w'"),
         ({"conv*": "c"}, "would both be 'c/w'"),
         ({"conv1": "*"}, r"more '\*'"),

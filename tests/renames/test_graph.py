@@ -152,7 +152,7 @@ def test_slots_follow_their_variable_and_their_optimizer():
         ({"a/x": "b/y"}, "b/y is taken"),
         ({"c*": "d"}, "d is taken"),  # both to one
         ({"nothing": "x"}, "rename 'nothing' matches nothing in the checkpoint$"),
-        ({"c1": "x", "c3": "y"}, "'c3' matches nothing .*; near it: c[12], c[12]"),
+        ({"c1": "x", "c3": "y"}, "'c3' matches nothing .*; similar ones: c[12], c[12]"),
         ({"a/x/z": "b"}, "matches nothing"),
         ({"*/*/*": "b"}, "matches nothing"),
         ({"a": "*"}, r"more '\*' than the source"),

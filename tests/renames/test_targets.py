@@ -94,6 +94,19 @@ def test_converting_replaces_only_what_it_is_told_to(tmp_path):
         assert done.exit_code == 0, done.output
 
 
+def test_the_old_name_of_the_option_for_a_module_warns(tmp_path):
+    of_tensors(tmp_path).close()
+    command = ["convert", str(tmp_path / "x.safetensors"), str(tmp_path / "new")]
+    done = CliRunner().invoke(app, [*command, "--prefix", "nets"])
+    assert done.exit_code == 0
+    warning = "--prefix is deprecated and will be removed in checkpointable 0.2; use --module"
+    assert done.stderr == f"warning: {warning}\n"
+    assert cp.list_variables(tmp_path / "new")[1] == ("nets/v/.ATTRIBUTES/VARIABLE_VALUE", (4,))
+    done = CliRunner().invoke(app, [*command, "--prefix", "nets", "--module", "nets"])
+    assert done.exit_code == 2
+    assert "--prefix is the old name of --module" in done.output
+
+
 def test_a_file_that_appears_while_all_is_verified_stays(tmp_path):
     path = tmp_path / "new.safetensors"
     refused = pytest.raises(cp.CheckpointIOError, match="exists already")

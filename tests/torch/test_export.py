@@ -38,7 +38,7 @@ def same(first, second):
         assert torch.equal(first[name], second[name]), name
 
 
-@pytest.mark.parametrize("options", [(), ("--prefix", "model")])
+@pytest.mark.parametrize("options", [(), ("--module", "model")])
 @pytest.mark.parametrize("kind", ["gpt2", "bert", "t5", "llama"])
 def test_names_and_metadata_are_those_of_save_pretrained(tmp_path, kind, options):
     model = MODELS[kind]()
@@ -87,7 +87,7 @@ def test_a_tied_weight_has_its_first_name_in_the_state_dict(tmp_path):
 def test_a_part_of_the_model_has_what_is_tied_to_something_outside(tmp_path, prefix):
     model = Tied()
     part = model.body if prefix.endswith("body") else model.head
-    target = converted(cp.Checkpoint(model=model), tmp_path, "--prefix", prefix)
+    target = converted(cp.Checkpoint(model=model), tmp_path, "--module", prefix)
     same(contents(target)[0], dict(part.state_dict()))
 
 

@@ -194,7 +194,7 @@ def test_of_several_state_dicts_each_is_converted_to_its_own_name(tmp_path, pref
     whole, average = net(), net(seed=1)
     optimizer = trained(whole).state_dict()
     state = {"model": whole.state_dict(), "ema": average.state_dict(), "opt": optimizer}
-    done = convert(state, tmp_path, *(["--prefix", prefix] if prefix else []))
+    done = convert(state, tmp_path, *(["--module", prefix] if prefix else []))
     assert done.exit_code == 0, done.output
     nets = {"model": net(seed=2), "ema": net(seed=3)}
     objects = nets if prefix is None else {prefix: nn.ModuleDict(nets)}
@@ -203,7 +203,7 @@ def test_of_several_state_dicts_each_is_converted_to_its_own_name(tmp_path, pref
     assert equal(nets["ema"], average)
     paths = [str(tmp_path / "ckpt"), str(tmp_path / "x.safetensors")]
     below = "ema" if prefix is None else f"{prefix}/ema"
-    done = CliRunner().invoke(app, ["convert", *paths, "--prefix", below])
+    done = CliRunner().invoke(app, ["convert", *paths, "--module", below])
     assert done.exit_code == 0, done.output
     again = net(seed=4)
     restored(tmp_path / "x.safetensors", model=again).assert_consumed()
@@ -225,9 +225,11 @@ def test_what_cannot_become_a_checkpoint_is_told(tmp_path):
     assert done.exit_code == 1
     assert "goes by the position of its parameters" in done.output
     clash = {"model": {"mean": torch.ones(1)}, "mean": torch.zeros(1)}
-    done = convert(clash, tmp_path, "--prefix", "")
+    done = convert(clash, tmp_path, "--module", "")
     assert done.exit_code == 1
-    assert "both go to the path mean; a prefix tells them" in done.output
+    assert (
+        "would both have the path mean; pass another path of the module (--module)" in done.output
+    )
     assert not list(tmp_path.glob("ckpt*"))
 
 

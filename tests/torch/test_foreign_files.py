@@ -124,10 +124,10 @@ def test_convert_with_a_prefix(tmp_path):
     path = cp.Checkpoint(one=one, other=other).write(tmp_path / "ckpt")
     assert "two values have the name" in convert(path, tmp_path / "x.safetensors").output
     assert not (tmp_path / "x.safetensors").exists()
-    assert convert(path, tmp_path / "x.safetensors", "--prefix", "other").exit_code == 0
+    assert convert(path, tmp_path / "x.safetensors", "--module", "other").exit_code == 0
     loaded = safetensors.torch.load_file(tmp_path / "x.safetensors")
     assert torch.equal(loaded["0.weight"], other[0].weight)
-    done = convert(tmp_path / "x.safetensors", tmp_path / "back", "--prefix", "nets/0")
+    done = convert(tmp_path / "x.safetensors", tmp_path / "back", "--module", "nets/0")
     assert done.exit_code == 0, done.output
     again = net()
     cp.Checkpoint(nets=[again]).read(tmp_path / "back").assert_consumed()

@@ -219,6 +219,6 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
 def _matches_nothing(graph: ObjectGraph, source: str) -> str:
     paths = NodePaths(graph)
     known = [paths[node_id] for node_id in range(min(len(graph.nodes), 10_000))]
-    near = similar_names(source, known, cutoff=0.5)
-    hint = f"; near it: {', '.join(near)}" if near else ""
+    similar = similar_names(source, known, cutoff=0.5)
+    hint = f"; similar ones: {', '.join(similar)}" if similar else ""
     return f"rename {source!r} matches nothing in the checkpoint{hint}"

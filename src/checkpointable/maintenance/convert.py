@@ -1,4 +1,4 @@
-"""Between checkpoints and files of tensors: to safetensors, and from what others wrote."""
+"""Converts checkpoints to safetensors files, and files of tensors to checkpoints."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Converted", "from_tensors", "to_safetensors"]
 
-# Bytes that are verified between two calls of a progress.
+# The bytes that are verified between two calls of `progress`.
 _BATCH_SIZE = 256 << 20
 
 
 class Converted(NamedTuple):
-    """What a conversion did.
+    """The result of a conversion.
 
     Attributes:
-      values: how many values were written.
-      size: their bytes.
-      left_out: keys of values that the other side has no place for.
+      values: The number of values that were written.
+      size: The bytes of these values.
+      left_out: The keys of values that the other format cannot store.
     """
 
     values: int
@@ -47,26 +47,32 @@ class Converted(NamedTuple):
 def to_safetensors(
     reader: CheckpointReader,
     path: str,
-    prefix: str | None = None,
+    module: str | None = None,
     progress: Progress | None = None,
     *,
     overwrite: bool = False,
 ) -> Converted:
     """Writes the variables of a checkpoint as a safetensors file.
 
-    They are named as their module's `state_dict` names them (their global names), or, with
-    `prefix`, by their paths below it, joined by dots. A tied weight is written once, under its
+    The variables are named as in the `state_dict` of their module (by their global names), or, with
+    `module`, by their paths below it, joined by dots. A tied weight is written once, under its
     first name in the `state_dict`, as `save_pretrained` does. Slots and Python state are left out.
-    The file's metadata is `{"format": "pt"}`.
+    The file has the metadata `{"format": "pt"}`.
 
     Args:
-      progress: called with (bytes done, bytes in all, key): verified first, then written.
-      overwrite: replace a file of this name.
+      reader: The checkpoint.
+      path: The path of the file to write.
+      module: The path of the module in the checkpoint; "" for the root; None: all variables with a
+        global name.
+      progress: Called with (bytes done, total bytes, key). Values are verified first, then
+        written, so the total is twice their size.
+      overwrite: Replace an existing file.
 
     Raises:
-      CheckpointIOError: there is such a file; or the system refused.
-      CheckpointMismatchError: two values of one name; `prefix` tells them apart.
-      CheckpointUnsupportedError: nothing to write, or a dtype that safetensors has not.
+      CheckpointIOError: The file exists, or the system refused.
+      CheckpointMismatchError: Two values have the same name.
+      CheckpointUnsupportedError: There is no value to write, or one has a dtype that safetensors
+        does not support.
     """
     path = given_path(path)
     if not overwrite:
@@ -75,10 +81,13 @@ def to_safetensors(
     if graph is None:
         named = {key: key for key in reader.keys() if not reader.dtype(key).hasobject}
     else:
-        named = _names(reader, graph, prefix)
+        named = _names(reader, graph, module)
     if not named:
-        what = f"below {prefix!r}" if prefix is not None else "with a global name; try a prefix"
-        raise CheckpointUnsupportedError(f"there is no variable {what}", path=reader.prefix)
+        if module is None:
+            which = "with a global name; pass the path of the module (--module)"
+        else:
+            which = f"below the path {module!r}"
+        raise CheckpointUnsupportedError(f"there is no variable {which}", path=reader.prefix)
     arrays = {name: reader.view(key) for name, key in named.items()}
     size = sum(array.nbytes for array in arrays.values())
     verified = 0
@@ -93,9 +102,9 @@ def to_safetensors(
             progress(size + min(done, size), 2 * size, "")
 
     if not overwrite:
-        _check_free(path)  # to verify takes its time
-    # Other loaders want to know whose names and layouts these are. A path with slashes is the
-    # global name of a variable of TensorFlow.
+        _check_free(path)  # again: verification may have taken long
+    # Other loaders read from the metadata which framework's names and layouts a file has. A name
+    # with slashes is the global name of a variable of TensorFlow.
     metadata = None if any("/" in name for name in named) else {"format": "pt"}
     write_safetensors(path, arrays, metadata, progress=written)
     left_out = sorted({*reader.keys()} - {*named.values(), GRAPH_KEY})
@@ -108,7 +117,7 @@ def _check_free(path: str) -> None:
 
 
 def _batches(reader: CheckpointReader, keys: Iterable[str]) -> Iterator[tuple[list[str], int]]:
-    """Keys of values that are verified together, and their bytes."""
+    """Yields (keys, bytes) of values that are verified together."""
     batch: list[str] = []
     size = 0
     for key in keys:
@@ -121,9 +130,9 @@ def _batches(reader: CheckpointReader, keys: Iterable[str]) -> Iterator[tuple[li
         yield batch, size
 
 
-def _names(reader: CheckpointReader, graph: ObjectGraph, prefix: str | None) -> dict[str, str]:
-    """Name -> key of what is to be written."""
-    names = TensorNames(graph, prefix)
+def _names(reader: CheckpointReader, graph: ObjectGraph, module: str | None) -> dict[str, str]:
+    """Returns name -> key of the variables to write."""
+    names = TensorNames(graph, module)
     slots = {slot.slot_variable_node_id for node in graph.nodes for slot in node.slot_variables}
     named: dict[str, str] = {}
     for node_id, node in enumerate(graph.nodes):
@@ -135,15 +144,13 @@ def _names(reader: CheckpointReader, graph: ObjectGraph, prefix: str | None) -> 
                 continue
             if name in named:
                 raise CheckpointMismatchError(
-                    f"two values have the name {name!r}: this one and {named[name]}; a prefix "
-                    "tells which module is meant",
+                    f"two values have the name {name!r}: this one and {named[name]}; pass the "
+                    "path of the module (--module)",
                     path=reader.prefix,
                     key=attribute.checkpoint_key,
                 )
             named[name] = attribute.checkpoint_key
-    if prefix is None and set(named) == {"save_counter"}:
-        return {}
-    if prefix is None:
+    if module is None:
         named.pop("save_counter", None)
     return named
 
@@ -159,20 +166,21 @@ def from_tensors(
     """Writes a file of tensors as a checkpoint with an object graph.
 
     The name `layers.0.weight` becomes the path `<module>/layers/0/weight`, so that
-    `cp.Checkpoint(model=model).restore(prefix)` finds it; of a file that holds several state
-    dicts each goes by its own name (`restore.by_name.file_paths`). What wrapped the module that
-    was saved (`module.`, `_orig_mod.`) is left out of the names.
+    `cp.Checkpoint(model=model).restore(prefix)` restores it. If a file contains several state
+    dicts, each is stored under its name (`restore.by_name.file_paths`). Names of wrappers of the
+    saved module (`module.`, `_orig_mod.`) are removed.
 
     Args:
-      prefix: the checkpoint to write.
-      module: path under which the names go; "" for the root itself; None: `model`.
-      progress: called with (bytes done, bytes in all, key).
-      overwrite: replace a checkpoint that `prefix` names already.
+      reader: The file of tensors.
+      prefix: The checkpoint prefix to write.
+      module: The path that precedes the names; "" for the root; None: `model`.
+      progress: Called with (bytes done, total bytes, key).
+      overwrite: Replace an existing checkpoint.
 
     Raises:
-      CheckpointIOError: there is such a checkpoint; or the system refused.
-      CheckpointMismatchError: two tensors go to one path.
-      CheckpointUnsupportedError: nothing is to be written.
+      CheckpointIOError: The checkpoint exists, or the system refused.
+      CheckpointMismatchError: Two tensors have the same path.
+      CheckpointUnsupportedError: There is no tensor to write.
     """
     tree = NamedTree()
     graph = tree.graph
@@ -190,8 +198,8 @@ def from_tensors(
         key = value_key(path, VARIABLE_VALUE)
         if key in names:
             raise CheckpointMismatchError(
-                f"{names[key]!r} and {name!r} both go to the path {path}; a prefix tells them "
-                "apart",
+                f"{names[key]!r} and {name!r} would both have the path {path}; pass another path "
+                "of the module (--module)",
                 path=reader.prefix,
             )
         names[key] = name
@@ -199,15 +207,15 @@ def from_tensors(
             Attribute(VARIABLE_VALUE, full_name, key)
         ]
         values_to_write.append(
-            ValueToWrite(key, datatype_of(dtype), reader.shape(name), _read_later(reader, name))
+            ValueToWrite(key, datatype_of(dtype), reader.shape(name), _read(reader, name))
         )
         size += reader.stored(name).nbytes
     if not values_to_write:
         raise CheckpointUnsupportedError(
-            "nothing in it has a place in a checkpoint: the state of an optimizer goes by the "
+            "it contains only optimizer state, which cannot be converted because it goes by the "
             "position of its parameters"
             if reader.dicts.optimizers
-            else "no tensor of it can be written",
+            else "it contains no tensor that can be written",
             path=reader.prefix,
         )
     graph.mark_nodes_with_values()
@@ -216,7 +224,7 @@ def from_tensors(
     return Converted(len(values_to_write) - 1, size, left_out)
 
 
-def _read_later(reader: CheckpointReader, name: str) -> Any:
+def _read(reader: CheckpointReader, name: str) -> Any:
     def read() -> np.ndarray[Any, np.dtype[Any]]:
         return reader.view(name)
 

@@ -1,4 +1,4 @@
-"""Turning a name-based checkpoint into an object-based one, without any objects (S38)."""
+"""Gives a name-based checkpoint an object graph, without objects of a program (S38)."""
 
 from __future__ import annotations
 
@@ -37,39 +37,42 @@ def reencode_checkpoint(
     progress: Progress | None = None,
     storage: Storage | None = None,  # noqa: ARG001 - for takes_storage
 ) -> str:
-    """Writes a name-based checkpoint again with an object graph made of its names.
+    """Writes a name-based checkpoint again with an object graph made from its names.
 
-    `conv1/weights` becomes the object at the path `conv1/weights`: a name's segments are the
-    local names of objects, one below the other. A value whose name begins those of others
-    (`conv1/weights` and `conv1/weights/Adam`) is an object with both a value and dependencies.
+        cp.reencode_checkpoint("model/final.ckpt-158301", "runs/a/ckpt-1")
+
+    The value `conv1/weights` becomes the value of an object at the path `conv1/weights`: each
+    segment of the name is a local name. If the name of a value is the beginning of other names
+    (`conv1/weights` and `conv1/weights/Adam`), its object has both a value and dependencies.
 
     Args:
-      source: a name-based checkpoint.
-      target: the prefix to write; missing directories are made.
-      overwrite: replace a checkpoint that `target` names already; never `source` itself.
+      source: A name-based checkpoint; its prefix, `.index` file, or directory.
+      target: The checkpoint prefix to write. Missing directories are created.
+      overwrite: Replace an existing checkpoint `target`; it must not be `source`.
       durability: "fsync" or "flush", as for `save`.
-      progress: called with (bytes done, bytes in all, key) as it goes.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      progress: Called with (bytes done, total bytes, key).
+      storage: Where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
-      `target`, to be given to `restore`.
+      `target`, which you can pass to `restore`.
 
     Raises:
-      CheckpointUnsupportedError: `source` has an object graph already, or is a file of tensors.
-      CheckpointIOError: `target` exists; or the system refused.
+      CheckpointUnsupportedError: `source` has an object graph, or is a file of tensors.
+      CheckpointIOError: `target` exists, or the system refused.
       ValueError: `target` is `source`.
-      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
+      CheckpointNotFoundError, CheckpointCorruptError: As for `load_checkpoint`.
     """
     prefix = given_path(target)
     with load_checkpoint(source) as reader:
         if reader.kind == "tensors":
             raise CheckpointUnsupportedError(
-                "this is a file of tensors: `checkpointable convert` makes a checkpoint of it",
+                "this is a file of tensors: `checkpointable convert` converts it to a checkpoint",
                 path=reader.prefix,
             )
         if reader.kind == "object-based":
             raise CheckpointUnsupportedError(
-                "this checkpoint has an object graph already; rename changes its paths",
+                "this checkpoint already has an object graph; `checkpointable rename` changes its "
+                "paths",
                 path=reader.prefix,
             )
         check_target(reader.prefix, prefix, overwrite=overwrite)
@@ -95,7 +98,7 @@ def _read(reader: CheckpointReader, name: str) -> Callable[[], Any]:
 
 
 def _graph_of_names(names: list[str]) -> tuple[ObjectGraph, dict[str, str]]:
-    """A tree of objects with these names as paths, and the key of each name's value."""
+    """Returns a tree of objects with these names as paths, and the key of each name."""
     tree = NamedTree()
     keys: dict[str, str] = {}
     for name in names:

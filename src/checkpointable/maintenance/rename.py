@@ -1,7 +1,6 @@
-"""Renaming paths in a checkpoint's files, for programs whose code was renamed.
+"""Renames paths in the files of a checkpoint, as `restore(renames=…)` does while it reads.
 
-What `restore(renames=…)` does while it reads, done once and for all: an index and a graph are
-written, the values stay the bytes that they are.
+An index and an object graph are written; the bytes of the values are not copied.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from checkpointable.storage import Storage, given_path, takes_storage
 
 __all__ = ["Renaming", "plan_renaming", "rename_checkpoint"]
 
-_V1 = "has keys and values in one file; reencode writes it anew"
-_TENSORS = "`checkpointable convert` makes a checkpoint of it, whose paths can be renamed"
+_V1 = "has keys and values in one file; `checkpointable reencode` converts it"
+_TENSORS = "`checkpointable convert` converts it to a checkpoint, whose paths can be renamed"
 
 
 class Renaming(NamedTuple):
-    """What a rename comes to.
+    """The changes of a rename.
 
     Attributes:
-      keys: old -> new, of every value whose key changes.
-      graph: the new object graph, encoded; None for a name-based checkpoint.
+      keys: Old key -> new key, for every key that changes.
+      graph: The new object graph, encoded; None if it stays the same, or there is none.
     """
 
     keys: dict[str, str]
@@ -59,35 +58,35 @@ def rename_checkpoint(
 
         cp.rename_checkpoint("runs/a", "runs/b/ckpt-1", {"encoder/blocks": "encoder/layers"})
 
-    Only an index and the object graph are written. The data files get a second name, the same
-    files as `source` has (or are copied where the file system has no such names): nothing is
-    decoded, and a large checkpoint takes no longer than a small one. Of a name-based checkpoint
-    the names are renamed, whole segments of them. No state file is written.
+    Only an index and the object graph are written. The data files are hard links to those of
+    `source`, or copies if the file system does not support links. Values are not decoded, so a
+    large checkpoint takes no longer than a small one. In a name-based checkpoint, names are
+    renamed by whole segments. No state file is written.
 
     Args:
-      source: a prefix, an `.index` file, or a directory (its latest checkpoint).
-      target: the prefix to write; missing directories are made.
-      renames: old path -> new path, with the meaning that they have in `restore`: all apply at
-        once, `*` stands for any run within a segment, the longest wins.
-      overwrite: replace a checkpoint that `target` names already; never `source` itself.
+      source: A checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      target: The checkpoint prefix to write. Missing directories are created.
+      renames: Old path -> new path, as for `restore`: all renames apply at once, `*` stands for
+        any characters within a segment, the longest match wins.
+      overwrite: Replace an existing checkpoint `target`; it must not be `source`.
       durability: "fsync" or "flush", as for `save`.
-      progress: called with (bytes that are there, bytes in all, data file) as files are copied.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      progress: Called with (bytes done, total bytes, data file) while files are copied.
+      storage: Where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
-      `target`, to be given to `restore`.
+      `target`, which you can pass to `restore`.
 
     Raises:
-      ValueError: a rename that matches nothing, that would put two objects under one path, or
-        that is malformed; `target` is `source`.
-      CheckpointIOError: `target` exists; or the system refused.
-      CheckpointUnsupportedError: a checkpoint of TensorFlow before 0.12 (V1), or a file of
-        tensors.
-      CheckpointNotFoundError, CheckpointCorruptError: as `load_checkpoint`.
+      ValueError: A rename matches nothing, would put two objects under one path, or is malformed;
+        or `target` is `source`.
+      CheckpointIOError: `target` exists, or the system refused.
+      CheckpointUnsupportedError: `source` is a checkpoint of TensorFlow before 0.12 (V1), or a
+        file of tensors.
+      CheckpointNotFoundError, CheckpointCorruptError: As for `load_checkpoint`.
     """
     prefix = given_path(target)
     if not os.path.basename(prefix):
-        raise ValueError(f"{prefix!r} names a directory; a prefix has a name after it")
+        raise ValueError(f"{prefix!r} names a directory; a checkpoint prefix has a name after it")
     with load_checkpoint(source) as reader:
         plan = plan_renaming(reader, renames)
         bundle = require_bundle(reader, _V1, _TENSORS)
@@ -105,10 +104,10 @@ def rename_checkpoint(
 
 
 def plan_renaming(reader: CheckpointReader, renames: Mapping[str, str]) -> Renaming:
-    """What `renames` would change in a checkpoint.
+    """Returns the changes that renames would make in a checkpoint, and writes nothing.
 
     Raises:
-      ValueError, CheckpointCorruptError: as `rename_checkpoint`.
+      ValueError, CheckpointUnsupportedError, CheckpointCorruptError: As for `rename_checkpoint`.
     """
     if reader.kind == "tensors":
         raise CheckpointUnsupportedError(
@@ -126,7 +125,7 @@ def plan_renaming(reader: CheckpointReader, renames: Mapping[str, str]) -> Renam
 
 
 def _new_keys(graph: ObjectGraph, renamed: ObjectGraph) -> dict[str, str]:
-    """The keys that follow their objects to new paths; those of slots are named by both."""
+    """Returns old key -> new key for objects whose path changes, and their slots."""
     old_paths, new_paths = NodePaths(graph), NodePaths(renamed)
     keys: dict[str, str] = {}
     for node_id, node in enumerate(graph.nodes):
@@ -137,7 +136,7 @@ def _new_keys(graph: ObjectGraph, renamed: ObjectGraph) -> dict[str, str]:
             continue
         for attribute in node.attributes:
             key = attribute.checkpoint_key
-            # A key that some other writer made in another way stays: the graph says which it is.
+            # A key that is not made from the path stays, because the graph contains it.
             if key.startswith(f"{old}/."):
                 keys.setdefault(key, new + key[len(old) :])
     return keys
@@ -146,7 +145,7 @@ def _new_keys(graph: ObjectGraph, renamed: ObjectGraph) -> dict[str, str]:
 def _encode(
     data: bytes, graph: ObjectGraph, renamed: ObjectGraph, keys: Mapping[str, str]
 ) -> bytes:
-    """The renamed graph, with the fields in `data` that this version does not know."""
+    """Encodes the renamed graph; keeps the fields in `data` that this version does not know."""
     message = graph_message_class().FromString(data)
     moved = _moved_edges(message, graph, renamed)
     for node_id, node in enumerate(renamed.nodes):
@@ -182,7 +181,7 @@ def _set_children(target: Any, children: Iterable[Child], moved: Mapping[int, li
 def _moved_edges(
     message: Any, graph: ObjectGraph, renamed: ObjectGraph
 ) -> defaultdict[int, list[Any]]:
-    """The messages of the edges that are no longer where they were, by what they lead to."""
+    """Returns copies of the messages of removed edges, by the node to which they lead."""
     moved: defaultdict[int, list[Any]] = defaultdict(list)
     for stored, node, new in zip(message.nodes, graph.nodes, renamed.nodes, strict=False):
         kept = set(new.children)

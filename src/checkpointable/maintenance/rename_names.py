@@ -1,4 +1,4 @@
-"""Renames of the names of a name-based checkpoint, by whole segments."""
+"""Renames the values of a name-based checkpoint, by whole segments of their names."""
 
 from __future__ import annotations
 
@@ -20,18 +20,28 @@ class _Rule(NamedTuple):
 
 
 def rename_names(names: Iterable[str], renames: Mapping[str, str]) -> dict[str, str]:
-    """old -> new, of the names that change: their first segments are those of a rename."""
+    """Returns old -> new for the names that change.
+
+    A rename changes the names whose first segments it matches.
+
+    Args:
+      names: All names.
+      renames: Old -> new beginning of a name; `*` stands for any characters within a segment.
+
+    Raises:
+      ValueError: A rename matches nothing or is malformed, or two names would be equal.
+    """
     rules = [
         _rule(source, source.strip("/"), target.strip("/")) for source, target in renames.items()
     ]
     rules.sort(key=lambda rule: rule.specificity, reverse=True)
     used: set[str] = set()
-    found: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     origins: dict[str, str] = {}
     all_names = list(names)
     for name in all_names:
         new = name
-        for rule in reversed(rules):  # the most specific one comes last, and has its way
+        for rule in reversed(rules):  # the most specific one comes last, and wins
             match = rule.expression.match(name)
             if match is not None:
                 used.add(rule.source)
@@ -39,17 +49,17 @@ def rename_names(names: Iterable[str], renames: Mapping[str, str]) -> dict[str, 
         if new in origins:
             raise ValueError(
                 f"rename: {origins[new]!r} and {name!r} would both be {new!r}; rename one of "
-                "them otherwise"
+                "them to another name"
             )
         origins[new] = name
         if new != name:
-            found[name] = new
+            renamed[name] = new
     for source in renames:
         if source not in used:
-            near = similar_names(source, _starts(all_names), cutoff=0.5)
-            hint = f"; near it: {', '.join(near)}" if near else ""
+            similar = similar_names(source, _beginnings(all_names), cutoff=0.5)
+            hint = f"; similar ones: {', '.join(similar)}" if similar else ""
             raise ValueError(f"rename {source!r} matches nothing in the checkpoint{hint}")
-    return found
+    return renamed
 
 
 def _fill(target: str, runs: Iterable[str]) -> str:
@@ -73,12 +83,12 @@ def _rule(rename: str, source: str, target: str) -> _Rule:
     )
 
 
-def _starts(names: Iterable[str]) -> list[str]:
-    """The names and what they begin with, for a hint; no more than can be compared quickly."""
-    found: dict[str, None] = {}
+def _beginnings(names: Iterable[str]) -> list[str]:
+    """Returns names and their beginnings, at most as many as can be compared quickly."""
+    beginnings: dict[str, None] = {}
     for name in names:
-        for start in upwards(name):
-            if len(found) >= 10_000 or len(start) >= 1000:
+        for beginning in upwards(name):
+            if len(beginnings) >= 10_000 or len(beginning) >= 1000:
                 break
-            found[start] = None
-    return list(found)
+            beginnings[beginning] = None
+    return list(beginnings)

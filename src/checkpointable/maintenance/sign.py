@@ -52,24 +52,24 @@ def write_manifest(
     manifest is replaced in one step. Manifests of earlier checkpoints of the same name are deleted.
 
     Args:
-      path: a checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
-      sign_with: the key that signs: a secret of at least 32 bytes (HMAC-SHA256), or an Ed25519
+      path: A checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      sign_with: The key that signs: a secret of at least 32 bytes (HMAC-SHA256), or an Ed25519
         private key as an object of `cryptography`, as PEM, or as the path of a PEM file. None: no
         signature.
       durability: "fsync" or "flush", as for `save`.
-      progress: called with (bytes done, total bytes, key or file); checksums come first.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      progress: Called with (bytes done, total bytes, key or file); checksums come first.
+      storage: Where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       The path of the manifest.
 
     Raises:
       ValueError, TypeError: `sign_with` is not a key that signs.
-      CheckpointCorruptError: the checkpoint is damaged; nothing was written.
-      CheckpointUnsupportedError: a file of tensors, or a checkpoint of TensorFlow before 0.12
+      CheckpointCorruptError: The checkpoint is damaged; nothing was written.
+      CheckpointUnsupportedError: A file of tensors, or a checkpoint of TensorFlow before 0.12
         (V1); or an Ed25519 key, and `cryptography` is not installed.
-      CheckpointIOError: the system refused, or a save replaced the checkpoint meanwhile.
-      CheckpointNotFoundError: there is no checkpoint.
+      CheckpointIOError: The system refused, or a save replaced the checkpoint meanwhile.
+      CheckpointNotFoundError: There is no checkpoint.
     """
     signer = signer_of(True if sign_with is None else sign_with)
     assert signer is not None
@@ -111,11 +111,11 @@ def verify_manifest(
         cp.verify_manifest("runs/a/ckpt-7", key)
 
     Args:
-      path: a checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
-      trusted_key: the key that must have signed the manifest; an Ed25519 public key will do. None:
+      path: A checkpoint prefix, an `.index` file, or a directory (its latest checkpoint).
+      trusted_key: The key that must have signed the manifest; an Ed25519 public key will do. None:
         only hashes are compared, which does not show who wrote the files.
-      progress: called with (bytes done, total bytes, file).
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      progress: Called with (bytes done, total bytes, file).
+      storage: Where the files are. None: the default storage, which `use_storage` sets.
 
     Returns:
       The manifest's fingerprint in hexadecimal: a SHA-256 hash of the whole checkpoint, its name
@@ -123,8 +123,8 @@ def verify_manifest(
       same key signed.
 
     Raises:
-      CheckpointSignatureError: there is no manifest, or none that `trusted_key` signed.
-      CheckpointCorruptError: the first place where a file differs from the manifest.
+      CheckpointSignatureError: There is no manifest, or none that `trusted_key` signed.
+      CheckpointCorruptError: The first place where a file differs from the manifest.
       ValueError, TypeError: `trusted_key` is not a key.
       CheckpointUnsupportedError, CheckpointNotFoundError, CheckpointIOError
     """

@@ -1,4 +1,4 @@
-"""Names for the values of a checkpoint in a file of tensors, as a `state_dict` has them."""
+"""Names of values in a file of tensors, as in a `state_dict`."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ __all__ = ["TensorNames"]
 class TensorNames:
     """The name of each value in a file of tensors: `names.of(node_id, full_name)`.
 
-    A tied weight has several names. PyTorch's exports keep the first one of the `state_dict`
-    (`transformer.wte.weight`, not `lm_head.weight`), because a part of the model, such as
-    GPT-2 without its head, has only that. The nearest path, which a checkpoint's keys have,
-    may be another one.
+    A tied weight has several names. Exports of PyTorch keep the first one of the `state_dict`
+    (`transformer.wte.weight`, not `lm_head.weight`), because a part of the model, such as GPT-2
+    without its head, has no other name for it. The shortest path, which the keys of a checkpoint
+    contain, may be another one.
 
     Args:
-      graph: the object graph.
-      prefix: the path of the module; None: values have their global names.
+      graph: The object graph.
+      module: The path of the module; None: values have their global names.
     """
 
-    def __init__(self, graph: ObjectGraph, prefix: str | None) -> None:
+    def __init__(self, graph: ObjectGraph, module: str | None) -> None:
         self._graph = graph
-        self._prefix = prefix
+        self._module = module
         self._paths = NodePaths(graph)
         self._trees: dict[tuple[str, ...], _FirstPaths | None] = {}
 
     def of(self, node_id: int, full_name: str) -> str:
-        """Returns the name of the value of a node, "" if it is not to be written.
+        """Returns the name of the value of a node; "" if it is outside the module.
 
         Args:
-          node_id: the node.
-          full_name: the global name of its value.
+          node_id: The node.
+          full_name: The global name of its value.
         """
         path = self._paths[node_id]
         segments = split(path)
-        module = _module_of(segments, full_name)
-        if self._prefix is None:
-            tree = None if module is None else self._below(module)
+        naming_module = _module_of(segments, full_name)
+        if self._module is None:
+            tree = None if naming_module is None else self._below(naming_module)
             return full_name if tree is None else tree.name(node_id) or full_name
-        if module is not None:
-            tree = self._below(split(self._prefix))
+        if naming_module is not None:
+            tree = self._below(split(self._module))
             return "" if tree is None else tree.name(node_id)
-        if self._prefix and not path.startswith(f"{self._prefix}/"):
+        if self._module and not path.startswith(f"{self._module}/"):
             return ""
-        return ".".join(split(path[len(self._prefix) :].lstrip("/")))
+        return ".".join(split(path[len(self._module) :].lstrip("/")))
 
     def _below(self, module: list[str]) -> _FirstPaths | None:
         key = tuple(module)
@@ -61,9 +61,9 @@ class TensorNames:
 def _module_of(segments: list[str], full_name: str) -> list[str] | None:
     """Returns the path of the module whose `state_dict` gave a value its global name.
 
-    None for a value that has its name from elsewhere, such as a variable of TensorFlow.
+    Returns None if the name has another origin, such as a variable of TensorFlow.
     """
-    # A parameter of the outermost module itself has one name only, so the tail has two segments.
+    # A tail of one segment is not tried: a parameter of the outermost module has only one name.
     for start in range(len(segments) - 1):
         if ".".join(segments[start:]) == full_name:
             return segments[:start]
@@ -74,7 +74,7 @@ class _FirstPaths:
     """The first path from a node to each below it, depth-first: the order of a `state_dict`."""
 
     def __init__(self, graph: ObjectGraph, top: int) -> None:
-        # Node -> (the node above, local name); whole paths of a deep graph would be large.
+        # Node -> (parent, local name). The paths of a deep graph would need too much memory.
         self._origins: dict[int, tuple[int, str] | None] = {}
         waiting: list[tuple[int, tuple[int, str] | None]] = [(top, None)]
         while waiting:

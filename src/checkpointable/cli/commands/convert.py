@@ -8,6 +8,7 @@ import typer
 
 from checkpointable.cli.formatting.progress import progress_bar
 from checkpointable.cli.formatting.words import bytes_text, counted, printable
+from checkpointable.common.deprecation import RELEASE_WITHOUT_OLD_SPELLINGS
 from checkpointable.errors import CheckpointUnsupportedError
 from checkpointable.maintenance.convert import from_tensors, to_safetensors
 from checkpointable.readers.reading import load_checkpoint
@@ -31,9 +32,9 @@ Exit codes: 0 success; 1 an error, and nothing was written; 2 invalid arguments.
 
 \b
   checkpointable convert runs/a/ckpt-7 model.safetensors
-  checkpointable convert runs/a/ckpt-7 ema.safetensors --prefix ema/module
+  checkpointable convert runs/a/ckpt-7 ema.safetensors --module ema/module
   checkpointable convert model.safetensors runs/b/ckpt-0
-  checkpointable convert model.pt runs/b/ckpt-0 --prefix generator
+  checkpointable convert model.pt runs/b/ckpt-0 --module generator
 """
 
 
@@ -47,10 +48,11 @@ def run(
             metavar="TARGET", help="The .safetensors file or checkpoint prefix to write."
         ),
     ],
-    prefix: Annotated[
+    module: Annotated[
         str | None,
         typer.Option(
-            "--prefix",
+            "--module",
+            metavar="PATH",
             help="Path of the module in the checkpoint. By default: to safetensors, all values "
             "with a global name; from a file of tensors, 'model', or the names of its state dicts.",
         ),
@@ -58,7 +60,17 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace TARGET if it exists.")
     ] = False,
+    prefix: Annotated[str | None, typer.Option("--prefix", hidden=True)] = None,
 ) -> None:
+    if prefix is not None:
+        if module is not None:
+            raise typer.BadParameter("--prefix is the old name of --module; pass --module only")
+        typer.echo(
+            "warning: --prefix is deprecated and will be removed in checkpointable "
+            f"{RELEASE_WITHOUT_OLD_SPELLINGS}; use --module",
+            err=True,
+        )
+        module = prefix
     to_file = target.endswith(".safetensors")
     with load_checkpoint(source) as reader, progress_bar("convert") as progress:
         from_file = reader.kind == "tensors"
@@ -71,7 +83,7 @@ def run(
                 f"{source} is a checkpoint, so TARGET must be a .safetensors file, not {target}"
             )
         convert = to_safetensors if to_file else from_tensors
-        converted = convert(reader, target, prefix, progress, overwrite=overwrite)
+        converted = convert(reader, target, module, progress, overwrite=overwrite)
     values, size = counted(converted.values, "value"), bytes_text(converted.size)
     typer.echo(f"{printable(target)}: {values}, {size}")
     left_out = converted.left_out
