@@ -226,7 +226,7 @@ STRING_DAMAGE = {
         b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
         None,
         b"ab",
-        "more than is stored",
+        "more bytes than are stored",
     ),
 }
 

@@ -97,7 +97,7 @@ def test_keys_out_of_order_between_blocks(tmp_path):
 @pytest.mark.parametrize(
     ("header", "what"),
     [
-        (b"\x08\x01\x1a\x02\x10\x02", "readers of version 2"),
+        (b"\x08\x01\x1a\x02\x10\x02", "needs a reader of format version 2"),
         (b"\x08\x01\x1a\x02\x18\x01", r"\[1\]"),
     ],
 )

@@ -243,7 +243,7 @@ def value_to_write(key="k", dtype=DataType.DT_FLOAT, shape=(2,), value=None):
         (value_to_write(dtype=DataType.DT_RESOURCE), CheckpointUnsupportedError, "DT_RESOURCE"),
         (value_to_write(key="\udc80"), CheckpointUnsupportedError, "UTF-8"),
         (value_to_write(key=""), ValueError, "key is empty"),
-        (value_to_write(shape=(2**61, 8)), ValueError, "has no size"),
+        (value_to_write(shape=(2**61, 8)), ValueError, "is invalid or too large"),
     ],
 )
 def test_what_cannot_be_written_leaves_nothing(tmp_path, bad, error, what):

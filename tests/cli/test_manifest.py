@@ -122,8 +122,11 @@ def test_another_key(prefix):
     ("arguments", "words"),
     [
         (["--verify", "--public-key", "k.pem"], "k.pem: this is a private key"),
-        (["--verify", "--public-key", "secret"], "secret: this is no Ed25519 public key in PEM"),
-        (["--key-file", "p.pem"], "this is a public key, which verifies"),
+        (
+            ["--verify", "--public-key", "secret"],
+            "secret: this is not an Ed25519 public key in PEM format",
+        ),
+        (["--key-file", "p.pem"], "this is a public key, which can only verify"),
         (["--key-file", "short"], "the secret has 5 bytes, which is too few"),
         (["--key-file", "nothing"], "nothing: cannot open the file"),
     ],
@@ -184,7 +187,7 @@ def test_a_damaged_manifest_is_one_damage_of_its_own(prefix):
     write(manifest_of(prefix), read(manifest_of(prefix))[:-30])
     said = failing("verify", prefix)
     assert "MANIFEST: " in said
-    assert "the manifest cannot be used: it is no JSON" in said
+    assert "the manifest cannot be used: it is not JSON" in said
     told = json.loads(call("verify", prefix, "--json").stdout)
     assert told["damage"] == []
     assert told["ok"] is told["manifest"]["ok"] is False

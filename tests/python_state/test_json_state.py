@@ -164,13 +164,13 @@ def nested(depth):
         ({"a": np.zeros(2)}, "a", "ndarray is not JSON; make it a cp.Variable"),
         ({"a": np.float32(1)}, "a", "a float32 is not JSON"),
         ({"a": [1, 2j]}, "a[1]", "a complex is not JSON"),
-        ({"a": {1: 2}}, "a", "the key 1 is a int; JSON has strings alone"),
+        ({"a": {1: 2}}, "a", "the key 1 is a int; JSON keys must be strings"),
         ({"a": {None: 2}}, "a", "the key None is a NoneType"),
         ({5: 2}, "the state itself", "the key 5 is a int"),
         ({"a": {(): 2}}, "a", "the key () is a tuple"),
         ({"a": a_cycle()}, "a[1].again", "it contains itself"),
-        ({"a": ["ok", "\ud800"]}, "a[1]", "it is no Unicode text (it has a lone surrogate)"),
-        ({"a": {"\udfff": 1}}, "a", "the key '\\udfff' is no Unicode text"),
+        ({"a": ["ok", "\ud800"]}, "a[1]", "it is not valid Unicode (it has a lone surrogate)"),
+        ({"a": {"\udfff": 1}}, "a", "the key '\\udfff' is not valid Unicode"),
         ({"a": nested(300)}, "a" + "[0]" * 199, "it is nested more than 200 deep"),
         ({"a": nested(100_000)}, "a" + "[0]" * 199, "it is nested more than 200 deep"),
         ({"a": 1, "b": cp.Variable(1)}, "b", "a Variable is not JSON"),
@@ -241,7 +241,7 @@ def test_what_is_no_json_is_corrupt_and_changes_nothing(stored):
 @pytest.mark.parametrize("stored", [b"[1]", b"1", b"null", b'"text"', b"true", b"NaN"])
 def test_what_is_no_object_is_a_mismatch_and_changes_nothing(stored):
     state = cp.JSONState(kept=1)
-    with pytest.raises(cp.CheckpointMismatchError, match=r"in the program a dict"):
+    with pytest.raises(cp.CheckpointMismatchError, match=r"in the checkpoint is a \w+, not a dict"):
         state.deserialize(stored)
     assert state == {"kept": 1}
 

@@ -189,7 +189,7 @@ def test_one_state_that_does_not_fit_leaves_all_as_they_were(tmp_path):  # S25
 
 def test_plain_data_is_no_generator():
     state = cp.NumpyRandomState(generator("PCG64"))
-    with pytest.raises(cp.CheckpointMismatchError, match="Python state that is no random"):
+    with pytest.raises(cp.CheckpointMismatchError, match="Python object that is not a random"):
         state.deserialize(b'{"epoch": 1}')
 
 

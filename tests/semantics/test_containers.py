@@ -263,7 +263,7 @@ def test_tracked_items_under_keys_that_are_no_strings(tmp_path):
     root = Module(table={1: "untracked is fine", None: 2, ("a",): 3})
     save(root, tmp_path / "c")
     root.table[7] = variable()
-    with pytest.raises(ValueError, match=r"table: the dict maps the key 7, which is no string"):
+    with pytest.raises(ValueError, match=r"table: the dict maps the key 7, which is not a string"):
         save(root, tmp_path / "d")
     root.table[7] = cp.NoDependency(root.table[7])
     assert keys(save(root, tmp_path / "d")) == []

@@ -133,7 +133,7 @@ def test_track_checkpointable_adds_by_hand(tmp_path):
     assert keys(save(module, tmp_path / "c")) == ["kernel.S0"]
     with pytest.raises(TypeError, match="'n': int is not checkpointable"):
         module._track_checkpointable(3, "n")
-    with pytest.raises(TypeError, match="is a str, not int"):
+    with pytest.raises(TypeError, match="must be a str, not int"):
         module._track_checkpointable(variable(), 3)
 
 
@@ -296,7 +296,7 @@ def test_add_variable_refuses_what_cannot_be_right():
         cp.add_variable(module, "v", shape=(2,))
     with pytest.raises(ValueError, match="shape or a constant initializer"):
         cp.add_variable(module, "w")
-    with pytest.raises(ValueError, match=r"returned shape \(3,\), asked for \(2,\)"):
+    with pytest.raises(ValueError, match=r"returned shape \(3,\), but should return \(2,\)"):
         cp.add_variable(module, "w", shape=(2,), initializer=lambda shape, dtype: np.zeros(3))
 
 
@@ -420,4 +420,4 @@ def test_of_what_is_not_tracked_only_that_is_named_which_is_missing(tmp_path, ca
     save(root, tmp_path / "d")
     queue, late = [record.getMessage() for record in caplog.records]
     assert queue.startswith("queue is not saved: it is a deque, which is not tracked, and holds a")
-    assert late.startswith("late is not saved: it is a Wrapper that was set past __setattr__")
+    assert late.startswith("late is not saved: it is a Wrapper that was set without __setattr__")

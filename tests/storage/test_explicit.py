@@ -201,7 +201,9 @@ def test_what_is_no_storage_is_refused(tmp_path):
         lambda: next(cp.checkpoints_iterator(tmp_path, timeout=0, storage="gs://")),
     )
     for make in makes:
-        with pytest.raises(TypeError, match=r"storage is a cp.abc.Storage or None, not 'gs://'"):
+        with pytest.raises(
+            TypeError, match=r"storage must be a cp.abc.Storage or None, not 'gs://'"
+        ):
             make()
 
 

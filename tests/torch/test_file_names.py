@@ -127,7 +127,7 @@ def test_a_model_in_several_files_of_torch(tmp_path):
     restored(index, model=other).assert_consumed()
     assert equal(other, whole)
     (tmp_path / "pytorch_model-00002-of-00002.bin").write_bytes(b"no tensors")
-    with pytest.raises(cp.CheckpointCorruptError, match="holds no tensors"):
+    with pytest.raises(cp.CheckpointCorruptError, match="contains no tensors"):
         restored(index, model=other)
 
 

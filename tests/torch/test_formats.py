@@ -59,8 +59,8 @@ def test_a_v1_file_is_recognized_under_any_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("m.safetensors", "its header is said to have"),
-        ("m.safetensors.index.json", "it is no such index"),
+        ("m.safetensors", "its header should have"),
+        ("m.safetensors.index.json", "it is not an index of tensor files"),
         ("m.ckpt", "the file ends with 0xffffffffffffffff, but a V1 checkpoint"),
     ],
 )

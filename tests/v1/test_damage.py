@@ -135,12 +135,12 @@ def test_a_crafted_file_is_read(tmp_path):
     ("first", "match"),
     [
         (b"none", "does not begin with a list"),
-        (b"", "does not list what the file holds"),
+        (b"", "does not list the contents of the file"),
         (b"\x0a\x02\x0a\x00", "has no name"),
         (b"\x0a\x05\x0a\x03\x0a\x01\xff", "not UTF-8"),
         (b"\x0a\x05\x0a\x03\x0a\x01v", "has no parts"),
         (b"\x0a\x7f", "127 bytes where 0 are left"),
-        (b"\x0a\x00\x0a\x00", "does not list what the file holds"),
+        (b"\x0a\x00\x0a\x00", "does not list the contents of the file"),
         (b"\x0f", "wire type 7"),
         (b"\x80" * 20, "varint"),
     ],
@@ -158,12 +158,12 @@ def test_a_bad_list_of_values(first, match, tmp_path):
         ([meta("v", (2, 3), [FULL])], "does not fit the shape"),
         ([meta("v", (2, 3), [(1, 2), FULL])], "does not fit the shape"),
         ([meta("v", (2, 3), [(-1, 1), FULL])], "slice starts at -1"),
-        ([meta("v", (3, 3))], "has 6 elements, and should have 9"),
+        ([meta("v", (3, 3))], "has 6 elements, but should have 9"),
         ([meta("v", (2,), [FULL])], "is listed, but not in the file"),
         ([meta("v", (2, 3), [FULL, FULL], [FULL, FULL])], "2 parts do not cover"),
         ([meta("v", (4, 3), [(0, 2), FULL])], "1 parts do not cover"),
         ([meta("v", (2**40, 2**40))], "has 6 elements"),
-        ([meta("v", (2, 3), dtype=9)], "has 0 elements, and should have 6"),
+        ([meta("v", (2, 3), dtype=9)], "has 0 elements, but should have 6"),
     ],
 )
 def test_a_list_that_the_parts_do_not_bear_out(metas, match, tmp_path):
@@ -211,7 +211,7 @@ def test_an_entry_that_nothing_lists(tmp_path):
     with cp.load_checkpoint(path) as reader:
         assert reader.get_tensor("v").size == 6
         (damage,) = reader.verify()
-        assert "belongs to no value" in damage.what
+        assert "does not belong to a listed value" in damage.what
 
 
 def test_overlapping_parts(tmp_path):

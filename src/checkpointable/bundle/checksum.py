@@ -82,10 +82,10 @@ def check_masked(
     """Compares a checksum with the stored form of the expected one.
 
     Args:
-      what: What the checksum is of, for the message.
+      what: The name of the checked bytes, for the message.
       crc: The actual checksum, not masked.
       stored: The 4 bytes of the expected one.
-      position: The position of the bytes that it is of, for the error.
+      position: The position of the checked bytes, for the error.
       order: The byte order of `stored`.
 
     Raises:
@@ -110,7 +110,7 @@ def combine(first: int, second: int, second_size: int) -> int:
 
 
 def _multiply(a: int, b: int) -> int:
-    """a·b modulo the polynomial, over GF(2), bits reversed."""
+    """Returns a·b modulo the polynomial, over GF(2), bits reversed."""
     product = 0
     bit = _ONE
     while a:
@@ -124,7 +124,7 @@ def _multiply(a: int, b: int) -> int:
 
 @lru_cache(maxsize=64)
 def _square(exponent: int) -> int:
-    """x^(2^exponent) modulo the polynomial."""
+    """Returns x^(2^exponent) modulo the polynomial."""
     if exponent == 0:
         return _ONE >> 1
     root = _square(exponent - 1)
@@ -133,7 +133,7 @@ def _square(exponent: int) -> int:
 
 @lru_cache(maxsize=256)
 def _power(size: int) -> int:
-    """x^(8·size) modulo the polynomial."""
+    """Returns x^(8·size) modulo the polynomial."""
     product = _ONE
     exponent = 3
     while size:

@@ -21,8 +21,8 @@ __all__ = ["DataType", "byteswapped", "datatype_of", "itemsize", "numpy_dtype"]
 class DataType(enum.IntEnum):
     """The data type of a value.
 
-    A number that is not listed is a member, too: a newer TensorFlow may have written it. Such a
-    value can be listed and verified, but not read.
+    Numbers that are not listed are members, too, because a newer TensorFlow may have written them.
+    Their values can be listed and verified, but not read.
     """
 
     DT_INVALID = 0
@@ -70,7 +70,7 @@ class DataType(enum.IntEnum):
         return member
 
 
-# What NumPy has by itself: (name there, bytes an element).
+# Types that NumPy has itself: (name in NumPy, bytes per element).
 _PLAIN = {
     DataType.DT_FLOAT: "float32",
     DataType.DT_DOUBLE: "float64",
@@ -88,7 +88,7 @@ _PLAIN = {
     DataType.DT_UINT64: "uint64",
 }
 
-# Stored as the plain integers of the same width.
+# Stored as integers of the same width.
 _QUANTIZED = {
     DataType.DT_QINT8: "int8",
     DataType.DT_QUINT8: "uint8",
@@ -97,7 +97,7 @@ _QUANTIZED = {
     DataType.DT_QINT32: "int32",
 }
 
-# What ml_dtypes adds, as far as the installed version has it.
+# Types that ml_dtypes adds, if the installed version has them.
 _EXTENDED = {
     DataType.DT_BFLOAT16: "bfloat16",
     DataType.DT_FLOAT8_E5M2: "float8_e5m2",

@@ -20,7 +20,7 @@ INDEX_RESTART_INTERVAL = 1
 
 # -- checksums -----------------------------------------------------------------------------
 CRC_MASK_DELTA = 0xA282EAD8
-MASKED_SIZE = 4  # of a masked checksum as it is stored: a uint32
+MASKED_SIZE = 4  # size of a stored masked checksum: a uint32
 
 # -- the header ----------------------------------------------------------------------------
 HEADER_KEY = ""

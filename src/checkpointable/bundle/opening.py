@@ -54,13 +54,13 @@ def open_bundle(
     damaged: bool = False,
     mmap: Mapped = False,
     verifier: Verifier | None = None,
-    v1: str = "has no manifest: no key says who wrote it. `checkpointable reencode` makes one that "
+    v1: str = "has no manifest, so no key can verify it. `checkpointable reencode` makes one that "
     "can have",
 ) -> BundleReader:
     """Opens the bundle of a prefix; refuses V1 checkpoints.
 
     Args: As for `BundleReader`, and
-      v1: What to do with a V1 checkpoint instead, for the message.
+      v1: The advice for a V1 checkpoint, for the message.
 
     Raises:
       CheckpointUnsupportedError: There is a V1 checkpoint.

@@ -1,4 +1,4 @@
-"""Divides work among threads: how many threads, in what portions, in what order of results."""
+"""Divides work among threads: their number, the portions, and the order of the results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 # ones leave the cache between a first and a second pass.
 CHUNK_SIZE = 2 * 2**20
 
-# For data that is read once, to be verified or to be copied: it need not stay in a cache.
+# For data that is read once, to verify or copy it: it need not stay in a cache.
 READ_CHUNK_SIZE = 8 * 2**20
 
 # For data that is verified and copied in one pass.

@@ -16,7 +16,7 @@ from checkpointable.wire.varints import Malformed
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    # (start, length) a dimension; length -1 stands for the whole dimension.
+    # (start, length) per dimension; length -1 stands for the whole dimension.
     Extents: TypeAlias = tuple[tuple[int, int], ...]
 
 __all__ = ["FULL_EXTENT", "decode_shape", "decode_slice"]

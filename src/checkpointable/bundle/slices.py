@@ -1,4 +1,4 @@
-"""Partitioned values: the keys of their parts, and where each part lies in the whole.
+"""Partitioned values: the keys of their parts, and the position of each part in the whole.
 
 A part is stored under a key that sorts by name and position ("ordered code"):
 
@@ -65,7 +65,7 @@ def resolve(extents: Extents, shape: tuple[int, ...]) -> Extents | None:
 
 
 def tiles(parts: list[Extents], shape: tuple[int, ...]) -> bool:
-    """Whether the parts (resolved) cover each element of `shape` once.
+    """Returns whether the parts (resolved) cover each element of `shape` once.
 
     Allocates one byte per element of `shape`, but only if the parts have the same number of
     elements.

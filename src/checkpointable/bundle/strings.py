@@ -1,6 +1,6 @@
 """Encodes and decodes string values: the lengths, their checksum, the bytes.
 
-    varint length … (one an element), masked crc32c of the lengths (uint32), bytes …
+    varint length … (one per element), masked crc32c of the lengths (uint32), bytes …
 
 In the checksums, a length counts as a uint32 in the byte order of the writer, or as a uint64 if it
 is larger. The checksum of the entry covers the lengths in that form, the four bytes of their stored
@@ -89,7 +89,7 @@ def _encode_head(lengths: list[int], *, big_endian: bool) -> tuple[bytes, int]:
 
 
 class EncodedStrings:
-    """The result of `encode_strings` in pieces, without a second copy of all strings.
+    """Encodes strings as `encode_strings` does, in pieces, without a second copy of all strings.
 
     Attributes:
       size: The size of the encoded strings, in bytes.
@@ -135,9 +135,9 @@ def _cut(data: bytes) -> Iterator[memoryview]:
 
 
 def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
-    """Returns the lengths, and where they end."""
+    """Returns the lengths, and the position of their end."""
     head = bytes(data[:count])
-    if not count or (len(head) == count and max(head) < 128):  # a byte each
+    if not count or (len(head) == count and max(head) < 128):  # one byte each
         return list(head), count
     lengths = []
     position = 0
@@ -146,25 +146,27 @@ def _read_lengths(data: memoryview, count: int) -> tuple[list[int], int]:
         length, position = decode_varint(data, position, len(data))
         left -= length
         if left < 0:
-            raise Malformed("the strings' lengths add up to more than is stored", position)
+            raise Malformed(
+                "the lengths of the strings add up to more bytes than are stored", position
+            )
         lengths.append(length)
     return lengths, position
 
 
 def _split(data: memoryview, count: int, *, big_endian: bool) -> tuple[list[int], int, int]:
     """Returns the lengths, the start of the strings, and the checksum of all that precedes them."""
-    if not data and not count:  # TensorFlow reads this as no strings
+    if not data and not count:  # TensorFlow reads this as an empty value
         return [], 0, 0
     lengths, position = _read_lengths(data, count)
     start = position + STRING_CHECKSUM_SIZE
     if start > len(data):
-        raise Malformed("the strings' lengths run over their bytes", position)
+        raise Malformed("the lengths of the strings run over their bytes", position)
     stored = data[position:start]
     crc = _lengths_crc(lengths, big_endian=big_endian)
     check_masked("the strings' lengths", crc, stored, position, _order(big_endian))
     if start + sum(lengths) != len(data):
         raise Malformed(
-            f"the strings' lengths add up to {sum(lengths)}, but {len(data) - start} bytes "
+            f"the lengths of the strings add up to {sum(lengths)}, but {len(data) - start} bytes "
             "are stored",
             start,
         )

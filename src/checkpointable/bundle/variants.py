@@ -1,4 +1,4 @@
-"""Encodes and decodes variants, as far as possible without TensorFlow.
+"""Encodes and decodes variants as far as that is possible without TensorFlow.
 
     an element = varint length, message (VariantTensorDataProto), masked crc32c (uint32)
 

@@ -21,7 +21,7 @@ def warn_deprecated(old: str, new: str) -> None:
     """Warns that `old` is deprecated, at the line of the program that called the library.
 
     Args:
-      new: what to write instead, as an imperative.
+      new: The replacement, as an imperative.
     """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGE):

@@ -31,7 +31,7 @@ class _Pause:
         global _pauses  # noqa: PLW0603
         if self.counted:
             with _lock:
-                # No pause is left in a process that was forked within the block.
+                # A process that was forked within the block has no pause to end.
                 _pauses = max(0, _pauses - 1)
                 self.counted = False
                 if not _pauses:
@@ -48,8 +48,8 @@ def collector_paused() -> Iterator[None]:
     The collector runs after every few hundred new objects and traverses all young ones again:
     a fifth of the time of a save or restore of many small values.
 
-    The pause is the whole process's. Use it for work in memory that takes milliseconds, such as
-    decoding and matching, and never around I/O: what other threads leave behind is not freed
+    The pause affects the whole process. Use it for work in memory that takes milliseconds, such as
+    decoding and matching, and never around I/O: cyclic garbage of other threads is not freed
     before the block ends. If collection is disabled already, it stays disabled.
     """
     pause = _Pause()

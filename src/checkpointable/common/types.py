@@ -11,4 +11,4 @@ __all__ = ["Attached", "Durability", "Path", "Progress"]
 Path = str | os.PathLike[str]
 Durability = Literal["fsync", "flush"]
 Progress = Callable[[int, int, str], None]  # (bytes done, bytes in all, key)
-Attached = Sequence[tuple[str, Any]]  # dependencies of a root beside those that it tracks
+Attached = Sequence[tuple[str, Any]]  # dependencies of a root in addition to those that it tracks

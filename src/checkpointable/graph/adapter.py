@@ -36,7 +36,7 @@ class PendingChild(Protocol):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the restore is still needed: False once a later one restores the same."""
+        """Returns whether the restore is still needed: False once a later one has replaced it."""
 
     def replaces(self, earlier: PendingChild) -> bool:
         """Returns whether this restores everything that `earlier` would restore."""
@@ -113,14 +113,14 @@ class RestoreNotes:
     def waits(self, local_name: str) -> None:
         """Called when a restore begins to wait for a dependency of that name.
 
-        Override it for objects whose framework can report that dependency.
+        Override it for objects whose framework can report the dependency.
         """
 
 
 def resolve_pending(notes: RestoreNotes, local_name: str, child: Any) -> None:
     """Restores `child`, which was just added under `local_name`, if a restore waits for it.
 
-    The latest restore goes first; earlier ones restore the values that it does not have (S24).
+    The latest restore is applied first; earlier ones restore the values that it lacks (S24).
 
     Args:
       notes: The notes of the object that got the child.
@@ -148,8 +148,8 @@ class NewSlot(NamedTuple):
         can make it.
       values: The values of `slot` by attribute name. They are restored before `keep` is called.
       keep: Gives the optimizer its slot and returns the slot, which may be another object than
-        `slot` with the same values. Where only the optimizer can make the slot, now or later,
-        it has the optimizer call `attach` of the argument with the slot, and returns None.
+        `slot` with the same values. If only the optimizer can make the slot, `keep` asks it to,
+        and returns None; the optimizer then passes the slot to `attach` of the argument.
     """
 
     slot: Any
@@ -197,14 +197,14 @@ class Slots(abc.ABC):
     ) -> NewSlot | None:
         """Prepares a slot that the checkpoint has and the optimizer does not have yet.
 
-        Changes nothing: the slot is the optimizer's only when `NewSlot.keep` is called, after
-        everything that is restored is known to be good (S25).
+        Changes nothing: the optimizer gets the slot when `NewSlot.keep` is called, after all values
+        of the restore have been checked (S25).
 
         Args:
           variable: The variable whose slot it is.
           slot_name: The name of the slot.
-          dtype: The dtype of the one array that is the slot in the checkpoint. None: the slot is
-            not one array there but Python state.
+          dtype: The dtype of the slot, if the checkpoint stores it as one array. None: it is
+            stored as Python state.
           shape: The shape of that array.
 
         Returns:
@@ -222,8 +222,8 @@ class Slots(abc.ABC):
 class Watcher(abc.ABC):
     """Watches the objects of one framework for new dependencies while a restore waits for one.
 
-    Where a hook sees that an object has gained a dependency, call
-    `resolve_pending(notes, local_name, child)`. Dependencies that no hook sees are found at
+    When a hook sees that an object has gained a dependency, call
+    `resolve_pending(notes, local_name, child)`. Dependencies that no hook sees are detected at
     every save, restore and status call.
 
     Example:
@@ -240,11 +240,11 @@ class Watcher(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Begins to watch: a restore waits for a dependency of some object."""
+        """Starts watching: a restore waits for a dependency of an object."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Stops watching: no restore waits any more."""
+        """Stops watching: no restore waits any longer."""
 
 
 class Adapter(abc.ABC):
@@ -313,7 +313,7 @@ class Adapter(abc.ABC):
     def notes(self, obj: Any) -> RestoreNotes:
         """Returns the notes of the object: the same `RestoreNotes` as long as the object lives.
 
-        Also when several threads ask at the same time.
+        Concurrent calls for one object return the same notes.
         """
 
     def slots(self, obj: Any) -> Slots | None:

@@ -34,8 +34,8 @@ def by_executor(
 def schedule_values(values: Iterable[tuple[str, ValueSpec]]) -> list[tuple[str, ValueSpec]]:
     """Schedules values that cannot be assigned yet, and returns them (S34)."""
     scheduled = [(key, value) for key, value in values if value.executor is not None]
-    for executor, own in by_executor(scheduled):
-        executor.schedule([value for _, value in own])
+    for executor, group in by_executor(scheduled):
+        executor.schedule([value for _, value in group])
     return scheduled
 
 
@@ -58,11 +58,11 @@ def initialize(
     values: list[tuple[str, ValueSpec]] = []
     for obj, adapter in zip(program.objects, program.adapters, strict=True):
         notes = adapter.notes(obj)
-        own = adapter.values(obj)
-        bare = None if own else adapter.initializable(obj)
+        declared = adapter.values(obj)
+        bare = None if declared else adapter.initializable(obj)
         if bare is not None:
             values.append(("", bare))
-        for attribute, made in own.items():
+        for attribute, made in declared.items():
             if not is_set(notes, attribute):
                 value = made if isinstance(made, ValueSpec) else made(attribute)
                 values += stored_values(attribute, value)
@@ -71,7 +71,7 @@ def initialize(
 
 
 def tell_without_contents(root: Any, attached: Sequence[tuple[str, Any]]) -> None:
-    """Warns of values below `root` that have no contents and are in no checkpoint."""
+    """Warns about values below `root` that have no contents and are in no checkpoint."""
     program = walk(root, adapter_of, attached)
     paths: list[str] = []
     for node_id, obj in enumerate(program.objects):

@@ -19,8 +19,8 @@ from checkpointable.wire.varints import Malformed
 
 __all__ = ["decode_graph", "decode_plainly"]
 
-# Every node but the root takes at least an empty field and an edge that leads to it. A message
-# with fewer bytes is invalid, and must not become more objects than its size justifies.
+# Every node except the root takes at least an empty field and an edge to it. A message with fewer
+# bytes is invalid, and must not become more objects than its size justifies.
 _LEAST_BYTES_PER_NODE = 6
 # An empty node, child, attribute or slot. A graph has few: empty containers of an old TensorFlow
 # are empty nodes, and each has an edge, too.
@@ -44,7 +44,7 @@ def decode_graph(data: bytes, path: str) -> ObjectGraph:
 
 
 def decode_plainly(data: bytes, path: str) -> ObjectGraph:
-    """Decodes as `decode_graph` does, in any form, by protobuf."""
+    """Decodes a graph in any form by protobuf; see `decode_graph`."""
     from google.protobuf.message import DecodeError
 
     count = _count_nodes(data, path)

@@ -1,9 +1,9 @@
 """Decodes an object graph of the form that writers produce, in half the time of protobuf.
 
 In that form every field occurs once, in the order of the numbers, and nothing is empty or
-unknown. `decode_usual` gives up on all other messages, damaged or merely unusual, and leaves
-these to `decoding.decode_plainly`. Both decode a message of the usual form alike (a property in
-the tests). docs/design.md has the measured times.
+unknown. `decode_usual` leaves all other messages, damaged or merely unusual, to
+`decoding.decode_plainly`. Both give the same result for a message of the usual form (the tests
+check this property). docs/design.md has the measured times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from checkpointable.graph.object_graph import Attribute, Child, Node, SlotVariab
 
 __all__ = ["decode_usual"]
 
-# In the node of a variable: its attribute's name, and at the end the mark that it has values.
+# In the node of a variable: the name of its attribute, and at the end the mark that it has values.
 _VARIABLE = b"\x0a\x0eVARIABLE_VALUE"
 _VARIABLE_SIZE = len(_VARIABLE)
 _HAS_VALUES = b"\x2a\x02\x08\x01"
@@ -54,7 +54,7 @@ def decode_usual(data: bytes) -> list[Node] | None:
 
 
 def _size(data: bytes, position: int) -> tuple[int, int]:
-    """Reads a varint of at most four bytes: (number, position after it)."""
+    """Reads a varint of at most four bytes; returns (number, position after it)."""
     value = data[position]
     if value < 0x80:
         return value, position + 1
@@ -71,7 +71,7 @@ def _size(data: bytes, position: int) -> tuple[int, int]:
 def _variable(data: bytes, position: int, stop: int) -> Node | None:
     """Returns the node of a variable: one value, VARIABLE_VALUE, and nothing else; None for others.
 
-    Most nodes of a graph are such.
+    Most nodes of a graph are variables.
     """
     start, end = position + 2 + _VARIABLE_SIZE, stop - 4
     if (
@@ -79,7 +79,7 @@ def _variable(data: bytes, position: int, stop: int) -> Node | None:
         or not data.startswith(_VARIABLE, position + 2)
         or not data.startswith(_HAS_VALUES, end)
         or data[position] != 0x12
-        or data[position + 1] != end - position - 2  # and so below 128
+        or data[position + 1] != end - position - 2  # so it is below 128
     ):
         return None
     full_name = ""
@@ -98,7 +98,7 @@ def _variable(data: bytes, position: int, stop: int) -> Node | None:
 
 
 def _node(data: bytes, position: int, stop: int) -> tuple[Node, int]:
-    """Reads any node: (node, highest id of a node that it refers to)."""
+    """Reads any node; returns (node, highest id of a node that it refers to)."""
     children: list[Child] = []
     attributes: list[Attribute] = []
     slots: list[SlotVariable] = []

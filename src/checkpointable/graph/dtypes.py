@@ -1,4 +1,4 @@
-"""NumPy dtypes of values, with those that stand for what NumPy has no dtype for; shapes."""
+"""NumPy dtypes and shapes of values, and dtypes for values that NumPy has no dtype for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STRING = np.dtype(object)
 """The dtype of string values: arrays of `bytes` objects."""
 
 ANY = np.dtype([])
-"""Stands for a dtype that is not known: a value of any stored dtype fits."""
+"""Stands for an unknown dtype: a stored value of any dtype fits."""
 
 VARIANT = np.dtype([("variant", object)])
 """Stands for opaque objects of TensorFlow: arrays of `bytes`, an encoded message each."""
@@ -63,7 +63,7 @@ def as_string_array(value: Any, what: str = "value") -> np.ndarray[Any, np.dtype
     Raises:
       TypeError: An element is neither `str` nor `bytes`.
     """
-    # By way of dtype=object, since NumPy's own "S" dtype drops trailing NULs.
+    # By way of dtype=object, because NumPy's "S" dtype drops trailing NULs.
     array = np.array(value, dtype=object)
     flat = [_as_bytes(element, what) for element in array.ravel()]
     result = np.empty(array.shape, dtype=object)
@@ -77,7 +77,7 @@ def _as_bytes(element: Any, what: str) -> bytes:
     if isinstance(element, str):
         return element.encode()
     raise TypeError(
-        f"{what}: an array of objects holds strings (str or bytes) only, not "
+        f"{what}: an array of objects may contain only strings (str or bytes), not "
         f"{type(element).__name__}"
     )
 

@@ -14,8 +14,8 @@ __all__ = ["encode_graph"]
 def encode_graph(graph: ObjectGraph) -> bytes:
     """Returns the bytes of the message, the same for the same graph.
 
-    Writes the fields itself, in the order of their numbers. That takes a third of the time that
-    building messages takes, and a test holds that both give the same bytes.
+    Writes the fields directly, in the order of their numbers. This takes a third of the time of
+    building messages; a test checks that both give the same bytes.
 
     Raises:
       CheckpointUnsupportedError: a name is not valid text (it has a lone surrogate).
@@ -48,7 +48,7 @@ def encode_graph(graph: ObjectGraph) -> bytes:
 
 
 def _encode_leaf(node: Node) -> bytes | None:
-    """Returns the node of a variable, as most nodes are, in one step; None for other nodes."""
+    """Returns the node of a variable (the usual node) in one step; None for other nodes."""
     if node.children or node.slot_variables or node.registered_saver is not None:
         return None
     if len(node.attributes) != 1 or not node.has_checkpoint_values:
@@ -69,7 +69,7 @@ def _encode_leaf(node: Node) -> bytes | None:
     if whole < _LEAF_KEY_END - 2:
         return _NAMED_LEAF % (whole + 26, whole + 20, len(named), named, size, stored)
     # The longest form has two bytes for the sizes of both the attribute and the node. The few
-    # variables of which only one size needs two are encoded as other nodes are.
+    # variables with only one such size are encoded like other nodes.
     if whole < 0x80 - 20:
         return None
     return _LONG_LEAF % (

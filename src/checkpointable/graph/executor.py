@@ -1,4 +1,4 @@
-"""Executors: they read and assign values that exist only as a description so far."""
+"""Executors, which read and assign values that exist only as a description so far."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["Executor", "NoContentsError", "Source"]
 
 
 class Source(Protocol):
-    """Where restored contents come from: the reader of a checkpoint."""
+    """The source of restored contents: the reader of a checkpoint."""
 
     prefix: str
 
     def get_tensor(self, key: str) -> Any:
-        """The contents in a fresh array, verified; `bytes` for a scalar string."""
+        """Returns the verified contents in a new array; `bytes` for a scalar string."""
 
     def get_variants(self, key: str) -> Any:
-        """The same for opaque objects of TensorFlow, see `graph.dtypes.VARIANT`."""
+        """Returns the contents of opaque objects of TensorFlow, see `graph.dtypes.VARIANT`."""
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The dimensions of the contents."""
+        """Returns the dimensions of the contents."""
 
     def check(self, keys: Iterable[str]) -> None:
-        """Verifies contents; raises at the first damage."""
+        """Verifies contents; raises an error for the first damage."""
 
     def read_into(self, targets: Iterable[tuple[str, Any]], verify: Any = False) -> None:
         """Fills arrays of the contents' dtype and shape."""
 
 
 class NoContentsError(ValueError):
-    """A value has no contents yet, or none that can be read.
+    """Error: a value has no contents yet, or none that can be read.
 
     Attributes:
       value: The value.
@@ -61,17 +61,17 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def run(self, values: Sequence[tuple[str, ValueSpec]], source: Source, session: Any) -> None:
-        """Restores recorded values, (key, value) each, from `source`."""
+        """Restores scheduled values, (key, value) each, from `source`."""
 
     @abc.abstractmethod
     def initialize(self, values: Sequence[ValueSpec], session: Any) -> None:
         """Gives values that no restore sets their initial contents."""
 
     def initialize_in(self, program: ObjectWalk, values: Sequence[ValueSpec], session: Any) -> None:
-        """Does the same as `initialize`, with the objects of the program at hand.
+        """Initializes values like `initialize`, and receives the objects of the program.
 
         Args:
-          program: All objects, those of the values among them.
+          program: All objects of the program.
           values: The values to initialize.
           session: The session that runs a graph; None outside of graph mode.
         """
@@ -83,7 +83,7 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def read(self, values: Sequence[ValueSpec], session: Any) -> Sequence[Any]:
-        """The present contents, as `Value.read` would give them.
+        """Returns the present contents, as `Value.read` would return them.
 
         Raises:
           NoContentsError: a value has none.

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["aligned_empty"]
 
-# Memory that vector instructions can load from.
+# The alignment that vector instructions need, in bytes.
 _ALIGNMENT = 64
 _LEAST_ALIGNED = 4096
 

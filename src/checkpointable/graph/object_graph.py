@@ -50,7 +50,7 @@ class Node:
       slot_variables: the slots of an optimizer.
       registered_saver: (name, object name) of a TensorFlow registered saver, or None.
       has_checkpoint_values: whether it, or an object below it, has values; None if the writer
-        is too old to note it.
+        is too old to store it.
     """
 
     children: Sequence[Child] = ()
@@ -61,7 +61,7 @@ class Node:
 
     @property
     def may_have_values(self) -> bool:
-        """False only if the checkpoint notes that neither it nor an object below has a value."""
+        """False only if the checkpoint states that neither it nor an object below has a value."""
         if self.has_checkpoint_values is not None:
             return self.has_checkpoint_values
         return bool(self.children or self.attributes or self.slot_variables)

@@ -53,7 +53,7 @@ def matches_any(path: str, patterns: tuple[str, ...]) -> bool:
 
 
 def key_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Returns a function that tells whether at least one of `patterns` matches a value's key.
+    """Returns a function that returns whether one of `patterns` matches the key of a value.
 
     A pattern matches a value by its whole key, or by the path of its object.
     """
@@ -72,13 +72,13 @@ def _expression(pattern: str) -> str:
     while position < len(pattern):
         at_segment = not position or pattern[position - 1] == "/"
         token = _TOKEN.match(pattern, position)
-        assert token is not None  # every character starts one
+        assert token is not None  # every character starts a token
         text = token.group()
         if text == "**/" and not at_segment:
             text = "**"
         position += len(text)
         if text == "**/":
-            parts.append("(?:.*/)?")  # no segment, or any number of them
+            parts.append("(?:.*/)?")  # any number of segments, including none
         elif text == "/**":
             parts.append("(?:/.*)?")  # also no segment, so the separator is optional
         elif text == "?":

@@ -19,7 +19,7 @@ _TAIL = 100  # characters of a shortened path
 
 
 class ShownPaths(NodePaths):
-    """Paths as those of `NodePaths`, except that long ones are shortened beyond a limit.
+    """The paths of `NodePaths`, except that long ones are shortened beyond a limit.
 
     A shortened path is `…/SEGMENT/… (node NUMBER)`, which is unique, and not the path of an object.
     """

@@ -1,4 +1,4 @@
-"""Reads the object graph that a checkpoint stores beside its values."""
+"""Reads the object graph that a checkpoint stores in addition to its values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["read_graph", "stored_graph"]
 
 
 class _Values(Protocol):
-    """The part of `readers.reader.CheckpointReader` that the graph is read with."""
+    """The part of `readers.reader.CheckpointReader` that reading the graph needs."""
 
     @property
     def prefix(self) -> str: ...
@@ -37,7 +37,7 @@ def read_graph(reader: _Values) -> bytes:
     data = reader.get_tensor(GRAPH_KEY)
     if not isinstance(data, bytes):
         raise CheckpointCorruptError(
-            "the object graph is a scalar string, but here it is "
+            "the object graph should be a scalar string, but it is "
             f"{reader.dtype(GRAPH_KEY)} of shape {reader.shape(GRAPH_KEY)}",
             path=f"{reader.prefix}.index",
             key=GRAPH_KEY,

@@ -40,16 +40,16 @@ class ValueSpec:
     - an `executor`, which acts for values that exist only as a description so far.
 
     Attributes:
-      dtype: The NumPy dtype; `STRING`, `VARIANT` or `ANY` for what NumPy has no dtype for.
-      shape: The shape, `()` for a scalar. None: any shape; a save then uses that of what it
-        reads. A size that is None: any size.
-      executor: Reads and assigns the value in its place (graph mode, the meta device).
+      dtype: The NumPy dtype; `STRING`, `VARIANT` or `ANY` for contents that NumPy has no dtype for.
+      shape: The shape, `()` for a scalar. None: any shape; a save then uses the shape of
+        the contents. A size that is None: any size.
+      executor: Reads and assigns the value on its behalf (graph mode, the meta device).
       at_once: Reads and writes many values of this kind in one step, where that is faster.
-      absent: There are no contents yet (a parameter that is built lazily): a save leaves the
-        value out, and a status does not miss it.
-      parts: For a value that is stored as several: what follows its key in the key of each
-        part -> the part.
-      part_of: For a part of a larger value that has a name: which part it is.
+      absent: There are no contents yet (a parameter that is built lazily): a save omits the
+        value, and a status does not report it as missing.
+      parts: For a value that is stored as several: suffix of the key -> part. The key of a
+        part is the key of the value followed by the suffix.
+      part_of: For a part of a larger value that has a name: its position there.
     """
 
     __slots__ = ("dtype", "shape")
@@ -114,15 +114,15 @@ class ValueTarget(ValueSpec):
         raise NotImplementedError
 
     def check(self, contents: Any) -> None:
-        """Raises what `write` would raise, and changes nothing.
+        """Raises the error that `write` would raise, and changes nothing.
 
-        A restore calls it, where a class overrides it, before it changes anything (S25).
+        If a class overrides it, a restore calls it before it changes anything (S25).
         """
 
     def settle(self, uid: int) -> None:
         """Called after `write`, once all values that have no `memory` are written.
 
-        For values of one object that must be taken together. May refuse, by an exception.
+        For values of one object that must be applied together. May raise an error to refuse them.
 
         Args:
           uid: The uid of the restore, as in `RestoreNotes.sources`.
@@ -140,12 +140,12 @@ class Value(ValueSource, ValueTarget):
 
     Args:
       dtype: A NumPy dtype or its name; "string" for strings.
-      shape: The shape, `()` for a scalar. None: the value takes what the checkpoint holds, and a
-        save uses the shape of what `read` returns (strings, and state of no fixed size). The
-        same for a single size that is None.
-      read: Returns the contents, an array (or what `numpy.asarray` takes) of this dtype and
-        shape; for strings an array of `bytes`, for a scalar string `bytes` too.
-      write: Takes new contents: an array that it may keep, since nobody else holds it;
+      shape: The shape, `()` for a scalar. None (strings, and state of varying size): the value
+        accepts any stored shape, and a save uses the shape of the array that `read` returns. The
+        same applies to a single size that is None.
+      read: Returns the contents, an array (or anything that `numpy.asarray` accepts) of this
+        dtype and shape; for strings an array of `bytes`, or `bytes` for a scalar string.
+      write: Takes new contents: an array that it may keep, because nobody else uses it;
         `bytes` for a scalar string. May write to several variables.
       memory: An array of this dtype and shape that *is* the value's memory. Restores then
         fill it in place and do not call `write`.
@@ -215,7 +215,7 @@ class SplitValue(ValueSpec):
     """A value that is stored as several, and is neither read nor written itself.
 
     Args:
-      parts: What follows its key in the key of each part -> the part.
+      parts: Suffix of the key -> part; see `ValueSpec.parts`.
     """
 
     __slots__ = ("parts",)
@@ -229,15 +229,15 @@ class SplitValue(ValueSpec):
 class AtOnce(abc.ABC):
     """Reads and writes many values of one kind in fewer steps than one by one.
 
-    A library that takes microseconds for every call can be asked for a hundred variables in one.
+    For libraries that take microseconds per call and can process a hundred variables in one call.
     """
 
     @abc.abstractmethod
     def read(self, values: Sequence[Any]) -> Sequence[Any]:
         """Returns the contents of each value, arrays of a known dtype and shape.
 
-        None for a value that is better read later and alone: a large one, or one that cannot be
-        read.
+        The item is None for a value that should be read later and alone: a large one, or one
+        that cannot be read.
         """
 
     @abc.abstractmethod
@@ -246,7 +246,7 @@ class AtOnce(abc.ABC):
 
 
 def stored_values(key: str, value: ValueSpec) -> Iterator[tuple[str, ValueSpec]]:
-    """Yields (key, value) of what `value` is stored as: itself, or its parts."""
+    """Yields (key, value) of each stored value: `value` itself, or its parts."""
     if value.parts is None:
         yield key, value
     else:
@@ -255,11 +255,11 @@ def stored_values(key: str, value: ValueSpec) -> Iterator[tuple[str, ValueSpec]]
 
 
 class Part(NamedTuple):
-    """Which part of a larger value a value is, where it is saved or restored by name.
+    """The position of a value in a larger value that is saved or restored by name.
 
     Attributes:
-      shape: of the whole.
-      extents: start and length along each dimension.
+      shape: The shape of the larger value.
+      extents: The (start, length) of the part along each dimension.
     """
 
     shape: tuple[int, ...]

@@ -59,14 +59,14 @@ class ObjectWalk:
         origin = self._origins[node_id]
         if origin is None:
             return ""
-        # Siblings are asked for one after the other, and their parent's path is the same.
+        # Callers ask for the paths of siblings in succession, and these have the same parent path.
         parent, local_name = origin
         last_parent, path = self._last_parent
         if parent != last_parent:
             path = self._climb(parent)
             self._last_parent = (parent, path)
         segment = escape(local_name)
-        # By the node, not by its path: that of a dependency named "" is "" too.
+        # Decided by the node, not by its path: the path of a dependency named "" is "", too.
         return f"{path}/{segment}" if parent else segment
 
     def _climb(self, node_id: int) -> str:
@@ -83,10 +83,10 @@ class ObjectWalk:
 
     def full_name(self, node_id: int) -> str:
         """Returns the global name of an object (S38), "" if it has none."""
-        own = self.adapters[node_id].full_name(self.objects[node_id])
+        given = self.adapters[node_id].full_name(self.objects[node_id])
         origin = self._origins[node_id]
-        if own or origin is None or not self.adapters[origin[0]].names_dependencies:
-            return own
+        if given or origin is None or not self.adapters[origin[0]].names_dependencies:
+            return given
         names: list[str] = []
         while origin is not None and self.adapters[origin[0]].names_dependencies:
             names.append(origin[1])
@@ -117,11 +117,11 @@ def walk(
     Args:
       root: An object that `adapter_of` knows.
       adapter_of: Returns the adapter of an object, None if the object is not checkpointable.
-      attached: Further dependencies of the root, which it does not track itself.
+      attached: Further dependencies of the root, which the root does not track.
 
     Raises:
       TypeError: The root is not checkpointable.
-      ValueError, NotImplementedError: an object cannot be saved as it is. This error, and any
+      ValueError, NotImplementedError: An object cannot be saved as it is. This error, and any
         other that an object's adapter raises, names the object's path (`errors.at_path`).
     """
     adapter = adapter_of(root)
@@ -164,7 +164,7 @@ def _children(walked: ObjectWalk, node_id: int) -> Iterable[tuple[str, Any]]:
     try:
         return walked.adapters[node_id].children(walked.objects[node_id])
     except Exception as error:
-        # The object knows what is wrong, only the walk knows where it is.
+        # The object knows the problem; only the walk knows its path.
         at_path(error, walked.path(node_id))
         raise
 
@@ -181,11 +181,11 @@ def _add_slots(walked: ObjectWalk, adapter_of: AdapterOf) -> None:
 def _add_slots_of(
     walked: ObjectWalk, optimizer_id: int, slots: Slots, reached: int, adapter_of: AdapterOf
 ) -> None:
-    own = slots.variables()
-    if own is None:
+    variables = slots.variables()
+    if variables is None:
         candidates: Iterable[int] = range(reached)
     else:
-        ids = (walked._ids.get(id(variable)) for variable in own)
+        ids = (walked._ids.get(id(variable)) for variable in variables)
         candidates = sorted({node_id for node_id in ids if node_id is not None})
     for slot_name in slots.names():
         for variable_id in candidates:

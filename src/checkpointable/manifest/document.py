@@ -112,7 +112,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     data = _dump(document | {"sha256": hashlib.sha256(_dump(document)).hexdigest()}) + b"\n"
     if len(data) > MANIFEST_SIZE_MAX:
         raise CheckpointUnsupportedError(
-            f"the manifest of {manifest.checkpoint!r} would have {len(data)} bytes, and "
+            f"the manifest of {manifest.checkpoint!r} would have {len(data)} bytes, but at most "
             f"{MANIFEST_SIZE_MAX} are allowed"
         )
     return data
@@ -126,13 +126,13 @@ def decode_manifest(data: bytes, path: str) -> Manifest:
       CheckpointUnsupportedError: It has a later version.
     """
     if len(data) > MANIFEST_SIZE_MAX:
-        _refuse(path, f"it has {len(data)} bytes, and {MANIFEST_SIZE_MAX} are allowed")
+        _refuse(path, f"it has {len(data)} bytes, but at most {MANIFEST_SIZE_MAX} are allowed")
     try:
         document = json.loads(data.decode("ascii"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         _refuse(path, f"byte {error.start} is not ASCII", error.start)
     except (ValueError, RecursionError) as error:
-        _refuse(path, f"it is no JSON: {error}")
+        _refuse(path, f"it is not JSON: {error}")
     if not isinstance(document, dict) or not isinstance(document.get("statement"), dict):
         _refuse(path, "it has no statement")
     statement = document["statement"]
@@ -179,18 +179,16 @@ def _check_form(manifest: Manifest, data: bytes, path: str) -> None:
     if not hmac.compare_digest(expected, data):
         pairs = enumerate(zip(expected, data, strict=False))
         start = next((at for at, (a, b) in pairs if a != b), min(len(expected), len(data)))
-        _refuse(
-            path, "a hash in it does not hold, or it is not in the form it is written in", start
-        )
+        _refuse(path, "one of its hashes is wrong, or it is not in the canonical form", start)
 
 
 def _files(items: Any, chunks: Any, chunk_size: int, path: str) -> tuple[FileHashes, ...]:
     if not isinstance(items, list) or not isinstance(chunks, list) or len(items) != len(chunks):
-        _refuse(path, "files and chunks are not lists of one length")
+        _refuse(path, "files and chunks are not lists of the same length")
     files = []
     for number, (item, leaves) in enumerate(zip(items, chunks, strict=True)):
         if not isinstance(item, dict):
-            _refuse(path, f"file {number} is no object")
+            _refuse(path, f"file {number} is not an object")
         _check_fields(item, _FILE_FIELDS, f"file {number}", path)
         size = item["size"]
         if type(size) is not int or not 0 <= size <= _SIZE_MAX:
@@ -229,13 +227,13 @@ def _dump(document: Any) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
-def _check_fields(found: dict[str, Any], wanted: list[str], what: str, path: str) -> None:
-    if list(found) != wanted:
-        _refuse(path, f"{what} has the fields {list(found)[:12]!r:.200}, not {wanted}")
+def _check_fields(fields: dict[str, Any], wanted: list[str], what: str, path: str) -> None:
+    if list(fields) != wanted:
+        _refuse(path, f"{what} has the fields {list(fields)[:12]!r:.200}, not {wanted}")
 
 
-def _text(found: dict[str, Any], name: str, path: str) -> str:
-    value = found[name]
+def _text(fields: dict[str, Any], name: str, path: str) -> str:
+    value = fields[name]
     if not isinstance(value, str):
         _refuse(path, f"{name} is {value!r:.40}, not text")
     return value
@@ -243,9 +241,11 @@ def _text(found: dict[str, Any], name: str, path: str) -> str:
 
 def _chunk_size(value: Any, path: str) -> int:
     if type(value) is not int or not CHUNK_SIZE_MIN <= value <= CHUNK_SIZE_MAX:
-        _refuse(path, f"the chunk size {value!r:.40} is not within its limits")
+        _refuse(
+            path, f"the chunk size {value!r:.40} is not from {CHUNK_SIZE_MIN} to {CHUNK_SIZE_MAX}"
+        )
     if value & (value - 1):
-        _refuse(path, f"the chunk size {value} is no power of two")
+        _refuse(path, f"the chunk size {value} is not a power of two")
     return value
 
 
@@ -256,7 +256,7 @@ def _bytes(value: Any, what: str, path: str) -> bytes:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of a manifest")
+    raise ValueError(f"a manifest cannot contain the number {name}")
 
 
 def _refuse(path: str, what: str, offset: int | None = None) -> NoReturn:

@@ -45,7 +45,7 @@ SIGNATURE_SIZES = {UNSIGNED: 0, HMAC_SHA256: 32, ED25519: 64}
 CHUNK_SIZE_MIN = 4096
 CHUNK_SIZE_MAX = 2**30
 _CHUNK_SIZE = 2**20
-_CHUNKS_WANTED = 2**19  # beyond, chunks get larger, so that the manifest stays small
+_CHUNKS_WANTED = 2**19  # with more, chunks get larger, so that the manifest stays small
 
 # Larger files are not read: a manifest of 2^19 chunks has half this size.
 MANIFEST_SIZE_MAX = 64 * 2**20

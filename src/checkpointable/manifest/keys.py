@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     # A secret of 32 bytes or more; Ed25519 in PEM, as bytes or the path of a file; an
-    # `Ed25519PrivateKey` or `Ed25519PublicKey`. (`cryptography` need not be there to check types.)
+    # `Ed25519PrivateKey` or `Ed25519PublicKey`. (Type checkers do not need `cryptography`.)
     Key: TypeAlias = bytes | bytearray | os.PathLike[str] | Any
 else:
     Key = Any
 
 __all__ = ["Key", "Signer", "Verifier", "read_key_file", "signer_of", "verifier_of"]
 
-_SECRET_MIN = 32  # of SHA-256's own length; shorter ones weaken it (RFC 2104, section 3)
+_SECRET_MIN = 32  # the length of a SHA-256 hash; shorter secrets weaken HMAC (RFC 2104, section 3)
 _PEM = b"-----BEGIN "
 _KEY_FILE_MAX = 64 * 1024
 _KEY_ID_SIZE = 8
@@ -84,8 +84,8 @@ class _Secret(Signer, Verifier):
     def __init__(self, secret: bytes) -> None:
         if len(secret) < _SECRET_MIN:
             raise ValueError(
-                f"the secret has {len(secret)} bytes, which is too few: take {_SECRET_MIN} or more "
-                "random ones, as secrets.token_bytes(32) gives"
+                f"the secret has {len(secret)} bytes, which is too few: use {_SECRET_MIN} or more "
+                "random bytes, such as secrets.token_bytes(32)"
             )
         self._secret = secret
         self.key_id = self._code(b"key id")[:_KEY_ID_SIZE].hex()
@@ -130,16 +130,16 @@ class _PrivateKey(Signer):
 
 
 def signer_of(sign_with: bool | Key | None) -> Signer | None:
-    """Returns what signs manifests by the option `sign_with=`; None for no manifest.
+    """Returns the signer for the option `sign_with=`; None for no manifest.
 
     Args:
       sign_with: False or None: no manifest. True: a manifest without a signature. Otherwise the
         key that signs it.
 
     Raises:
-      ValueError: the secret is too short, the key is a public one, or it is not a key.
-      TypeError: something else.
-      CheckpointUnsupportedError: an Ed25519 key, and `cryptography` is not installed.
+      ValueError: The secret is too short, or the key is public or unusable.
+      TypeError: `sign_with` is of another type.
+      CheckpointUnsupportedError: The key is an Ed25519 key, and `cryptography` is not installed.
     """
     if sign_with is None or sign_with is False:
         return None
@@ -151,7 +151,7 @@ def signer_of(sign_with: bool | Key | None) -> Signer | None:
     if isinstance(key, bytes):
         return _Secret(key)
     if not hasattr(key, "sign"):
-        raise ValueError("this is a public key, which verifies; signing takes the private one")
+        raise ValueError("this is a public key, which can only verify: sign with the private key")
     return _PrivateKey(key)
 
 
@@ -177,16 +177,17 @@ def read_key_file(path: str, *, public: bool) -> Key:
     """Reads a key from a file: Ed25519 in PEM, or a secret (unless `public`).
 
     Raises:
-      ValueError: a public key is wanted and it is none; it is one of OpenSSH's; it is too large.
-      CheckpointIOError, CheckpointNotFoundError: it cannot be read.
+      ValueError: The file is not a public key although `public` is True, is a public key of
+        OpenSSH, or is too large.
+      CheckpointIOError, CheckpointNotFoundError: The file cannot be read.
     """
     contents = _contents_of(path)
     if contents.startswith(_PEM):
         if public and hasattr(_key_of_pem(contents), "sign"):
-            raise ValueError(f"{path}: this is a private key; a public one is wanted")
+            raise ValueError(f"{path}: this is a private key, but a public key is needed")
         return contents
     if public:
-        raise ValueError(f"{path}: this is no Ed25519 public key in PEM")
+        raise ValueError(f"{path}: this is not an Ed25519 public key in PEM format")
     # A public key that served as a secret would be a secret that everybody knows.
     if contents.startswith(b"ssh-"):
         raise ValueError(f"{path}: this is a public key of OpenSSH, neither PEM nor a secret")
@@ -196,7 +197,7 @@ def read_key_file(path: str, *, public: bool) -> Key:
 def _contents_of(path: str) -> bytes:
     with default_storage().open(path) as file:
         if file.size > _KEY_FILE_MAX:
-            raise ValueError(f"{path}: {file.size} bytes are too many for a key")
+            raise ValueError(f"{path}: this is not a key: it has {file.size} bytes")
         return bytes(file.read(0, file.size))
 
 
@@ -210,7 +211,7 @@ def _key(given: Any) -> Any:
         contents = _contents_of(path)
         if not contents.startswith(_PEM):
             raise ValueError(
-                f"{path}: this is no Ed25519 key in PEM; a secret is given as bytes "
+                f"{path}: this is not an Ed25519 key in PEM format; a secret is given as bytes "
                 "(path.read_bytes())"
             )
         return _key_of_pem(contents)
@@ -223,7 +224,7 @@ def _key(given: Any) -> Any:
 
 
 def _key_of_pem(contents: bytes) -> Any:
-    _ed25519()  # says what is missing
+    _ed25519()  # raises an error that names the missing package
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import (
         load_pem_private_key,
@@ -237,13 +238,13 @@ def _key_of_pem(contents: bytes) -> Any:
             key = load_pem_public_key(contents)
     except TypeError:
         raise ValueError(
-            "the private key is encrypted: load it with cryptography's load_pem_private_key, and "
-            "give what that returns"
+            "the private key is encrypted: load it with cryptography's load_pem_private_key and "
+            "pass the result"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("this PEM holds no key that can be read") from None
+        raise ValueError("this PEM does not contain a readable key") from None
     if not _is_ed25519(key):
-        raise ValueError(f"the key is of another kind ({type(key).__name__}): Ed25519 is wanted")
+        raise ValueError(f"the key is of type {type(key).__name__}, but an Ed25519 key is needed")
     return key
 
 
@@ -258,7 +259,7 @@ def _ed25519() -> Any:
     except ImportError:
         raise CheckpointUnsupportedError(
             "Ed25519 signatures need the package cryptography, which is not installed: "
-            "pip install 'checkpointable[sign]'. (A secret, HMAC-SHA256, needs nothing.)"
+            "pip install 'checkpointable[sign]'. (A secret, HMAC-SHA256, needs no package.)"
         ) from None
     return ed25519
 

@@ -1,10 +1,10 @@
-"""The hash tree over a file's chunks, that of RFC 6962 (section 2.1) with SHA-256.
+"""The hash tree over the chunks of a file: that of RFC 6962 (section 2.1) with SHA-256.
 
     leaf  = SHA-256(00, chunk)
-    inner = SHA-256(01, left, right)      left has the largest power of two that is below all
+    inner = SHA-256(01, left, right)      left covers the largest power of two below the count
 
-No chunks have the root SHA-256(). The two prefixes keep an inner node from being read as a
-chunk, and the reverse.
+The root of an empty file is SHA-256(). The two prefixes prevent that an inner node is mistaken for
+a chunk, or the reverse.
 """
 
 from __future__ import annotations

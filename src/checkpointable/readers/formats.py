@@ -24,11 +24,11 @@ START_SIZE = 512
 
 
 class OpenOptions(NamedTuple):
-    """How a checkpoint is opened.
+    """Options for opening a checkpoint.
 
     Attributes:
       mmap: As for `load_checkpoint`.
-      verifier: Verifies the manifest; formats without manifests are refused before.
+      verifier: Verifies the manifest; formats without manifests have been refused before.
       damaged: Also open a checkpoint whose data files are missing or too short.
     """
 
@@ -42,7 +42,7 @@ class Candidate:
 
     Args:
       path: A checkpoint prefix or the path of a file; not a directory.
-      storage: Where it is.
+      storage: The storage of the file.
     """
 
     def __init__(self, path: str, storage: Storage) -> None:

@@ -55,7 +55,7 @@ def open_stored(
 
     Raises:
       ValueError: `mmap` has another value.
-      CheckpointNotFoundError: There is nothing at `path`; names the checkpoints beside it.
+      CheckpointNotFoundError: There is nothing at `path`; names the other checkpoints there.
       CheckpointCorruptError, CheckpointUnsupportedError: It cannot be read.
     """
     check_mapped(mmap)
@@ -105,8 +105,8 @@ def require_bundle(reader: CheckpointReader, v1: str, tensors: str) -> BundleRea
 
     Args:
       reader: Any reader.
-      v1: What to do with a V1 checkpoint instead, for the message.
-      tensors: What to do with a tensor file instead.
+      v1: The advice for a V1 checkpoint, for the message.
+      tensors: The advice for a tensor file.
 
     Raises:
       CheckpointUnsupportedError: It is a V1 checkpoint or a tensor file.

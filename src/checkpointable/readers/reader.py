@@ -1,4 +1,4 @@
-"""The interface of a reader: what restores, reports, comparisons and commands read from.
+"""The interface of readers, from which restores, reports, comparisons and commands read.
 
 The formats of this package implement it: bundles, V1 checkpoints, and tensor files
 (`readers.opening.FORMATS`). Code that reads checkpoints uses this interface and nothing else
@@ -51,7 +51,7 @@ class ValueReader(Protocol):
         """
 
     def dtype_and_shape(self, key: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """Returns `dtype` and `shape`; restores call it for every value."""
+        """Returns `dtype` and `shape` in one call; restores call it for every value."""
 
     def stored(self, key: str) -> StoredValue:
         """Describes a value without reading it, also one that cannot be read.
@@ -128,7 +128,7 @@ class CheckpointReader(ValueReader, Protocol):
 
     @property
     def kind(self) -> ReaderKind:
-        """How the keys are made: "object-based", "name-based" or "tensors"."""
+        """The kind of the keys: "object-based", "name-based" or "tensors"."""
 
     @property
     def has_checksums(self) -> bool:

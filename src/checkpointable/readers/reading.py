@@ -46,7 +46,7 @@ def load_checkpoint(
       trusted_key: The checkpoint must have a manifest signed with this key. Everything that is
         read is compared with the manifest first, as in `restore`. (With `mmap` the arrays are then
         in private memory.)
-      storage: Where the files are; None: the default storage, which `use_storage` sets.
+      storage: The storage of the files; None: the default storage, which `use_storage` sets.
 
     Returns:
       An open reader; close it, or use it as a context manager.
@@ -54,7 +54,7 @@ def load_checkpoint(
     Raises:
       ValueError: `mmap` has another value; `trusted_key` is not a key.
       CheckpointSignatureError: The checkpoint has no manifest signed with `trusted_key`.
-      CheckpointNotFoundError: There is nothing at the path; names the checkpoints beside it.
+      CheckpointNotFoundError: There is nothing at the path; names the other checkpoints there.
       CheckpointCorruptError: The checkpoint is damaged.
       CheckpointUnsupportedError: The file has a format that the library does not read.
     """

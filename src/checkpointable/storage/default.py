@@ -24,7 +24,7 @@ __all__ = [
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LOCAL: tuple[Storage, ...] = (LocalStorage(),)
-# The last one is the default. A tuple, since a context must not change those copied from it.
+# The last one is the default. A tuple, because a context must not change its copies.
 _defaults: ContextVar[tuple[Storage, ...]] = ContextVar("checkpointable_storage", default=_LOCAL)
 
 
@@ -92,7 +92,7 @@ def checked_storage(storage: Any) -> Storage | None:
     """
     if storage is None or isinstance(storage, Storage):
         return storage
-    raise TypeError(f"storage is a cp.abc.Storage or None, not {storage!r}")
+    raise TypeError(f"storage must be a cp.abc.Storage or None, not {storage!r}")
 
 
 def given_path(path: str | os.PathLike[str], storage: Storage | None = None) -> str:

@@ -1,8 +1,8 @@
 """The interface of storages: `Storage`, `WritableFile` and `ReadableFile`.
 
-All file operations go through these classes, so a subclass can store checkpoints elsewhere, or, in
-tests, record operations, fail the n-th one, or lose what was not synced. Their methods raise the
-errors of `checkpointable.errors` with the path, never a bare `OSError`.
+All file operations go through these classes, so a subclass can store checkpoints elsewhere. In
+tests, it can record operations, fail the n-th one, or lose data that was not synced. Their methods
+raise the errors of `checkpointable.errors` with the path, never a bare `OSError`.
 
 Paths are strings in the form of the operating system. They may be relative or absolute, and both
 forms must name the same file.
@@ -42,7 +42,7 @@ class WritableFile(abc.ABC):
     been renamed to its final name.
     """
 
-    path: str  # as created; renaming the file does not change this
+    path: str  # the path at creation; renaming the file does not change it
 
     @abc.abstractmethod
     def write_at(self, data: Buffer, offset: int) -> None:
@@ -203,12 +203,12 @@ class Storage(abc.ABC):
         """Removes a file.
 
         Raises:
-          CheckpointNotFoundError: There is none.
+          CheckpointNotFoundError: There is no such file.
         """
 
     @abc.abstractmethod
     def delete_if_unused(self, path: str) -> bool:
-        """Removes a file unless a live writer has it open; returns whether it is gone."""
+        """Removes a file unless a live writer has it open; returns whether it was removed."""
 
     @abc.abstractmethod
     def make_directories(self, directory: str, *, sync: bool = False) -> None:

@@ -33,7 +33,7 @@ DURABILITIES = ("fsync", "flush")
 _PATTERN = re.compile(r"\.(?P<name>.+)\.tmp-[0-9]+-[0-9a-f]{8}", re.DOTALL)
 _NAME_BYTES_MAX = 255  # of one name, in the common file systems
 _ATTEMPTS = 16
-_COPIED_SIZE = 4 * 2**20  # bytes at a time
+_COPIED_SIZE = 4 * 2**20  # bytes per read
 
 
 def check_durability(durability: str) -> str:
@@ -115,7 +115,7 @@ def replace_file(
     """Replaces the contents of a file atomically: readers see the old or the new ones.
 
     Args:
-      storage: Where to write.
+      storage: The storage to write to.
       path: The path of the file.
       data: The new contents, or a sequence of their parts.
       durability: "fsync" returns when the new contents would survive a power failure; "flush"
@@ -174,7 +174,7 @@ def link_or_copy(
             if progress is not None:
                 progress(source.size)
             return True
-        storage.delete(path)  # the name of the source is that of another file by now
+        storage.delete(path)  # the name of the source belongs to another file by now
     file = create_temporary(storage, path, source.size)
     try:
         # Not mapped: if the disk fails or the file is truncated, a map would end the process.

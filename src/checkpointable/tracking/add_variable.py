@@ -107,7 +107,8 @@ def _initial_array(
     array = as_array(make(shape, dtype), dtype)
     if array.shape != shape:
         raise ValueError(
-            f"variable {name!r}: the initializer returned shape {array.shape}, asked for {shape}"
+            f"variable {name!r}: the initializer returned shape {array.shape}, but should return "
+            f"{shape}"
         )
     return array
 
@@ -120,7 +121,7 @@ def _default_initializer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 
 def _glorot_uniform(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Uniform on [-x, x], x = sqrt(6 / (fan_in + fan_out)), from NumPy's global generator.
+    """Returns values that are uniform on [-x, x], x = sqrt(6 / (fan_in + fan_out)).
 
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward
     neural networks, 2010; fans of a convolution kernel as in TensorFlow: the last two
@@ -132,5 +133,5 @@ def _glorot_uniform(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         receptive = math.prod(shape[:-2])
         fan_in, fan_out = shape[-2] * receptive, shape[-1] * receptive
     limit = math.sqrt(6.0 / max(1.0, fan_in + fan_out))
-    # The global generator: a program that seeds it gets the same start every time.
+    # NumPy's global generator: a program that seeds it gets the same values every time.
     return np.random.uniform(-limit, limit, shape).astype(dtype)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Checkpointable: the base class that tracks what is assigned to its attributes (S1-S5)."""
+"""Checkpointable: the base class that tracks the objects in its attributes (S1-S5)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Checkpointable:
             super().__setattr__(name, value)
             return
         if type(self)._track_checkpointable is not Checkpointable._track_checkpointable:
-            # A subclass overrides tracking: call it, as TensorFlow does.
+            # If a subclass overrides tracking, call the override, as TensorFlow does.
             self._track_checkpointable(value, name=name, overwrite=True)
             super().__setattr__(name, value)
             return
@@ -128,7 +128,7 @@ class Checkpointable:
           ValueError: There is another dependency of that name, and `overwrite` is False.
         """
         if not isinstance(name, str):
-            raise TypeError(f"the name of a dependency is a str, not {type(name).__name__}")
+            raise TypeError(f"the name of a dependency must be a str, not {type(name).__name__}")
         checkpointable = wrap(checkpointable)
         if adapter_of(checkpointable) is None:
             raise TypeError(
@@ -181,7 +181,7 @@ class Checkpointable:
 class NotCheckpointable(Checkpointable):
     """Base class of objects that must not be saved (S4).
 
-    Saving a graph that holds one raises NotImplementedError, which names the object's path.
+    Saving a graph that contains one raises NotImplementedError, which names the object's path.
 
     Example:
         class Connection(cp.NotCheckpointable):
@@ -222,7 +222,7 @@ def wrap(value: Any) -> Any:
 def _plain_containers() -> frozenset[type]:
     from collections import OrderedDict
 
-    # Exactly these types: a subclass (a Counter, say) has a logic of its own.
+    # Exactly these types: a subclass (Counter, for example) may behave differently.
     return frozenset((list, dict, OrderedDict))
 
 

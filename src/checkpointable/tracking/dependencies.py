@@ -21,7 +21,7 @@ class TrackedDependencies(RestoreNotes):
 
     Attributes:
       by_name: Local name -> object, in the order in which they were tracked.
-      left_out: Attributes that are not tracked on purpose, or that a save has warned about.
+      left_out: Attributes that are deliberately not tracked, or that a save has warned about.
     """
 
     __slots__ = ("by_name", "left_out")
@@ -47,7 +47,7 @@ def _rebuild(by_name: dict[str, Any], left_out: frozenset[str]) -> TrackedDepend
 def dependencies_of(obj: Any) -> TrackedDependencies:
     """Returns the tracked dependencies of `obj`; creates them on the first call (S5).
 
-    `__init__` need not have run. Threads that ask at the same time get the same object.
+    `__init__` need not have run. Concurrent calls return the same object.
     """
     held: TrackedDependencies | None = obj.__dict__.get(DEPENDENCIES_NAME)
     if held is None:
@@ -67,7 +67,7 @@ def _claimed(obj: Any) -> TrackedDependencies:
     if owner is None:
         held.owner = weakref.ref(obj)
         return held
-    # `copy.copy` gives the copy the dependencies of the original: from here on they differ.
+    # `copy.copy` gives the copy the dependencies of the original; they are separate from now on.
     copied = TrackedDependencies(obj)
     copied.by_name = dict(held.by_name)
     copied.left_out = held.left_out

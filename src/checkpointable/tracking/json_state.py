@@ -22,7 +22,7 @@ _call = methodcaller("__call__")
 
 
 class JSONState(PythonState, dict[str, Any]):
-    """A dict that is saved as JSON, with the contents that it has at the save.
+    """A dict that is saved as JSON, with its contents at the time of the save.
 
     Values are None, bool, int, float (infinities and NaN included), str, and nested lists and
     string-keyed dicts of them. They are restored equal and of these types: a subclass becomes
@@ -57,7 +57,7 @@ class JSONState(PythonState, dict[str, Any]):
             generator.
         """
         contents = _decode_contents(string_value)
-        # In one go: between two calls Ctrl-C could leave it empty.
+        # In one call: an interrupt between two calls could leave it empty.
         deque(map(_call, (self.clear, partial(self.update, contents))), maxlen=0)
 
     def _check_serialized(self, string_value: bytes) -> None:
@@ -71,8 +71,8 @@ def _decode_contents(string_value: bytes) -> dict[str, Any]:
     contents = decode_object(string_value, "JSON state")
     if GENERATOR_KEY in contents:
         raise CheckpointMismatchError(
-            f"the checkpoint has the state of a {contents[GENERATOR_KEY]!s:.80}, the program has "
-            "a JSONState here"
+            f"the checkpoint has the state of a {contents[GENERATOR_KEY]!s:.80}, but the program "
+            "has a JSONState"
         )
     return contents
 
@@ -84,9 +84,9 @@ def encode_object(contents: dict[str, Any]) -> bytes:
       ValueError: An item is not JSON; the message names its path.
     """
     try:
-        # First, since it ends for every input, one that contains itself too.
+        # Runs first, because it ends for every input, even one that contains itself.
         text = json.dumps(contents, ensure_ascii=False, separators=(",", ":"))
-        # It takes tuples and other keys than strings, which would not come back.
+        # It accepts tuples and keys that are not strings, which would not be restored as such.
         if _is_json(contents):
             return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -113,13 +113,13 @@ def decode_object(string_value: bytes, what: str) -> dict[str, Any]:
         raise CheckpointCorruptError(f"the {what} cannot be read as JSON: {error}") from None
     if not isinstance(contents, dict):
         raise CheckpointMismatchError(
-            f"the {what} in the checkpoint is a {type(contents).__name__}, in the program a dict"
+            f"the {what} in the checkpoint is a {type(contents).__name__}, not a dict"
         )
     return contents
 
 
-# Python's own reader and writer of JSON recurse, and the stack may be deeper at the restore
-# than it was at the save: this leaves room for both.
+# The reader and writer of JSON in Python recurse, and the stack may be deeper at the restore than
+# at the save: this leaves room for both.
 _DEEPEST = 200
 
 
@@ -192,12 +192,12 @@ def _problem(item: Any) -> str | None:
     if isinstance(item, dict):
         for key in item:
             if not isinstance(key, str):
-                return f"the key {key!r:.80} is a {type(key).__name__}; JSON has strings alone"
+                return f"the key {key!r:.80} is a {type(key).__name__}; JSON keys must be strings"
             if _is_no_text(key):
-                return f"the key {key!a:.80} is no Unicode text (it has a lone surrogate)"
+                return f"the key {key!a:.80} is not valid Unicode (it has a lone surrogate)"
         return None
     if isinstance(item, str):
-        return "it is no Unicode text (it has a lone surrogate)" if _is_no_text(item) else None
+        return "it is not valid Unicode (it has a lone surrogate)" if _is_no_text(item) else None
     if isinstance(item, int) and item.bit_length() > 2000:
         try:
             int.__repr__(item)

@@ -64,11 +64,11 @@ class Optimizer(Checkpointable):
     def _new_slot(
         self, variable: Any, slot_name: str, array: np.ndarray[Any, np.dtype[Any]]
     ) -> Variable:
-        """Returns a slot on `array` itself, which nobody else holds. It is not kept yet."""
+        """Returns a new slot that uses `array` as its memory; does not add it to the optimizer."""
         return Variable._from_buffer(array, _name(variable, slot_name))
 
     def _keep_slot(self, variable: Any, slot_name: str, slot: Variable) -> Variable:
-        # The variable is held beside its slot: an id is only good while its object lives.
+        # Refers to the variable as well as to its slot: an id is valid only while its object lives.
         self._slots().setdefault(slot_name, {})[id(variable)] = (variable, slot)
         return slot
 
@@ -83,7 +83,7 @@ class Optimizer(Checkpointable):
     def _claimed_slots(self) -> _SlotTable:
         table: _SlotTable | None = self.__dict__.get(_SLOTS_NAME)
         if table is None or table.owner() is not self:
-            # None yet, or that of the optimizer of which this is a shallow copy.
+            # None yet, or the table of the optimizer that this is a shallow copy of.
             table = _SlotTable([] if table is None else table.items())
             table.owner = weakref.ref(self)
             self.__dict__[_SLOTS_NAME] = table
@@ -93,7 +93,7 @@ class Optimizer(Checkpointable):
 class _SlotTable:
     """slot name -> id of the variable -> (variable, slot).
 
-    Copies and pickles as the objects themselves, since the copies have other ids.
+    Copies and pickles refer to the objects themselves, because the copies have other ids.
     """
 
     def __init__(self, items: list[tuple[str, Any, Variable]]) -> None:
@@ -114,7 +114,7 @@ class _SlotTable:
 
 
 def _nobody() -> None:
-    """The owner of a table that nobody has claimed yet."""
+    """The owner of a table that no optimizer has claimed yet."""
 
 
 def _name(variable: Any, slot_name: str) -> str | None:

@@ -1,8 +1,8 @@
 """Finds state that looks saved and is not. A save warns about it, once for each attribute.
 
-Exactly lists, dicts, tuples and OrderedDicts are tracked (S3): a subclass, a set or a deque has a
-logic of its own, and what is put into an object past its `__setattr__` (by a frozen dataclass,
-say) was never seen. Nothing else would tell that such state is missing from the checkpoint.
+Exactly lists, dicts, tuples and OrderedDicts are tracked (S3). Subclasses, sets and deques are not,
+and neither are attributes that are set without `__setattr__` (by a frozen dataclass, for example).
+Nothing else would report that such state is missing from the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["has_lost_state", "overlooked"]
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque, UserDict, UserList)
 # Larger containers are data sets rather than state, and would slow the save down.
 _MOST_ITEMS = 1000
-_MEANT = "NoDependency says that is meant"
+_MEANT = "if that is intended, wrap it in NoDependency"
 
 
 def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple[str, str]]:
-    """Yields (attribute, problem) of state of `obj` that a save leaves out.
+    """Yields (attribute, problem) for state of `obj` that a save omits.
 
     Names each attribute once, and none that was assigned with NoDependency.
 
@@ -44,7 +44,7 @@ def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple
         if adapter_of(value) is not None:
             if not has_lost_state(value, node_id):
                 continue
-            what = f"it is a {type(value).__name__} that was set past __setattr__ ({_MEANT})"
+            what = f"it is a {type(value).__name__} that was set without __setattr__ ({_MEANT})"
         elif isinstance(value, _CONTAINERS) and not isinstance(value, TrackedContainer):
             held = next((item for item in _items(value) if has_lost_state(item, node_id)), None)
             if held is None:

@@ -54,7 +54,7 @@ class PythonState(Checkpointable, abc.ABC):
         """
 
     def _check_serialized(self, string_value: bytes) -> None:
-        """Raises what `deserialize` would, and changes nothing."""
+        """Raises the error that `deserialize` would raise, and changes nothing."""
 
     def _gather_saveables_for_checkpoint(self) -> Mapping[str, Callable[[str], Value]]:
         return {PYTHON_STATE: self._as_value}
@@ -64,7 +64,7 @@ class PythonState(Checkpointable, abc.ABC):
 
 
 class _StateValue(Value):
-    """The state as a value; adds path and key to errors, which the object does not know."""
+    """The state as a value; adds the path and the key to errors."""
 
     __slots__ = ("_key", "_state")
 
@@ -79,7 +79,9 @@ class _StateValue(Value):
         try:
             serialized: Any = self._state.serialize()
         except ValueError as error:
-            if type(error) is not ValueError:  # a subclass knows more than its text
+            if (
+                type(error) is not ValueError
+            ):  # a subclass has attributes in addition to its message
                 raise
             raise ValueError(f"{self._path()}: {error}") from error
         if not isinstance(serialized, bytes | str):
@@ -90,7 +92,7 @@ class _StateValue(Value):
         return serialized
 
     def check(self, contents: Any) -> None:
-        """Raises what `write` would, and changes nothing."""
+        """Raises the error that `write` would raise, and changes nothing."""
         self._tell(self._state._check_serialized, contents)
 
     def write(self, contents: Any) -> None:
@@ -99,7 +101,7 @@ class _StateValue(Value):
     def _tell(self, method: Callable[[bytes], None], contents: Any) -> None:
         if not isinstance(contents, bytes):
             raise CheckpointMismatchError(
-                "a Python state is a scalar string, but here the checkpoint has "
+                "Python state should be a scalar string, but the checkpoint has "
                 f"{type(contents).__name__}",
                 key=self._key,
             )

@@ -23,7 +23,7 @@ __all__ = ["NumpyRandomState", "RandomState"]
 
 _STATE_KEY = "state"
 
-# Of `random.Random.getstate`: the number of the form, then 624 words and a position.
+# The state of `random.Random.getstate`: the version, then 624 words and a position.
 _PYTHON_VERSION = 3
 _WORDS = 624
 
@@ -65,20 +65,20 @@ class _GeneratorState(PythonState):
 
     def _decode(self, string_value: bytes) -> Any:
         contents = decode_object(string_value, "random number generator's state")
-        own = self._kind()
-        kind = contents.get(GENERATOR_KEY, "Python state that is no random number generator")
-        if kind != own:
+        expected = self._kind()
+        kind = contents.get(GENERATOR_KEY, "Python object that is not a random number generator")
+        if kind != expected:
             raise CheckpointMismatchError(
-                f"the checkpoint has the state of a {kind!s:.80}, the program has a {own} here"
+                f"the checkpoint has the state of a {kind!s:.80}, but the program has a {expected}"
             )
         try:
             return self._parse(contents.get(_STATE_KEY))
         except _Unfit as error:
-            raise CheckpointCorruptError(f"no state of a {own}: {error}") from None
+            raise CheckpointCorruptError(f"the state does not fit a {expected}: {error}") from None
 
 
 class _Unfit(Exception):
-    """A stored state does not fit the generator; the message says why."""
+    """Error: a stored state does not fit the generator; the message contains the reason."""
 
 
 class RandomState(_GeneratorState):
@@ -121,7 +121,7 @@ class RandomState(_GeneratorState):
     def _read(self) -> dict[str, Any]:
         version, internal, gauss_next = self._generator.getstate()
         if version != _PYTHON_VERSION:
-            raise _Unfit(f"its state is of the form {version!r}")
+            raise _Unfit(f"its state has the unknown form {version!r}")
         *key, position = internal
         state = {"version": version, "key": key, "pos": position, "gauss_next": gauss_next}
         self._parse(state)
@@ -220,7 +220,7 @@ class NumpyRandomState(_GeneratorState):
             generator.set_state(state)
 
 
-# NumPy takes these without a look, and would use a position to read memory.
+# NumPy accepts these unchecked, and would use the position to read memory.
 _BOUNDS = {
     "pos": _WORDS,
     "buffer_pos": 4,
@@ -253,7 +253,7 @@ def _like(stored: Any, live: Any, name: str) -> Any:
         return live
     if isinstance(live, float):
         if not _is_finite_float(stored):
-            raise _Unfit(f"{name} is {stored!r:.80}, no float")
+            raise _Unfit(f"{name} is {stored!r:.80}, not a float")
         return stored
     return _word(stored, name, _LARGEST)
 
@@ -261,7 +261,7 @@ def _like(stored: Any, live: Any, name: str) -> Any:
 def _fields(stored: Any, names: tuple[str, ...], what: str = "state") -> dict[str, Any]:
     if not isinstance(stored, dict) or set(stored) != set(names):
         given = ", ".join(map(str, stored)) if isinstance(stored, dict) else type(stored).__name__
-        raise _Unfit(f"{what} has {given:.200} where there should be {', '.join(names)}")
+        raise _Unfit(f"{what} has {given:.200}, but should have {', '.join(names)}")
     return stored
 
 
@@ -274,7 +274,7 @@ def _words(stored: Any, name: str, count: int, most: int) -> list[int]:
 
 def _word(stored: Any, name: str, most: int) -> int:
     if type(stored) is not int or not 0 <= stored <= most:
-        raise _Unfit(f"{name} has {stored!r:.80}, no integer from 0 to {most}")
+        raise _Unfit(f"{name} has {stored!r:.80}, not an integer from 0 to {most}")
     return stored
 
 

@@ -47,7 +47,7 @@ class Variable(Checkpointable):
 
     @classmethod
     def _from_buffer(cls, array: Array, name: str | None) -> Variable:
-        """Returns a variable whose memory is `array`, which nobody else may hold."""
+        """Returns a variable whose memory is `array`, which the caller must not use any more."""
         variable = cls.__new__(cls)
         variable._adopt(array, name)
         return variable
@@ -86,7 +86,7 @@ class Variable(Checkpointable):
         """Adds `value` in place, element by element, and returns the variable.
 
         Raises:
-          ValueError, TypeError: as `assign`.
+          ValueError, TypeError: As for `assign`.
         """
         self._array += self._checked(value, "assign_add")
         return self
@@ -98,7 +98,9 @@ class Variable(Checkpointable):
         else:
             array = _converted(value, self._array.dtype, what)
         if array.shape != self._array.shape:
-            raise ValueError(f"{what} has shape {self._array.shape}, the value has {array.shape}")
+            raise ValueError(
+                f"{what} has shape {self._array.shape}, but the value has {array.shape}"
+            )
         return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -131,8 +133,8 @@ class VariableValue(Value):
     __slots__ = ("_array",)
 
     def __init__(self, array: Array) -> None:
-        # Not the base's initializer, which normalizes what is normal here: one is made for
-        # every variable at every save.
+        # Bypasses the initializer of the base, which normalizes its arguments: every save makes
+        # one of these for every variable.
         self.dtype = dtype = array.dtype
         self.shape = array.shape
         self.memory = None if dtype.hasobject else array
@@ -154,7 +156,7 @@ def as_array(value: Any, dtype: Any) -> Array:
         return np.array(value, dtype=wanted.newbyteorder("="), order="C")
     try:
         array = np.asarray(value)
-    except UnicodeDecodeError:  # text and bytes side by side, which NumPy would make text of
+    except UnicodeDecodeError:  # a mixture of text and bytes, which NumPy would convert to text
         return as_string_array(value)
     if array.dtype.kind in "OSU":
         return as_string_array(value)
@@ -170,16 +172,16 @@ def _converted(value: Any, dtype: np.dtype[Any], what: str) -> Array:
     """
     array = np.asarray(value)
     if not isinstance(value, np.ndarray) and array.dtype.kind in "iu":
-        return np.asarray(value, dtype=dtype)  # NumPy checks the range of Python's integers
+        return np.asarray(value, dtype=dtype)  # NumPy checks the range of Python integers
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
         converted = array.astype(dtype, copy=False)
-        # From one kind of float to another rounding is what everybody expects.
+        # Rounding from one float dtype to another is expected.
         lossy = not is_fraction(dtype) and not np.array_equal(converted.astype(array.dtype), array)
     if lossy or (array.dtype.kind == "c" != dtype.kind and np.any(array.imag)):
         raise TypeError(
             f"{what} has dtype {dtype.name}, which cannot hold the value of dtype "
-            f"{array.dtype.name} without loss; convert it first if that is meant"
+            f"{array.dtype.name} without loss; convert it first if that is intended"
         )
     return converted
 

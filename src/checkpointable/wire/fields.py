@@ -1,7 +1,7 @@
 """Fields of protobuf messages, read and written without message objects.
 
-The index of a bundle has a small message per value, read from bytes that nobody vouches for. So
-nothing is allocated for a field, and every error has a position.
+The index of a bundle has one small message per value, and its bytes are not trusted. So nothing is
+allocated for a field, and every error has a position.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _FIXED_SIZE = {FIXED64: 8, FIXED32: 4}
 
 
 def varint_field(number: int, value: int) -> bytes:
-    """Returns the field `number` with a non-negative value; nothing for 0, as proto3 has it."""
+    """Returns the field `number` with a non-negative value; nothing for 0, as in proto3."""
     return encode_varint(number << 3 | VARINT) + encode_varint(value) if value else b""
 
 
 def length_field(number: int, contents: bytes) -> bytes:
     """Returns the field `number` with a message, string or bytes, also if these are empty."""
     size = len(contents)
-    if size < 0x80 and number < 0x10:  # nearly all; the same bytes in one step
+    if size < 0x80 and number < 0x10:  # nearly all fields; gives the same bytes in one step
         return bytes((number << 3 | LENGTH, size)) + contents
     return encode_varint(number << 3 | LENGTH) + encode_varint(size) + contents
 
@@ -59,7 +59,7 @@ def read_fields(
       it; for the other types the contents are `data[a:b]`.
 
     Raises:
-      Malformed: the bytes are no message.
+      Malformed: The bytes are not a message.
     """
     while position < end:
         start = position
@@ -76,7 +76,7 @@ def read_fields(
         elif kind in _FIXED_SIZE:
             size = _FIXED_SIZE[kind]
         else:
-            raise Malformed(f"a message field of the wire type {kind}", start)
+            raise Malformed(f"a message field has the unknown wire type {kind}", start)
         if size > end - position:
             raise Malformed(
                 f"a message field of {size} bytes where {end - position} are left", start

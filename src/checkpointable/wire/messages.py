@@ -15,7 +15,7 @@ Works with protobuf 4 to 7 and all its implementations.
     )
     line = classes["Line"](name="a")
 
-All messages are proto3: a message field has presence, a scalar field without a label has not.
+All messages are proto3: message fields have presence, scalar fields without a label do not.
 Fields that a newer writer added survive parsing and serializing.
 """
 
@@ -87,9 +87,9 @@ def _file_descriptor(file_name: str, package: str, messages: MessageSpec) -> Fil
             target = spec[4] if len(spec) > 4 else None
             where = f"field {message_name}.{name}"
             if label not in _LABELS:
-                raise ValueError(f"{where}: label {label!r} is none of {_LABELS}")
+                raise ValueError(f"{where}: label {label!r} is not one of {_LABELS}")
             if (type_name == "message") != (target is not None):
-                raise ValueError(f"{where}: a message type name goes with type 'message' alone")
+                raise ValueError(f"{where}: only fields of type 'message' have a message type name")
             if target is not None and target not in messages:
                 raise ValueError(f"{where}: message type {target!r} is not in this file")
             kind = getattr(proto, f"TYPE_{type_name.upper()}", None)

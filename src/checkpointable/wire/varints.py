@@ -15,8 +15,8 @@ class Malformed(Exception):
     Internal: callers that know the file and the key raise `CheckpointCorruptError` from it.
 
     Attributes:
-      what: what is wrong.
-      position: where in the parsed buffer.
+      what: A description of the problem.
+      position: The position in the parsed buffer.
     """
 
     def __init__(self, what: str, position: int) -> None:

@@ -30,9 +30,9 @@ class Block:
 
     Attributes:
       data: The whole file, or the decompressed contents of the block.
-      start: Where the contents begin in `data`.
-      end: Where they end in `data`.
-      offset: Where the stored block begins in the file.
+      start: The position in `data` at which the contents begin.
+      end: The position in `data` at which they end.
+      offset: The offset of the stored block in the file, in bytes.
     """
 
     data: Buffer
@@ -88,7 +88,7 @@ def block_entries(block: Block, budget: Budget) -> Iterator[tuple[bytes, int, in
             yield key, position, position + size
             position += size
             previous = key
-        # An empty block has one restart point, which nothing starts at.
+        # An empty block has one restart point, at which no entry starts.
         if count != len(restarts) and (previous is not None or restarts != [0]):
             raise Malformed("a restart point lies where no entry starts", end)
     except Malformed as error:
@@ -101,6 +101,8 @@ def _read_restarts(block: Block) -> tuple[int, list[int]]:
         raise Malformed("a block is too short to hold the number of its restarts", block.start)
     count = int.from_bytes(block.data[block.end - 4 : block.end], "little")
     if count > (block.end - block.start - 4) // 4:
-        raise Malformed(f"a block claims {count} restart points, more than fit it", block.end - 4)
+        raise Malformed(
+            f"a block claims {count} restart points, more than fit into it", block.end - 4
+        )
     end = block.end - 4 - 4 * count
     return end, list(struct.unpack(f"<{count}I", block.data[end : block.end - 4]))

@@ -44,7 +44,7 @@ class Keys(Protocol):
 
     @property
     def text_is_loaded(self) -> bool:
-        """Whether all keys are decoded, so that `rows` is free."""
+        """True if all keys are decoded, so that `rows` costs nothing."""
 
     @property
     def rows(self) -> dict[str, int]:

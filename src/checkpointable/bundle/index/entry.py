@@ -1,4 +1,4 @@
-"""Encodes and decodes the entries of an index: the type of a value, and where its bytes lie.
+"""Encodes and decodes the entries of an index: the type of a value, and the location of its bytes.
 
     BundleEntryProto   {1 dtype, 2 shape, 3 shard_id, 4 offset, 5 size, 6 crc32c (fixed32,
                         masked), 7 slices[]}; shape and slices: `shapes`
@@ -50,7 +50,7 @@ class Entry:
       dtype: The data type.
       shape: The shape.
       shard: The number of the data file with its bytes.
-      offset: Where the bytes begin in that file.
+      offset: The offset of the bytes in that file.
       size: The number of bytes.
       crc: Their masked checksum.
       slices: For a partitioned value, the extents of its parts; the entries of the parts describe

@@ -4,7 +4,7 @@
                         3 bad_consumers[]}, 51000 unreferenced[] {1 shard_id, 2 offset,
                         3 size, 4 crc32c (fixed32, masked)}}
 
-The code does not use protobuf, as for entries (`entry`), except for unknown fields.
+As for entries (`entry`), the code does not use protobuf except for unknown fields.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["Header", "Unreferenced", "decode_header", "encode_header"]
 
 
 class Unreferenced(NamedTuple):
-    """Bytes of a data file that no value uses, left there when the file got new keys.
+    """Bytes of a data file that no value uses, left over from a rename of keys.
 
     Attributes:
-      shard: which data file has them.
-      offset, size: where in that file they lie, in bytes.
-      crc: their checksum, masked as stored.
+      shard: The number of the data file.
+      offset, size: Their position in that file, in bytes.
+      crc: Their checksum, masked as stored.
     """
 
     shard: int
@@ -73,7 +73,7 @@ class Header:
 
 
 def encode_header(header: Header) -> bytes:
-    """The message of a header, with the fields of `header.raw` that we do not know."""
+    """Returns the message of a header, including the unknown fields of `header.raw`."""
     plain = header.producer >= 0 and header.min_consumer >= 0 and not header.bad_consumers
     if header.raw is not None or header.unreferenced or not plain:
         from checkpointable.bundle.index.messages import merge_header
@@ -131,13 +131,13 @@ class _Version(NamedTuple):
     producer: int
     min_consumer: int
     bad_consumers: tuple[int, ...]
-    known: bool  # all its fields
+    known: bool  # whether all of its fields are known
 
 
 def _decode_version(
     data: bytes | memoryview, position: int, end: int, before: _Version
 ) -> _Version:
-    """The version message in `[position, end)`, merged into what came before it."""
+    """Reads the version message in `[position, end)` and merges it into `before`."""
     producer, min_consumer, known = before.producer, before.min_consumer, True
     bad = list(before.bad_consumers)
     for number, kind, a, b in read_fields(data, position, end):

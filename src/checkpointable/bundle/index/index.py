@@ -55,7 +55,7 @@ class Index:
 
     @property
     def text_is_loaded(self) -> bool:
-        """Whether all keys are decoded, so that `rows` is free."""
+        """True if all keys are decoded, so that `rows` costs nothing."""
         return self._keys.text_is_loaded
 
     @property

@@ -1,8 +1,8 @@
 """The keys of an index in their stored form, decoded when they are needed.
 
 A table stores only the part of a key that differs from the key before. To find one key among a
-hundred thousand, a search among the keys that are stored in full suffices. All keys are decoded
-when many are needed.
+hundred thousand, `LazyKeys` searches the keys that are stored in full. It decodes all keys when
+many are needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LazyKeys", "keys_increase"]
 
-# After so many single look-ups, more are to come.
+# After this many single look-ups, decoding all keys pays off.
 _FINDS_MAX = 32
 
 
@@ -35,13 +35,13 @@ class LazyKeys:
     """The keys of a table whose first entry is the header.
 
     Args:
-      buffer: with the keys' suffixes.
-      shared: how many bytes each key has in common with the one before.
-      start, end: where its further bytes are.
-      first: the entries whose keys are stored whole.
+      buffer: The bytes that contain the suffixes of the keys.
+      shared: The number of bytes that each key shares with the one before it.
+      start, end: The range in `buffer` of the rest of each key.
+      first: The entries whose keys are stored in full.
 
     Attributes:
-      whole: those keys.
+      whole: The keys that are stored in full.
     """
 
     def __init__(self, buffer: bytes, shared: Ints, start: Ints, end: Ints, first: Ints) -> None:
@@ -59,7 +59,7 @@ class LazyKeys:
 
     @property
     def text_is_loaded(self) -> bool:
-        """Whether all keys are there as text."""
+        """True if all keys are decoded to text."""
         return self._rows is not None
 
     @property
@@ -67,16 +67,16 @@ class LazyKeys:
         """key -> row, in the order of the keys."""
         if self._rows is None:
             self.load_text(None)
-            assert self._rows is not None, "keys that are not ASCII were made into text before"
+            assert self._rows is not None, "keys that are not ASCII have been decoded before"
         return self._rows
 
     def load_text(self, budget: Budget | None) -> bool:
-        """Makes all keys into text; False if some are not UTF-8 or take too much memory.
+        """Decodes all keys; returns False if some are not UTF-8 or take too much memory.
 
         Args:
-          budget: None where all keys are known to be ASCII, whose cost is known.
+          budget: Limits the memory for keys. None: all keys are ASCII, and are paid for already.
         """
-        text = str(self._buffer, "latin-1")  # a character a byte: sorted and sliced as bytes
+        text = str(self._buffer, "latin-1")  # one character per byte: sorts and slices like bytes
         keys: list[str] = []
         key = ""
         for shared, start, end in zip(
@@ -96,7 +96,7 @@ class LazyKeys:
         return True
 
     def find(self, key: object) -> int:
-        """The row of a key, -1 where there is none."""
+        """Returns the row of a key; -1 if it does not exist."""
         if self._rows is None:
             self._finds += 1
             if self._finds <= _FINDS_MAX:
@@ -133,20 +133,20 @@ def keys_increase(
     first: Ints,
     whole: list[bytes],
 ) -> bool:
-    """Whether every key is above the one before it, and shares all it can with it.
+    """Returns whether the keys increase, and each shares the longest prefix with the one before it.
 
-    (The keys at the starts of runs share nothing.)  Arguments as for `LazyKeys`; no `shared`
-    may exceed the size of the key before.
+    The first key of a run shares nothing. The arguments are those of `LazyKeys`; no item of
+    `shared` may exceed the size of the key before it.
     """
     size = shared + end - start
-    # Within a run, the first byte that is not shared decides, if the key before has one there.
+    # Within a run, the order depends on the first unshared byte, if the key before has one there.
     inner = np.ones(len(shared), np.bool_)
     inner[first] = False
     rows = np.flatnonzero(inner)
     if (end[rows] <= start[rows]).any():
         return False
     rows = rows[shared[rows] < size[rows - 1]]
-    # Its byte there was stored with the last key that shares no more than those before it.
+    # The previous key may share that byte in turn: find the key that stores it.
     owner = rows - 1
     back = np.flatnonzero(shared[owner] > shared[rows])
     while len(back):
@@ -155,21 +155,21 @@ def keys_increase(
     before = data[start[owner] + shared[rows] - shared[owner]]
     if (data[start[rows]] <= before).any():
         return False
-    # From run to run, the last key of one is compared with the first of the next.
+    # Between runs, compare the last key of each with the first key of the next.
     last = _last_keys(buffer, shared, start, size, first)
     return all(map(operator.lt, last[:-1], whole[1:]))
 
 
 def _last_keys(buffer: bytes, shared: Ints, start: Ints, size: Ints, first: Ints) -> list[bytes]:
-    """The last key of every run."""
+    """Returns the last key of every run."""
     lengths = np.diff(first, append=len(shared))
-    place = np.arange(len(shared)) - np.repeat(first, lengths)
+    position = np.arange(len(shared)) - np.repeat(first, lengths)
     run = np.repeat(np.arange(len(first)), lengths)
-    # How much of each key is left in the last key of its run: the least that any later one
-    # shares. Beyond a run's end, all of the last.
+    # The number of bytes of each key that remain in the last key of its run: the minimum that a
+    # later key shares. Beyond the end of a run, the size of the last key.
     table = np.repeat(size[first + lengths - 1][:, None], int(lengths.max()) + 1, axis=1)
-    table[run, place] = shared
-    left = np.minimum.accumulate(table[:, ::-1], axis=1)[:, ::-1][run, place + 1]
+    table[run, position] = shared
+    left = np.minimum.accumulate(table[:, ::-1], axis=1)[:, ::-1][run, position + 1]
     rows = np.flatnonzero(shared < left)
     pieces = iter(_slices(buffer, start[rows], start[rows] + left[rows] - shared[rows]))
     counts = np.bincount(run[rows], minlength=len(first))

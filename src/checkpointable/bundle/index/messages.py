@@ -1,7 +1,7 @@
-"""The index's messages as protobuf classes, in a descriptor pool of their own.
+"""The messages of an index as protobuf classes, in a private descriptor pool.
 
-For what is rare: messages with slices, or with fields of a newer writer, which protobuf
-keeps when they are written again. Everything else takes the way of `header` and `entry`.
+They serve rare messages only: those with slices, and those with fields of a newer writer, which
+protobuf preserves when it writes the message again. `header` and `entry` process all others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["bundle_messages", "merge_entry", "merge_header"]
 
 @lru_cache(maxsize=1)
 def bundle_messages() -> dict[str, type[Any]]:
-    """name -> class of the messages of a bundle's index."""
+    """Returns the message classes of an index by name."""
     return message_classes(
         "checkpointable/bundle.proto",
         "checkpointable.bundle_messages",
@@ -63,7 +63,7 @@ def bundle_messages() -> dict[str, type[Any]]:
 
 
 def merge_entry(entry: Entry) -> bytes:
-    """The message of `entry`: `entry.raw`, where there is one, with the other fields over it."""
+    """Returns the message of `entry`: `entry.raw`, if any, with the known fields replaced."""
     message = bundle_messages()["BundleEntryProto"]()
     if entry.raw is not None:
         message.MergeFromString(entry.raw)
@@ -93,7 +93,7 @@ def merge_entry(entry: Entry) -> bytes:
 
 
 def merge_header(header: Header) -> bytes:
-    """The message of `header`: `header.raw`, where there is one, with the other fields over it."""
+    """Returns the message of `header`: `header.raw`, if any, with the known fields replaced."""
     message = bundle_messages()["BundleHeaderProto"]()
     if header.raw is not None:
         message.MergeFromString(header.raw)

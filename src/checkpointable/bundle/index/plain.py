@@ -65,8 +65,8 @@ def _decode_header(path: str, block: Block, key: bytes, start: int, end: int) ->
         raise Malformed(f"the header counts {header.num_shards} data files", block.where(start))
     if header.min_consumer > VERSION or VERSION in header.bad_consumers:
         raise CheckpointUnsupportedError(
-            f"the checkpoint asks for readers of version {header.min_consumer} of the "
-            f"format (and not {list(header.bad_consumers)}); this one knows version {VERSION}",
+            f"the checkpoint needs a reader of format version {header.min_consumer} (and none of "
+            f"{list(header.bad_consumers)}); this one has version {VERSION}: upgrade the library",
             path=path,
         )
     return header

@@ -44,10 +44,10 @@ _SNAPPY_SLACK = 64
 
 
 class Handle(NamedTuple):
-    """Where a block lies in the file.
+    """The location of a block in the file.
 
     Attributes:
-      offset: Where it begins, in bytes.
+      offset: The offset of its first byte, in bytes.
       size: Its size without the trailer, in bytes.
       last_key: Not below any key of the block, and below all keys of the next one; empty for the
         blocks that the footer refers to.
@@ -128,7 +128,7 @@ def read_handles(index: Block, budget: Budget) -> list[Handle]:
     for key, position, end in block_entries(index, budget):
         handle, after = _read_handle(index.data, position, end)
         if after != end:
-            raise Malformed("bytes follow a block's handle", index.where(after))
+            raise Malformed("there are bytes after a block's handle", index.where(after))
         handles.append(handle._replace(last_key=key))
     return handles
 
@@ -201,7 +201,5 @@ def _decompress(data: Buffer, offset: int, end: int, budget: Budget) -> bytes:
     except cramjam.DecompressionError as error:
         raise Malformed(f"a compressed block cannot be decompressed: {error}", offset) from None
     if len(contents) != size:
-        raise Malformed(
-            f"a compressed block holds {len(contents)} bytes where it claims {size}", offset
-        )
+        raise Malformed(f"a compressed block has {len(contents)} bytes, but claims {size}", offset)
     return contents

@@ -7,7 +7,7 @@
     footer  = metaindex handle, index handle, zeros to 40 bytes, magic (uint64)
     handle  = varint offset, varint size (of a block without its trailer)
 
-All integers are little endian. docs/format.md, "Index".
+All integers are little endian. `docs/format.md`, "Index", describes the format.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["TableBuilder", "common_prefix_size", "short_successor", "shortest_se
 
 
 def common_prefix_size(a: bytes, b: bytes) -> int:
-    """How many bytes `a` and `b` begin with alike."""
+    """Returns the length of the common prefix of `a` and `b`, in bytes."""
     size = min(len(a), len(b))
-    # As numbers, the first difference is their highest differing bit: no loop over bytes.
+    # As integers, they first differ in the highest differing bit. This avoids a loop over bytes.
     difference = int.from_bytes(a[:size], "big") ^ int.from_bytes(b[:size], "big")
     return size - (difference.bit_length() + 7) // 8
 
 
 def shortest_separator(start: bytes, limit: bytes) -> bytes:
-    """A short key k with start <= k < limit, where `start` < `limit`; LevelDB's choice."""
+    """Returns a short key k with start <= k < limit, for `start` < `limit`, as LevelDB does."""
     size = common_prefix_size(start, limit)
     if size < min(len(start), len(limit)):
         byte = start[size]
@@ -48,7 +48,7 @@ def shortest_separator(start: bytes, limit: bytes) -> bytes:
 
 
 def short_successor(key: bytes) -> bytes:
-    """A short key that is not below `key`; LevelDB's choice."""
+    """Returns a short key that is not below `key`, as LevelDB does."""
     for position, byte in enumerate(key):
         if byte != 0xFF:
             return key[:position] + bytes((byte + 1,))
@@ -62,7 +62,7 @@ class _BlockBuilder:
 
     def reset(self) -> None:
         self.parts: list[bytes] = []
-        self.size = 0  # of the entries
+        self.size = 0  # of the entries, in bytes
         self.restarts = [0]
         self.last_key = b""
         self._since_restart = 0
@@ -76,7 +76,7 @@ class _BlockBuilder:
             self._since_restart = 0
         suffix = key[shared:]
         sizes = (shared, len(suffix), len(value))
-        # A byte each, mostly.
+        # Usually one byte each.
         head = bytes(sizes) if max(sizes) < 128 else b"".join(map(encode_varint, sizes))
         entry = head + suffix + value
         self.parts.append(entry)
@@ -91,10 +91,10 @@ class _BlockBuilder:
 
 
 class TableBuilder:
-    """Takes the entries of a table in the order of their keys.
+    """Builds a table from its entries, which are added in the order of their keys.
 
     Args:
-      block_size: the size in bytes at which a data block is closed.
+      block_size: The size in bytes at which a data block is closed.
     """
 
     def __init__(self, block_size: int = BLOCK_SIZE) -> None:
@@ -104,12 +104,12 @@ class TableBuilder:
         self._offset = 0
         self._block = _BlockBuilder(RESTART_INTERVAL)
         self._index = _BlockBuilder(INDEX_RESTART_INTERVAL)
-        # The handle of a closed block waits for the key after it, which the index's key
-        # must separate it from.
+        # The handle of a closed block. It is added to the index once the next key is known, because
+        # the key in the index separates the block from that key.
         self._pending: bytes | None = None
 
     def add(self, key: bytes, value: bytes) -> None:
-        """Adds an entry; `key` must be above all before it."""
+        """Adds an entry; `key` must be above all keys before it."""
         block = self._block
         if self._pending is not None:
             self._index.add(shortest_separator(block.last_key, key), self._pending)
@@ -125,9 +125,9 @@ class TableBuilder:
         """Adds a whole data block.
 
         Args:
-          entries: their bytes, as `add` would put them into a block.
-          restarts: where in them every sixteenth starts, from the first on.
-          first_key, last_key: of the entries.
+          entries: The encoded entries, as `add` would encode them.
+          restarts: The positions in `entries` of every sixteenth entry, from the first on.
+          first_key, last_key: The first and the last key of the entries.
         """
         block = self._block
         assert self._pending is not None or not block.parts, "a block is open"
@@ -138,7 +138,7 @@ class TableBuilder:
         self._pending = self._write(block.finish())
 
     def finish(self) -> bytes:
-        """The whole file."""
+        """Returns the contents of the whole file."""
         block = self._block
         if self._pending is None and block.parts:
             self._pending = self._write(block.finish())

@@ -129,7 +129,7 @@ def _tasks(
 
 
 def _is_structured(dtype: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether the bytes of values contain further checksums."""
+    """Returns whether the bytes of values contain further checksums."""
     return np.asarray((dtype == DataType.DT_STRING) | (dtype == DataType.DT_VARIANT))
 
 

@@ -56,9 +56,9 @@ class Files:
 
         Args:
           shard: The data file.
-          offset: Where the bytes begin.
+          offset: The offset of the bytes.
           size: The number of bytes.
-          private: The result may be written to, which changes the memory and not the file.
+          private: Return memory that may be written to. Writes do not change the file.
 
         Raises:
           ValueError: The files were closed.
@@ -78,7 +78,7 @@ class Files:
 
         Args:
           shard: The data file.
-          offset: Where the bytes begin.
+          offset: The offset of the bytes.
           size: The number of bytes.
           buffer: At least `size` bytes.
 

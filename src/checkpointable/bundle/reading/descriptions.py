@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["FileDicts", "Location", "ReaderKind", "StoredValue", "dtype_name"]
 
 ReaderKind = Literal["object-based", "name-based", "tensors"]
-"""How the keys of a checkpoint are made, and so how it is restored.
+"""The kind of the keys of a checkpoint, which determines how it is restored.
 
 "object-based": The checkpoint stores an object graph, which maps its keys to objects.
 "name-based": The keys are global names of variables; there is no object graph.

@@ -61,8 +61,8 @@ def load_manifest(prefix: str, index: bytes, storage: Storage, verifier: Verifie
     with file:
         if file.size > MANIFEST_SIZE_MAX:
             raise CheckpointCorruptError(
-                f"the manifest cannot be used: it has {file.size} bytes, and {MANIFEST_SIZE_MAX} "
-                "are allowed",
+                f"the manifest cannot be used: it has {file.size} bytes, but at "
+                f"most {MANIFEST_SIZE_MAX} are allowed",
                 path=path,
             )
         manifest = decode_manifest(file.read(0, file.size), path)
@@ -86,7 +86,7 @@ def load_manifest(prefix: str, index: bytes, storage: Storage, verifier: Verifie
 
 
 def hashes_of_data(manifest: Manifest, paths: Iterable[str], where: str) -> list[FileHashes]:
-    """Returns the hashes that a manifest has of the data files of an index.
+    """Returns the hashes in a manifest of the data files of an index.
 
     Args:
       manifest: The manifest.
@@ -142,7 +142,7 @@ def _check_signature(manifest: Manifest, verifier: Verifier, path: str) -> None:
 
 def _missing(prefix: str, storage: Storage) -> str:
     others = [os.path.basename(path) for path in manifests_of(prefix, storage)]
-    what = "no manifest belongs to this checkpoint, so nothing says who wrote it"
+    what = "no manifest belongs to this checkpoint, so nothing proves who wrote it"
     if others:
         what += (
             f"; {', '.join(map(repr, others[:3]))} is that of another index: the checkpoint was "

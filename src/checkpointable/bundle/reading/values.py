@@ -57,7 +57,7 @@ class Values:
         if small is not None:
             return small
         self.verify(contents.part_rows(key, row))
-        # The values are known to be in the files, so their size is not made up.
+        # The values are known to be in the files, so their size can be trusted.
         contents.check_rank(key, row)
         contents.require_tiled(key, row)
         array = np.empty(self._index.shape_of(row), dtype)
@@ -69,7 +69,7 @@ class Values:
         row = self._contents.row(key)
         if self._contents.part_rows(key, row) != [row]:
             raise CheckpointUnsupportedError(
-                "the value is partitioned, its bytes are not in one place; use get_tensor",
+                "the value is partitioned, so its bytes are not contiguous; use get_tensor",
                 path=self._contents.prefix,
                 key=key,
             )
@@ -121,7 +121,7 @@ class Values:
         """
         if row in self._index.partitioned:
             raise CheckpointUnsupportedError(
-                "the value is a partitioned one of strings, which TensorFlow does not write",
+                "the value is partitioned and has strings, which TensorFlow does not write",
                 path=self._contents.prefix,
                 key=key,
             )
@@ -233,7 +233,7 @@ class Values:
         if not size:
             self._files.require_open()
             return memoryview(b"")
-        # Look for the bytes before asking for memory: a hostile index may claim any size.
+        # Find the bytes before allocating memory: a hostile index may claim any size.
         file = self._files.file_of(shard, offset, size)
         memory: npt.NDArray[np.uint8] = np.empty(size, np.uint8)
         file.read_into(offset, memory.data)

@@ -30,7 +30,7 @@ _DAMAGES_MAX = 10_000
 
 
 class Damage(NamedTuple):
-    """A difference from what was written.
+    """Damage: a difference from the contents that were written.
 
     Attributes:
       path: The path of the file.
@@ -53,7 +53,7 @@ def find_damage(
     damages = list(islice(all_damage, _DAMAGES_MAX))
     more = sum(1 for _ in all_damage)
     if more:
-        damages.append(Damage(files.index.path, None, 0, f"{more} more damages were found"))
+        damages.append(Damage(files.index.path, None, 0, f"{more} more damages are not listed"))
     return damages
 
 
@@ -140,7 +140,7 @@ def damage_of_unused(files: Files, storage: Storage) -> Iterator[Damage]:
         identity = storage.identity(path)
         if identity is not None and identity.size:
             yield Damage(
-                path, None, 0, f"the file has {identity.size} bytes, but no value is in it"
+                path, None, 0, f"the file has {identity.size} bytes, but contains no value"
             )
 
 

@@ -156,7 +156,7 @@ class V1Contents:
         return StoredValue(key, dtype_name(value.dtype), value.shape, size, None)
 
     def unsupported(self, what: str, key: str | None = None) -> CheckpointUnsupportedError:
-        """Returns the error for what the V1 format does not have."""
+        """Returns the error for a feature that the V1 format lacks."""
         return CheckpointUnsupportedError(
             f"this is a checkpoint of TensorFlow before 0.12 (V1): {what}",
             path=self.prefix,

@@ -114,7 +114,7 @@ class V1Reader:
     def get_bytes(self, key: str) -> bytes:
         """Raises CheckpointUnsupportedError: a V1 checkpoint stores numbers in messages."""
         raise self._contents.unsupported(
-            "a value's bytes are not in one place; use get_tensor", key
+            "the bytes of a value are not contiguous; use get_tensor", key
         )
 
     def view(self, key: str) -> npt.NDArray[Any]:

@@ -52,7 +52,7 @@ class V1Slices:
             # A copy: the slice may lie in a block, which must neither change nor be kept.
             array = np.array(self._read_slice(key, value.slices[0]), dtype)
             return self._shaped(key, array, value.shape)
-        # See all slices before asking for memory: a hostile file may claim any shape.
+        # Check all slices before allocating memory: a hostile file may claim any shape.
         self.check(key)
         result = self._shaped(key, np.empty(value.elements, dtype), value.shape)
         for part in value.slices:
@@ -81,7 +81,7 @@ class V1Slices:
     def check_tiled(self, key: str) -> None:
         """Checks that the slices of a value cover it, each element once.
 
-        Uses one byte of memory an element, so the number of elements must be verified before.
+        Uses one byte of memory per element, so the number of elements must be verified before.
         """
         value = self._contents.value(key)
         if len(value.slices) > 1 and not tiles([p.resolved for p in value.slices], value.shape):
@@ -113,7 +113,7 @@ class V1Slices:
         value = self._contents.value(key)
         if not is_stored(value.dtype):
             raise self._contents.unsupported(
-                f"it cannot hold values of dtype {value.dtype.name}", key
+                f"it cannot store values of dtype {value.dtype.name}", key
             )
         table = self._contents.tables[part.shard]
         try:

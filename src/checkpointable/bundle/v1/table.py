@@ -115,7 +115,7 @@ class Table:
         return kept[1].get(key)
 
     def blocks(self) -> Iterator[tuple[int, int, list[tuple[bytes, Stretch]] | str]]:
-        """Yields (offset, size, entries) of each block; a message in place of damaged entries."""
+        """Yields (offset, size, entries) of each block; an error message if entries are damaged."""
         for number, handle in enumerate(self._handles):
             try:
                 yield handle.offset, handle.size, list(self._entries(number))
@@ -129,7 +129,7 @@ class Table:
             for key, start, end in block_entries(block, self._budget()):
                 if key > handle.last_key:
                     raise Malformed(
-                        f"the key {key!r:.200} is above the last key in the table's index",
+                        f"the key {key!r:.200} is above the last key in the index of the table",
                         block.where(start),
                     )
                 yield key, Stretch(block, start, end)

@@ -6,7 +6,7 @@
     TensorProto            {5 float_val, 6 double_val, 7 int_val, 8 string_val, 9 scomplex_val,
                             10 int64_val, 11 bool_val, 12 dcomplex_val, 13 half_val}
 
-The entry of the empty key holds the meta; every other entry holds a slice of a value. Numbers
+The entry of the empty key contains the meta; every other entry contains a slice of a value. Numbers
 are packed: floats as they are, integers as varints, a half as the varint of its bits.
 
 Source: tensorflow/core/util/saved_tensor_slice.proto, tensorflow/core/framework/tensor.proto.
@@ -120,7 +120,7 @@ def decode_meta(
                     raise Malformed(error.what, a_) from None
                 versions = (header.producer, header.min_consumer, header.bad_consumers)
     if metas != 1:
-        raise Malformed("the first entry does not list what the file holds", start)
+        raise Malformed("the first entry does not list the contents of the file", start)
     return tensors, versions
 
 
@@ -205,8 +205,8 @@ def decode_part(
     part = _decode_saved_slice(data, start, end, field)
     if part.name != name or part.extents != extents:
         raise Malformed(
-            f"the entry is a part of {part.name!r:.200}, {part.extents}, where one of "
-            f"{name!r:.200}, {extents}, should be",
+            f"the entry is a part of {part.name!r:.200}, {part.extents}, but should be one of "
+            f"{name!r:.200}, {extents}",
             start,
         )
     if field == _STRING_FIELD:
@@ -218,7 +218,7 @@ def decode_part(
             _decode_varint_kind(run, dtype, start) if stored is None else _fixed(run, stored, start)
         )
     if array.size != count:
-        raise Malformed(f"the part has {array.size} elements, and should have {count}", start)
+        raise Malformed(f"the part has {array.size} elements, but should have {count}", start)
     return array
 
 

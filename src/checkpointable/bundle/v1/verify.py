@@ -70,7 +70,7 @@ def _verify_table(
                 key, part = expected.pop(stored)
                 damages += _damage_of(contents, slices, key, part, stretch)
             elif stored and len(damages) < _DAMAGES_MAX:
-                what = f"the entry {stored!r:.200} belongs to no value that is listed"
+                what = f"the entry {stored!r:.200} does not belong to a listed value"
                 damages.append(Damage(table.path, None, offset, what))
         yield size, key, damages
     for key, part in expected.values():

@@ -1,4 +1,4 @@
-"""Publishes written files as a checkpoint, atomically and without risk to the old one.
+"""Publishes written files as a checkpoint, atomically and without risk to the previous one.
 
 The order of the steps keeps a whole checkpoint on disk at every moment:
 
@@ -12,9 +12,9 @@ The order of the steps keeps a whole checkpoint on disk at every moment:
    moment at which the new checkpoint replaces the old one. Make the directory durable.
 4. Remove the old data files and the old manifest.
 
-Steps 2 to 4 hold the lock of the directory, so that processes that save to the same prefix do
-so in turn. A crash leaves the old or the new checkpoint and, at most, temporary files and data
-files that no index refers to. The next save of the prefix removes those.
+Steps 2 to 4 hold the lock of the directory, so concurrent saves to the same prefix are serialized.
+A crash leaves the old or the new checkpoint and, at most, temporary files and data files that no
+index refers to. The next save of the prefix removes those.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Publication:
     A context manager. If the block raises, it removes the files of the failed save.
 
     Args:
-      storage: Where to write.
+      storage: The storage to write to.
       prefix: The checkpoint prefix.
       durability: "fsync" or "flush". With "flush" nothing is synced; the order stays the same.
       overwrite: If False, a prefix that has a checkpoint is refused.
@@ -121,7 +121,7 @@ class Publication:
           make_manifest: Returns the contents of a manifest for an index and that number.
         """
         data = self._data
-        assert data is not None or self._linked, "create_data or link_data comes first"
+        assert data is not None or self._linked, "call create_data or link_data first"
         if data is not None:
             finish_writing(data, sync=self._sync)
         expected = self._free_num_shards()
@@ -254,7 +254,7 @@ class Publication:
             return
 
     def _is_ours(self, final: str) -> bool:
-        """Whether a file name is one of this prefix, or of the prefix with another number.
+        """Returns whether a file name belongs to this prefix, or to the prefix with another number.
 
         A program that was killed while it saved ckpt-7 may continue with ckpt-8.
         """

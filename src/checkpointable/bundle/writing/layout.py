@@ -1,4 +1,4 @@
-"""Computes where each value of a checkpoint lies, before the first byte is written."""
+"""Computes the location of each value of a checkpoint before the first byte is written."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class ValueToWrite(NamedTuple):
 
 @dataclass(slots=True)
 class PlacedValue:
-    """A value, and where it lies in the data file.
+    """A value and its location in the data file.
 
     Attributes:
       value: The value.
       key: Its key in UTF-8.
-      offset: Where it begins in the data file, in bytes.
+      offset: Its offset in the data file, in bytes.
       size: Its size in the data file, in bytes.
       payload: The encoded bytes of a string or variant value, or the encoder of a large string
         value; None for all others.
@@ -85,7 +85,7 @@ class PlacedValue:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each value of a data file lies.
+    """The locations of all values in a data file.
 
     Attributes:
       values: The values in the order of their keys, parts of partitioned values included.
@@ -133,7 +133,7 @@ def make_layout(values: Iterable[ValueToWrite]) -> Layout:
             size = len(payload) if isinstance(payload, bytes) else payload.size
             alignment = ALIGNMENT if size >= ALIGNED_SIZE else 1
         if position + size > INT64_MAX - ALIGNMENT:
-            raise ValueError(f"key {name!r}: the shape {shape} has no size")
+            raise ValueError(f"key {name!r}: the shape {shape} is invalid or too large")
         if size:
             position += -position % alignment
         placed.append(PlacedValue(value, key, position, size, payload, crc))
@@ -185,7 +185,7 @@ def _size_and_alignment(value: ValueToWrite) -> tuple[int, int]:
         )
     size = width * math.prod(value.shape)
     if size < 0:
-        raise ValueError(f"key {value.key!r}: the shape {value.shape} has no size")
+        raise ValueError(f"key {value.key!r}: the shape {value.shape} is invalid or too large")
     return size, ALIGNMENT if size >= ALIGNED_SIZE else width
 
 
@@ -221,7 +221,7 @@ def check_declared(value: ValueToWrite, array: npt.NDArray[Any]) -> None:
     """Checks that the array of a value has the declared dtype and shape.
 
     Raises:
-      CheckpointMismatchError: It has not.
+      CheckpointMismatchError: It does not.
     """
     if array.shape != tuple(value.shape):
         raise CheckpointMismatchError(
@@ -236,7 +236,7 @@ def check_declared(value: ValueToWrite, array: npt.NDArray[Any]) -> None:
     else:
         try:
             wanted = numpy_dtype(value.dtype)
-        except CheckpointError:  # there is no NumPy dtype, so the array cannot have it
+        except CheckpointError:  # NumPy has no such dtype, so the array cannot have it
             fits = False
         else:
             fits = array.dtype == wanted or array.dtype.newbyteorder("=") == wanted

@@ -1,7 +1,7 @@
 """Writes a checkpoint under other keys: a new index for the same data files.
 
 The data files get a second name, or are copied where that is not possible. Nothing is decoded, so
-values that NumPy cannot read are kept, too. Scalar strings, such as the object graph, can be
+values that NumPy cannot read are preserved. Scalar strings, such as the object graph, can be
 replaced: their new bytes form one more shard. The old bytes stay in the file; the header lists them
 with a checksum, so that damage in them is still detected.
 """
@@ -59,14 +59,15 @@ def rekey_bundle(
 
     Raises:
       ValueError: Two values would have the same key, or `prefix` is that of the reader.
-      CheckpointCorruptError: the data files are not those of the index.
-      CheckpointIOError: the prefix has a checkpoint; or the operating system refused.
+      CheckpointCorruptError: The data files do not match the index.
+      CheckpointIOError: The prefix has a checkpoint and `overwrite` is False, or the operating
+        system reported an error.
     """
     check_durability(durability)
     storage = storage or default_storage()
     path = os.fspath(prefix)
     check_target(reader.prefix, path, overwrite=overwrite, storage=storage)
-    reader.check(())  # lengths, and what lies between values
+    reader.check(())  # sizes of the files, and the bytes between values
     layout = _Layout(reader, keys, strings)
     files = reader.files.data
     total = sum(files[shard].size for shard in layout.shards)
@@ -74,8 +75,8 @@ def rekey_bundle(
     with Publication(storage, path, durability, overwrite=overwrite) as publication:
         for shard in layout.shards:
             file = files[shard]
-            told = progress and partial(_tell, progress, done, total, file.path)
-            publication.link_data(file, told)
+            file_progress = progress and partial(_report, progress, done, total, file.path)
+            publication.link_data(file, file_progress)
             done += file.size
         if layout.data or not layout.shards:
             publication.create_data(len(layout.data)).write_at(layout.data, 0)
@@ -87,12 +88,12 @@ def rekey_bundle(
         )
 
 
-def _tell(progress: Progress, before: int, total: int, path: str, size: int) -> None:
+def _report(progress: Progress, before: int, total: int, path: str, size: int) -> None:
     progress(before + size, total, path)
 
 
 class _Layout:
-    """Where each value lies under its new key.
+    """The location of each value under its new key.
 
     Attributes:
       shards: The numbers of the data files of the reader that are kept.
@@ -135,7 +136,7 @@ class _Layout:
         for key, entry in stored.items():
             name = keys.get(key, key)
             if not name:
-                raise ValueError(f"key {key!r}: its new name is empty")
+                raise ValueError(f"key {key!r}: its new key is empty")
             yield name, new[key] if key in new else self._moved(entry)
             for extents in entry.slices:
                 yield slice_key(name, extents), self._moved(parts[slice_key(key, extents)])

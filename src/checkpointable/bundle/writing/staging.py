@@ -28,7 +28,7 @@ __all__ = ["Staging", "StagingMemory", "is_immutable"]
 # The number of bytes that a thread copies at once. It is large because the cache is not needed
 # afterwards: the C library then bypasses the cache, which takes two thirds of the time.
 _COPY_SIZE = 128 * 2**20
-_GROUP_SIZE = 4 * 2**20  # of smaller values, which are copied together
+_GROUP_SIZE = 4 * 2**20  # the total size of smaller values that are copied together, in bytes
 
 # Packages whose arrays are immutable.
 _IMMUTABLE_OWNERS = frozenset(("jax", "jaxlib"))
@@ -43,7 +43,7 @@ class StagingMemory:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Holds the memory in the block; waits until no other save holds it.
+        """Reserves the memory for the block; waits until no other save uses it.
 
         Another thread may leave the block, once the copies have been written.
         """
@@ -162,7 +162,7 @@ def _chunks(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> Iterator[Call
 
 
 def is_immutable(array: npt.NDArray[Any]) -> bool:
-    """Whether nothing can write to the memory of an array.
+    """Returns whether nothing can write to the memory of an array.
 
     This is true if neither the array nor any array that it is a view of is writeable, and the
     memory belongs to `bytes` or to a JAX array. Memory of NumPy does not qualify: a read-only array

@@ -58,7 +58,7 @@ def write_values(
 
     Args:
       file: The data file.
-      layout: Where each value lies.
+      layout: The locations of the values.
       start: The first value to write, as an index into `layout.values`.
       stop: The end of the values to write; None for all.
       threads: The number of threads; None for the number of CPUs.

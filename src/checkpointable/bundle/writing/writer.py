@@ -58,7 +58,7 @@ def write_bundle(
       values: The values.
       durability: "fsync" returns when the checkpoint would survive a power failure; "flush" leaves
         that to the operating system.
-      storage: Where to write; None for the default storage.
+      storage: The storage to write to; None for the default storage.
       threads: The number of threads; None for the number of CPUs, at most 8.
       progress: Called with (bytes done, bytes in total, key) as values are written, in the calling
         thread.
@@ -85,7 +85,7 @@ class BundleWriter:
     A context manager. If the block raises, it removes the files of the failed save.
 
     Args: As for `write_bundle`, and
-      layout: Where each value lies (`make_layout`).
+      layout: The locations of the values (`make_layout`).
     """
 
     def __init__(

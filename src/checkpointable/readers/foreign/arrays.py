@@ -63,7 +63,7 @@ class FilePosition(NamedTuple):
 class ArrayReader:
     """Reads arrays by name; they have no checksums. A context manager.
 
-    Implements `CheckpointReader`; the methods do as those described there. A reader for a new
+    Implements `CheckpointReader`, which describes the methods. A reader for a new
     tensor format is a function that opens the file and returns one of these:
 
         reader = ArrayReader("weights.npz", dict(np.load("weights.npz")))
@@ -184,7 +184,7 @@ class ArrayReader:
         return Selection(slices, array.shape).of(array)
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
-        """Looks the names up: there are no checksums."""
+        """Checks that the names exist: there are no checksums."""
         for key in keys:
             self._array(key)
 

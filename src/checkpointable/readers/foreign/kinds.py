@@ -1,4 +1,4 @@
-"""Recognizes files of other kinds that users may pass, so that errors name what reads them."""
+"""Recognizes files of other kinds that users may pass, so that errors can name their readers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ _NAME_LENGTH, _NAME = 26, 30
 
 _BY_START = {
     b"\x89HDF\r\n\x1a\n": (
-        "an HDF5 file (weights of Keras, say): Keras loads it, and cp.Checkpoint saves what it "
-        "has loaded"
+        "an HDF5 file (Keras weights, for example): load it with Keras, then save the loaded "
+        "objects with cp.Checkpoint"
     ),
-    b"\x93NUMPY": "an array that numpy.save wrote: numpy.load reads it, cp.Variable keeps it",
+    b"\x93NUMPY": "an array of numpy.save: read it with numpy.load, and keep it in a cp.Variable",
     b'{\n "statement": {\n  "kind": "checkpointable manifest"': (
-        "the manifest of a checkpoint, not the checkpoint: its name without .manifest-… is that"
+        "the manifest of a checkpoint: to open the checkpoint, omit .manifest-… from the path"
     ),
-    b"GGUF": "a GGUF file: what made it converts it to .safetensors, which can be read here",
+    b"GGUF": "a GGUF file: convert it to .safetensors, which can be read here",
 }
 _ARCHIVES = {
     "metadata.json": (
-        "an archive of Keras: keras.saving.load_model reads it, and cp.Checkpoint saves what it "
-        "has loaded"
+        "an archive of Keras: load it with keras.saving.load_model, then save the loaded "
+        "objects with cp.Checkpoint"
     ),
-    ".npy": "an archive of numpy.savez: numpy.load reads its arrays, cp.Variable keeps each",
+    ".npy": (
+        "an archive of numpy.savez: read it with numpy.load, and keep each array in a cp.Variable"
+    ),
 }
 
 
 def other_kind(start: bytes) -> str | None:
-    """Returns what a file is and what reads it, by its first 512 bytes; None if not known."""
+    """Returns the kind of a file and how to read it, by its first 512 bytes; None if unknown."""
     for magic, what in _BY_START.items():
         if start.startswith(magic):
             return what

@@ -31,7 +31,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _HEADER_MAX = 100_000_000  # the limit of the reference implementation
 _RANK_MAX = 32  # the limit of the oldest NumPy that is supported
 _METADATA = "__metadata__"
-_PART_SIZE = 64 << 20  # bytes written between two calls of a progress
+_PART_SIZE = 64 << 20  # bytes written between two calls of `progress`
 _DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -94,21 +94,21 @@ def _mapped(
     positions = {}
     for name, (kind, shape, begin, end) in entries.items():
         if kind not in _DTYPES:
-            why = f"its dtype {kind} has no place in a checkpoint"
+            why = f"a checkpoint cannot store its dtype {kind}"
             arrays[name] = Unreadable(kind, shape, end - begin, why)
             continue
         dtype = as_dtype(_DTYPES[kind])
         if math.prod(shape) * dtype.itemsize != end - begin:
             raise CheckpointCorruptError(
-                f"{kind} of shape {shape} takes {math.prod(shape) * dtype.itemsize} bytes, the "
-                f"file has {end - begin}",
+                f"{kind} of shape {shape} takes {math.prod(shape) * dtype.itemsize} bytes, but "
+                f"the file has {end - begin}",
                 path=path,
                 key=name,
                 offset=start + begin,
             )
         try:
             arrays[name] = np.ndarray(shape, dtype, mapped, start + begin)
-        except ValueError as error:  # no elements, but dimensions beyond what NumPy can count
+        except ValueError as error:  # no elements, but dimensions that are too large for NumPy
             raise CheckpointCorruptError(
                 f"shape {shape}: {error}", path=path, key=name, offset=start + begin
             ) from None
@@ -146,12 +146,12 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
 
     length = int.from_bytes(data[:8], "little")
     if length > _HEADER_MAX or length > size - 8:
-        raise corrupt(f"its header is said to have {length} bytes, the file has {size} in all")
+        raise corrupt(f"its header should have {length} bytes, but the whole file has {size}")
     try:
         text = bytes(data[8 : 8 + length]).decode()
         header = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise corrupt(f"its header is no JSON: {error}") from None
+        raise corrupt(f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
         raise corrupt(f"its header is a {type(header).__name__}, not an object")
     header.pop(_METADATA, None)
@@ -167,19 +167,21 @@ def read_header(data: Any, size: int, path: str) -> tuple[Header, int]:
             or not all(type(n) is int and 0 <= n <= INT64_MAX for n in numbers)
             or len(shape) > _RANK_MAX
         ):
-            raise corrupt("its dtype, shape or data_offsets are not what they must be", name)
+            raise corrupt("its dtype, shape or data_offsets have the wrong form", name)
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise corrupt("the name is no Unicode", name) from None
+            raise corrupt("the name is not valid Unicode", name) from None
         tensors[name] = (kind, tuple(shape), begin, end)
     position = 0
     for name, (_, _, begin, end) in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if begin != position or end < begin:
-            raise corrupt(f"its data begins at {begin}, that before it ends at {position}", name)
+            raise corrupt(
+                f"its data begins at {begin}, but the data before it ends at {position}", name
+            )
         position = end
     if position != size - 8 - length:
-        raise corrupt(f"its tensors have {position} bytes, the file {size - 8 - length}")
+        raise corrupt(f"its tensors have {position} bytes, but the file has {size - 8 - length}")
     return tensors, 8 + length
 
 

@@ -41,7 +41,9 @@ def open_sharded(candidate: Candidate, options: OpenOptions) -> ArrayReader:
         names = json.loads(contents)["weight_map"]
         files = sorted(set(names.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointCorruptError(f"it is no such index: {error!r:.200}", path=path) from None
+        raise CheckpointCorruptError(
+            f"it is not an index of tensor files: {error!r:.200}", path=path
+        ) from None
     arrays: dict[str, Array | Unreadable] = {}
     positions: dict[str, FilePosition] = {}
     with ExitStack() as opened:
@@ -63,14 +65,15 @@ def _open_part(name: object, index: Candidate, options: OpenOptions) -> ArrayRea
         or not name.endswith(_PART_ENDINGS)  # nor another index
     ):
         raise CheckpointCorruptError(
-            f"it names a file elsewhere, or none of tensors: {name!r:.80}", path=index.path
+            f"it names {name!r:.80}, which is outside its directory or not a tensor file",
+            path=index.path,
         )
     part = Candidate(os.path.join(os.path.dirname(index.path), name), index.storage)
     if torch_file.is_torch_file(part):
         return torch_file.open_torch_file(part, options)
     if name.endswith(".safetensors") or safetensors.is_safetensors(part):
         return safetensors.open_safetensors(part, options)
-    raise CheckpointCorruptError("it names a file that holds no tensors", path=part.path)
+    raise CheckpointCorruptError("it names a file that contains no tensors", path=part.path)
 
 
 def _is_sharded(candidate: Candidate) -> bool:

@@ -20,7 +20,7 @@ _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 # A file may become this many times its size in memory, and this many bytes more.
 _RATIO, _SLACK = 32, 32 * 2**20
-_OF_A_NAME = 300  # the memory that a tensor's name takes beside its letters, in bytes
+_OF_A_NAME = 300  # the memory that the name of a tensor takes in addition to its letters, in bytes
 _DEPTH_MAX = 100
 
 
@@ -43,7 +43,7 @@ def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
     contents = _load(candidate)
     arrays = _arrays(contents, candidate)
     if not arrays:
-        raise CheckpointUnsupportedError("there is no state dict in it", path=candidate.path)
+        raise CheckpointUnsupportedError("it does not contain a state dict", path=candidate.path)
     return ArrayReader(
         candidate.path, arrays, dicts=_file_dicts(contents), in_place=options.mmap is True
     )
@@ -58,13 +58,13 @@ def _load(candidate: Candidate) -> Any:
         import torch
     except ImportError as error:
         raise CheckpointUnsupportedError(
-            f"a file of torch.save can be read where PyTorch is installed ({error}); "
-            "safetensors files need nothing",
+            f"reading a file of torch.save needs PyTorch, which is not installed ({error}); "
+            "safetensors files can be read without it",
             path=path,
         ) from None
     if is_zip:
         _check_archive(path, candidate.size)
-    if path.endswith(".safetensors"):  # torch.load goes by this ending, not by the content
+    if path.endswith(".safetensors"):  # torch.load decides by this ending, not by the content
         raise CheckpointUnsupportedError(
             "this is a file of torch.save, which torch.load cannot read under this ending: rename "
             "it to end with .pt",
@@ -75,7 +75,7 @@ def _load(candidate: Candidate) -> Any:
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointUnsupportedError(
-            "it holds more than tensors, numbers and texts, which only pickle could load"
+            "it contains objects other than tensors, numbers and text, which only pickle could load"
             f"{f' ({named[1]})' if named else ''}; torch.save(model.state_dict(), …) writes a file "
             "that can be read",
             path=path,
@@ -105,7 +105,7 @@ def _arrays(contents: Any, candidate: Candidate) -> dict[str, Any]:
             if nbytes > budget:
                 raise CheckpointUnsupportedError(
                     f"the file has {candidate.size} bytes, and this would be {nbytes}: it repeats "
-                    "the same few over and over"
+                    "the same bytes many times"
                 )
         except CheckpointUnsupportedError as error:
             dtype = str(tensor.dtype).removeprefix("torch.")
@@ -152,7 +152,7 @@ def _check_archive(path: str, size: int) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except Exception as error:  # noqa: BLE001 - damaged archives raise errors of many types
-        raise CheckpointCorruptError(f"it is no zip archive: {error}", path=path) from None
+        raise CheckpointCorruptError(f"it is not a zip archive: {error}", path=path) from None
     if sum(member.file_size for member in members) > size:
         raise CheckpointCorruptError(
             f"its members claim more than the {size} bytes of the file; torch.save writes "
@@ -171,18 +171,18 @@ def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
     import torch
 
     tensors: list[tuple[str, Any]] = []
-    # Depth first, in order; the last item has the ids of the dicts around.
+    # Depth first, in order; the last item has the ids of the enclosing dicts.
     waiting: list[tuple[str, Any, tuple[int, ...]]] = [("", contents, ())]
     while waiting:
         name, inner, within = waiting.pop()
         budget -= len(name) + _OF_A_NAME
         if budget < 0:
-            raise CheckpointCorruptError("it holds the same dicts over and over", path=path)
+            raise CheckpointCorruptError("it contains the same dicts too many times", path=path)
         if isinstance(inner, torch.Tensor):
             tensors.append((name, inner))
         elif isinstance(inner, dict):
             if id(inner) in within or len(within) > _DEPTH_MAX:
-                raise CheckpointCorruptError(f"dicts without an end at {name[:100]!r}", path=path)
+                raise CheckpointCorruptError(f"a dict contains itself at {name[:100]!r}", path=path)
             within = (*within, id(inner))
             waiting += [
                 (f"{name}.{key}" if name else str(key), value, within)

@@ -1,9 +1,9 @@
 """Locks on files and directories, which end with the process that holds them.
 
 A writer holds the lock of its temporary file, so that a clean-up leaves the file alone. The lock
-of a directory is held while its checkpoints change. It consists of a lock of the system, against
-other processes, and one of this process, against its other threads: not all systems have the
-first. Waiting for a long time is logged.
+of a directory is held while its checkpoints change. It consists of a system lock, which excludes
+other processes, and a lock of this process, which excludes its other threads: not all systems have
+the first. Waiting for a long time is logged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["lock", "locked_directory"]
 
 _CAN_LOCK = bool(fcntl)
 
-# Some file systems, on networks above all, have no locks; saves continue without.
+# Some file systems, mainly on networks, have no locks; saves continue without them.
 _CANNOT_LOCK = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 SECONDS_BEFORE_WARNING = 10.0

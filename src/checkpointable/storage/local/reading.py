@@ -96,7 +96,7 @@ class LocalReadableFile(ReadableFile):
             if self._view is None:
                 self._view = self._map(mmap.ACCESS_READ)
             elif self._present_size() < self.size:
-                raise self._shorter()  # access beyond the end would kill the process
+                raise self._shorter()  # access past the end would end the process
             return self._view
 
     def map_private(self) -> memoryview:
@@ -120,7 +120,7 @@ class LocalReadableFile(ReadableFile):
         if not self.size:
             return memoryview(b"")
         try:
-            descriptor = self._descriptor()  # a reference, so that it stays open
+            descriptor = self._descriptor()  # keeps it open
             return memoryview(mmap.mmap(descriptor.number, self.size, access=access))
         except ValueError as error:  # the file has been truncated since it was opened
             raise self._shorter() from error
@@ -129,8 +129,8 @@ class LocalReadableFile(ReadableFile):
 
     def _shorter(self) -> CheckpointCorruptError:
         return CheckpointCorruptError(
-            f"the file has become shorter than its {self.size} bytes: it was overwritten in place "
-            "while it was open",
+            f"the file had {self.size} bytes when it was opened and is shorter now: it was "
+            "overwritten in place; restore it, or use another checkpoint",
             path=self.path,
         )
 

@@ -35,7 +35,7 @@ _CANNOT_LINK = {
     *(errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL),
 }
 
-# No file can have such a path.
+# A file cannot have such a path.
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 

@@ -17,21 +17,22 @@ def sync(fd: int) -> None:
     """Returns when the data written to an open file would survive a power failure."""
     full = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:
-        # On macOS `fsync` ends at the disk's own cache. Not every file system has this.
+        # On macOS, `fsync` only reaches the cache of the disk. Not every file system supports this
+        # call.
         with suppress(OSError):
             fcntl.fcntl(fd, full)
             return
     os.fsync(fd)
 
 
-# From <linux/fs.h>: begin to write what is not being written; wait for nothing.
+# From <linux/fs.h>: start to write dirty pages, and return without waiting.
 _SYNC_FILE_RANGE_WRITE = 2
 
 
 def begin_sync(fd: int, offset: int, size: int) -> None:
-    """Lets the system begin to write a part of a file to disk, where it can be told to.
+    """Asks the system to start writing a range of a file to disk, if it supports that.
 
-    What the disk refuses is not lost: the `fsync` that follows says it.
+    Errors of the disk are not lost: the `fsync` that follows reports them.
     """
     function = _sync_file_range()
     if function is not None:
@@ -40,14 +41,14 @@ def begin_sync(fd: int, offset: int, size: int) -> None:
 
 @lru_cache(maxsize=1)
 def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    """The function of that name in Linux's C library (sync_file_range(2)); `os` has none."""
+    """Returns sync_file_range(2) of the C library on Linux, else None; `os` does not have it."""
     if not sys.platform.startswith("linux"):
         return None
-    import ctypes  # takes some milliseconds, and is for large files
+    import ctypes  # slow to import, and needed only for large files
 
     try:
         function = ctypes.CDLL(None).sync_file_range
-    except (OSError, AttributeError):  # a C library without it
+    except (OSError, AttributeError):  # the C library lacks it
         return None
     function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     function.restype = ctypes.c_int
@@ -56,7 +57,7 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 
 
 def sync_contents(path: str) -> None:
-    """As `sync`, of a file that is not open."""
+    """Makes the contents of a file that is not open durable; see `sync`."""
     fd = os.open(path, (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | CLOSE_ON_EXEC)
     try:
         sync(fd)
@@ -65,8 +66,8 @@ def sync_contents(path: str) -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Makes durable which files a directory has."""
-    if os.name == "nt":  # directories cannot be opened there, and need not be
+    """Makes the names in a directory durable."""
+    if os.name == "nt":  # directories cannot be opened there, and need no sync
         return
     fd = os.open(directory, os.O_RDONLY | CLOSE_ON_EXEC)
     try:
@@ -75,14 +76,14 @@ def sync_directory(directory: str) -> None:
         os.close(fd)
 
 
-# Directories, by (device, inode), whose own names are known to be durable.
+# The (device, inode) of directories whose names in their parents are known to be durable.
 _named: set[tuple[int, int]] = set()
 
 
 def sync_names_above(directory: str) -> None:
     """Makes the names of a directory and its parents durable, once per process.
 
-    The program, `mkdir` or a killed save that created them may not have done so.
+    Whatever created them (the program, `mkdir`, a killed save) may not have synced them.
     """
     path = os.path.realpath(directory)
     new = []
@@ -92,9 +93,9 @@ def sync_names_above(directory: str) -> None:
             new.append((status.st_dev, status.st_ino))
             above = os.path.dirname(path)
             parent = os.stat(above)
-            if above == path or parent.st_dev != status.st_dev:  # a root
+            if above == path or parent.st_dev != status.st_dev:  # the root of a file system
                 break
-            with suppress(OSError):  # one that may not be opened was not made by us
+            with suppress(OSError):  # a parent that cannot be opened was not created by a save
                 sync_directory(above)
             path, status = above, parent
     _named.update(new)

@@ -31,10 +31,10 @@ BINARY = getattr(os, "O_BINARY", 0)
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 
-# What the system's functions raise; ValueError of a path with a NUL in it.
+# The errors of system calls; ValueError: a path contains a NUL.
 REFUSALS = (OSError, ValueError)
 
-# The file system has no such operation: it cannot reserve space, or sync a directory.
+# The file system lacks an operation: it cannot reserve space, or sync a directory.
 UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV}
 
 

@@ -1,4 +1,4 @@
-"""A local file that is being written: locked meanwhile, its space reserved, gone if given up."""
+"""A local file that is being written: it is locked, and its space is reserved."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalWritableFile"]
 
-# Opened with the lock not yet taken, a file can be deleted by another's clean-up; then the
-# writer makes it anew. Each round needs another clean-up in those microseconds.
+# A new file is not locked for some microseconds. If the clean-up of another process deletes it in
+# that time, the writer creates it again, up to this many times.
 _CREATE_ATTEMPTS = 8
 
 
@@ -56,7 +56,7 @@ class LocalWritableFile(WritableFile):
                 if os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
                     return
             self.close_here()
-        raise OSError(errno.EBUSY, "the file is deleted as soon as it is made")
+        raise OSError(errno.EBUSY, "another process keeps deleting the new file")
 
     def _reserve(self, size: int) -> None:
         if hasattr(os, "posix_fallocate"):
@@ -97,11 +97,11 @@ class LocalWritableFile(WritableFile):
         begin_sync(self._fd, offset, size)
 
     def flush(self) -> None:
-        # Closing a second descriptor makes the system do what it does at the last one's end.
+        # Closing a duplicate descriptor makes the system flush as if the last one were closed.
         try:
             os.close(os.dup(self._fd))
         except OSError as error:
-            raise refusal(error, "hand over what was written", self.path) from error
+            raise refusal(error, "flush the written data", self.path) from error
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -121,18 +121,18 @@ class LocalWritableFile(WritableFile):
             os.close(fd)
 
     def close_here(self) -> None:
-        """Lets go of it in a process that was forked from the one that writes it."""
+        """Closes the file in a process that was forked from its writer; does not delete it."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
     def __del__(self) -> None:
-        # An interrupt came before anybody had it: its lock would keep others from removing it.
+        # An interrupt came before the caller got the file. While locked, nobody else can remove it.
         self.abort()
 
 
-# Files that are being written: what a forked process must let go of, since it would go on holding
-# locks and disk space that its parent has given up.
+# Files that are being written. A forked process closes them: otherwise it would keep locks and disk
+# space that its parent has released.
 _written: weakref.WeakSet[LocalWritableFile] = weakref.WeakSet()
 
 

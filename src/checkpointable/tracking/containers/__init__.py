@@ -1,12 +1,12 @@
 """Lists, dicts and tuples that track their items (S3).
 
 A plain container assigned to an attribute is replaced by its tracked form, which still is a
-`list`, `dict` or `tuple` for everybody else: for `isinstance`, equality, iteration, `copy`,
-`pickle`, JSON. It may be changed freely and is saved as it stands.
+`list`, `dict` or `tuple` for all other code: for `isinstance`, equality, iteration, `copy`,
+`pickle` and JSON. It may be changed freely; a save stores its present items.
 
-The tracked form keeps the plain container it was made of and passes its own changes on to it,
-so the two differ only if somebody changes the plain one through its old name. Such items would
-silently be missing from the checkpoint, so a save refuses then.
+The tracked form refers to the plain container that it replaces and applies its changes to both. So
+the two differ only if the program changes the plain container through its old name. Such items
+would silently be missing from the checkpoint, so a save raises an error.
 """
 
 from __future__ import annotations

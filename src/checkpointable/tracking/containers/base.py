@@ -12,7 +12,7 @@ __all__ = ["TrackedContainer", "as_given", "notes_of", "unwrapped"]
 
 
 class TrackedContainer:
-    """Base class of tracked containers: has notes, and the plain container it stands for."""
+    """Base class of tracked containers: has notes and the plain container that it replaces."""
 
     # No __init__ sets these: a list may be unpickled or copied without one.
     _notes: RestoreNotes
@@ -27,11 +27,11 @@ class TrackedContainer:
         raise NotImplementedError
 
     def _is_as_given(self) -> bool:
-        """Returns whether the plain container that it stands for still has the same items."""
+        """Returns whether the plain container that it replaces still has the same items."""
         raise NotImplementedError
 
     def _restore_arrivals(self) -> None:
-        """Restores the dependencies that restores wait for and that exist now (S21)."""
+        """Restores the dependencies that now exist and that restores wait for (S21)."""
         notes = notes_of(self)
         for local_name in list(notes.pending):
             child = self._child(local_name)
@@ -50,13 +50,13 @@ def notes_of(container: TrackedContainer) -> RestoreNotes:
     """Returns the restore notes of a tracked container; creates them on the first call."""
     notes: RestoreNotes | None = container.__dict__.get("_notes")
     if notes is None:
-        # Threads that ask at the same time get the same notes.
+        # Concurrent calls return the same notes.
         notes = container.__dict__.setdefault("_notes", RestoreNotes(container))
     return notes
 
 
 def as_given(items: Iterable[Any], untracked: list[bool] | None) -> Iterator[Any]:
-    """Yields the items in the form that makes a copy with the same untracked items."""
+    """Yields the items in a form that gives a copy with the same untracked items."""
     if not untracked:
         yield from items
         return

@@ -21,7 +21,7 @@ __all__ = ["Dict", "TrackedDict", "TrackedOrderedDict"]
 class TrackedDict(TrackedContainer):
     """Tracks the items of a dict: a mixin for dict types."""
 
-    # The keys of untracked items; None as long as there is none.
+    # The keys of untracked items; None if there is none.
     _untracked: set[Any] | None = None
 
     def _is_tracked(self, key: Any, item: Any) -> bool:
@@ -38,7 +38,7 @@ class TrackedDict(TrackedContainer):
             if self._is_tracked(key, item):
                 if not isinstance(key, str):
                     raise ValueError(
-                        f"the dict maps the key {key!r}, which is no string, to a "
+                        f"the dict maps the key {key!r}, which is not a string, to a "
                         f"{type(item).__name__} that would be tracked; a checkpoint names items "
                         "by string keys. Use strings, or wrap the item in NoDependency"
                     )
@@ -81,7 +81,7 @@ class TrackedDict(TrackedContainer):
             self._source.pop(key, None)
 
     def update(self: Any, *arguments: Any, **keywords: Any) -> None:
-        """As `dict.update`; tracks and restores the items."""
+        """Like `dict.update`; tracks and restores the items."""
         for key, value in dict(*arguments, **keywords).items():
             self._set(key, value)
 
@@ -90,13 +90,13 @@ class TrackedDict(TrackedContainer):
         return self
 
     def setdefault(self: Any, key: Any, default: Any = None) -> Any:
-        """As `dict.setdefault`."""
+        """Like `dict.setdefault`."""
         if key not in self:
             self._set(key, default)
         return self[key]
 
     def pop(self: Any, key: Any, *default: Any) -> Any:
-        """As `dict.pop`."""
+        """Like `dict.pop`."""
         if key not in self and default:
             return default[0]
         value = self[key]
@@ -104,14 +104,14 @@ class TrackedDict(TrackedContainer):
         return value
 
     def popitem(self: Any, last: bool = True) -> tuple[Any, Any]:
-        """As `dict.popitem` (`last` as in `OrderedDict.popitem`)."""
+        """Like `dict.popitem` (`last` as in `OrderedDict.popitem`)."""
         if not self:
             raise KeyError("popitem(): the dict is empty")
         key = next(reversed(self)) if last else next(iter(self))
         return key, self.pop(key)
 
     def clear(self: Any) -> None:
-        """As `dict.clear`."""
+        """Like `dict.clear`."""
         for key in list(self):
             del self[key]
 

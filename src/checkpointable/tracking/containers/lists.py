@@ -34,7 +34,7 @@ class List(TrackedContainer, list[_T]):
         net.layers.append(Layer())        # is tracked, and restored if a restore waits for it
     """
 
-    # Whether each item is untracked; None as long as none is.
+    # Whether each item is untracked; None if all are tracked.
     _untracked: list[bool] | None = None
 
     def __init__(self, items: Iterable[_T] = ()) -> None:
@@ -73,7 +73,7 @@ class List(TrackedContainer, list[_T]):
         return item if self._is_tracked(index, item) else None
 
     def append(self, item: _T) -> None:
-        """As `list.append`; tracks and restores `item`."""
+        """Like `list.append`; tracks and restores `item`."""
         stored, untracked = unwrapped(item)
         if untracked and self._untracked is None:
             self._untracked = [False] * len(self)
@@ -87,7 +87,7 @@ class List(TrackedContainer, list[_T]):
             resolve_pending(notes, str(len(self) - 1), stored)
 
     def extend(self, items: Iterable[_T]) -> None:
-        """As `list.extend`; tracks and restores the items."""
+        """Like `list.extend`; tracks and restores the items."""
         for item in list(items):
             self.append(item)
 
@@ -96,10 +96,12 @@ class List(TrackedContainer, list[_T]):
         return self
 
     def _change(self, method: str, *arguments: Any, untracked: Any = None) -> Any:
-        """Calls a method of `list`: here, on the source, and in step on what is untracked.
+        """Calls a method of `list` on this list, its source, and the flags of untracked items.
 
         Args:
-          untracked: for the last argument, where that brings items: whether they are untracked.
+          method: The name of the method.
+          arguments: Its arguments.
+          untracked: If the last argument adds items: whether they are untracked.
         """
         if self._untracked is None and _any(untracked):
             self._untracked = [False] * len(self)
@@ -107,47 +109,48 @@ class List(TrackedContainer, list[_T]):
         in_step = source is None or self._is_in_step(arguments)
         result = getattr(list, method)(self, *arguments)
         if self._untracked is not None:
-            brought = arguments if untracked is None else (*arguments[:-1], untracked)
-            getattr(list, method)(self._untracked, *brought)
+            flags = arguments if untracked is None else (*arguments[:-1], untracked)
+            getattr(list, method)(self._untracked, *flags)
         if source is not None and in_step:
             getattr(list, method)(source, *arguments)
         self._restore_arrivals()
         return result
 
     def _is_in_step(self, arguments: tuple[Any, ...]) -> bool:
-        """Whether the source may be changed alike.
+        """Returns whether the same change may be applied to the source.
 
-        If it was changed through its old name it must stay different, for the save to say so.
-        Where one item changes, equal lengths do: any difference that there is remains.
+        If the source was changed through its old name, it must stay different, so that the save
+        raises an error. For a change of one item, equal lengths suffice: differences in other
+        items remain.
         """
         if arguments and not isinstance(arguments[0], slice):
             return len(self._source) == len(self)
         return _same_items(self._source, self)
 
     def insert(self, index: SupportsIndex, item: _T) -> None:
-        """As `list.insert`; items behind it get new numbers."""
+        """Like `list.insert`; later items get new numbers."""
         stored, untracked = unwrapped(item)
         self._change("insert", index, stored, untracked=untracked)
 
     def pop(self, index: SupportsIndex = -1) -> _T:
-        """As `list.pop`."""
+        """Like `list.pop`."""
         result: _T = self._change("pop", index)
         return result
 
     def remove(self, item: _T) -> None:
-        """As `list.remove`."""
+        """Like `list.remove`."""
         del self[self.index(item)]
 
     def clear(self) -> None:
-        """As `list.clear`."""
+        """Like `list.clear`."""
         self._change("clear")
 
     def reverse(self) -> None:
-        """As `list.reverse`."""
+        """Like `list.reverse`."""
         self._change("reverse")
 
     def sort(self, *, key: Any = None, reverse: bool = False) -> None:
-        """As `list.sort`."""
+        """Like `list.sort`."""
         keys: Any = list(self) if key is None else list(map(key, self))
         order = sorted(range(len(self)), key=keys.__getitem__, reverse=reverse)
         untracked = self._untracked or [False] * len(self)
@@ -175,7 +178,7 @@ class List(TrackedContainer, list[_T]):
         return self
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # By items alone: the copy is nobody's tracked form, and may contain itself.
+        # By items only: the copy does not replace a plain list, and may contain itself.
         return type(self), (), None, as_given(self, self._untracked)
 
 

@@ -25,8 +25,8 @@ class TupleItems(TrackedContainer):
         fields: tuple[str, ...] = getattr(self, "_fields", ())
         untracked = self._untracked or [False] * len(self)
         items = list(zip(self, untracked, strict=True))
-        # A named tuple's items go by field name first, and by number too, as in TensorFlow:
-        # it can take the place of a dict or of a list.
+        # The items of a named tuple have the names of their fields and also numbers, as in
+        # TensorFlow: the tuple may replace a dict or a list.
         names = [*zip(fields, items, strict=False), *((str(i), it) for i, it in enumerate(items))]
         for name, (item, is_untracked) in names:
             if not is_untracked and adapter_of(item) is not None:
@@ -64,6 +64,6 @@ def tracked_tuple_type(cls: type) -> type:
     if tracked is None:
         # `cls` first: its fields, methods and repr stay as they are.
         body = {"__module__": cls.__module__, "__reduce_ex__": TupleItems.__reduce_ex__}
-        # Threads that ask at the same time get the same type.
+        # Concurrent calls return the same type.
         tracked = _tuple_types.setdefault(cls, type(cls.__name__, (cls, TupleItems), body))
     return tracked

@@ -1,7 +1,7 @@
-"""From plain containers to tracked ones.
+"""Converts plain containers to tracked ones.
 
-A plain list or dict has one tracked form for as long as that lives, wherever it is assigned: what
-is one object in the program stays one, and is changed through any of its names.
+A plain list or dict has one tracked form as long as that form lives, wherever it is assigned: one
+object of the program stays one object, and can be changed through any of its names.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ __all__ = ["wrap_container"]
 
 _FORMS: dict[type, Any] = {list: List, dict: Dict, OrderedDict: TrackedOrderedDict}
 
-# id of a plain container -> its tracked form, which holds it: the id is good as long as the entry.
+# id of a plain container -> its tracked form. The form refers to the container, so the id stays
+# valid as long as the entry exists.
 _wrapped: weakref.WeakValueDictionary[int, TrackedContainer] = weakref.WeakValueDictionary()
 
 
 def wrap_container(value: Any) -> Any:
-    """The tracked form of a plain list, dict or tuple; anything else as it is.
+    """Returns the tracked form of a plain list, dict or tuple; any other value unchanged.
 
-    Items that are plain containers are wrapped too, at any depth, and the plain container gets the
-    tracked forms of its items, so that a change to an inner one through its old name is seen.
+    Items that are plain containers are wrapped too, at any depth. The plain container gets the
+    tracked forms of its items, so that changes to them through the old name are noticed.
     """
     return _Wrapping().wrap(value)
 
 
 class _Wrapping:
-    """One call: what it has met, and what is still to be filled (no recursion: nests are deep)."""
+    """One call: the containers seen so far, and those to fill (no recursion: nests may be deep)."""
 
     def __init__(self) -> None:
-        # id -> the container, to keep the id good, and its form
+        # id -> the container, which keeps the id valid, and its form
         self._forms: dict[int, tuple[Any, Any]] = {}
         self._unfilled: list[tuple[Any, Any]] = []
 
@@ -55,7 +56,7 @@ class _Wrapping:
         return form
 
     def _form(self, value: Any) -> Any:
-        """The form of a container, which is filled later where that can be."""
+        """Returns the form of a container; lists and dicts are filled later."""
         if id(value) in self._forms:
             return self._forms[id(value)][1]
         cls = type(value)
@@ -87,20 +88,20 @@ class _Wrapping:
             tracked._mark(key, isinstance(item, NoDependency))
 
     def _tuple_form(self, value: tuple[Any, ...]) -> Any:
-        """A tuple cannot be filled later: the tuples within it come first."""
+        """Returns the form of a tuple. It cannot be filled later, so inner tuples come first."""
         stack = [value]
         while stack:
             inner = [i for i in stack[-1] if _is_plain_tuple(i) and id(i) not in self._forms]
             if inner:
                 stack += inner
                 continue
-            own = stack.pop()
-            if id(own) not in self._forms:
-                self._forms[id(own)] = own, self._tracked_tuple(own)
+            plain = stack.pop()
+            if id(plain) not in self._forms:
+                self._forms[id(plain)] = plain, self._tracked_tuple(plain)
         return self._forms[id(value)][1]
 
     def _tracked_tuple(self, value: tuple[Any, ...]) -> Any:
-        """The form of a tuple whose inner tuples have theirs; itself if it tracks nothing."""
+        """Returns the form of a tuple whose inner tuples have forms; `value` if it tracks none."""
         if not any(map(self._is_tracked, value)):
             return value
         tracked: Any = tuple.__new__(tracked_tuple_type(type(value)), map(self._item, value))
