@@ -272,3 +272,15 @@ def test_report_says_the_outcome_of_every_value(path, tmp_path):
     outcomes = {e.path: e.outcome.name for e in status.report()}
     assert outcomes["net/n"] == "RESTORED"
     assert "net/extra" in str(status.report())
+
+
+def test_a_status_shows_its_checkpoint(tmp_path):
+    checkpoint = cp.Checkpoint(v=variable(1))
+    path = checkpoint.save(tmp_path / "ck")
+    assert repr(checkpoint.restore(path)) == f"<CheckpointLoadStatus {path!r}>"
+    assert repr(checkpoint.restore(None)) == "<InitializationOnlyStatus: there was no checkpoint>"
+    named = cp.Variable(1.0, name="v")
+    path = cp.Saver([named]).save(tmp_path / "named")
+    status = cp.Checkpoint(v=named).read(path)
+    assert repr(status) == f"<NameBasedSaverStatus {path!r}>"
+    status.run_restore_ops()

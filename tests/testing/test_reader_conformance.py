@@ -41,6 +41,11 @@ class OfFiles(ReaderConformance):
 
         return write
 
+    def test_a_reader_shows_its_path(self, write):
+        path = write({"a": np.zeros(2, "float32")})
+        with self.open(path) as reader:
+            assert repr(reader) == f"<{type(reader).__name__} {path!r}>"
+
 
 class TestBundle(OfFiles):
     dtypes = (*ReaderConformance.dtypes, "float16", "complex64", "bfloat16", "int8", "uint64")

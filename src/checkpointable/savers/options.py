@@ -204,7 +204,7 @@ def takes_blocking(method: _Method) -> _Method:
             return getattr(self, f"{name}_async")(*arguments, **options)
         _check_staging_bytes(options.pop("max_staging_bytes", None))  # it makes no copies
         warn_deprecated(
-            f"blocking= and max_staging_bytes= of {method.__qualname__}",
+            f"passing blocking= or max_staging_bytes= to {method.__qualname__}",
             f"leave them out: {name} always blocks, and {name}_async takes max_staging_bytes=",
         )
         return method(self, *arguments, **options)

@@ -50,6 +50,9 @@ class CheckpointLoadStatus(LoadStatus):
         self._attached = attached
         self._allowed: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<CheckpointLoadStatus {self._restore.reader.prefix!r}>"
+
     def report(self) -> Report:
         """Returns the outcome for each value, as data that prints as a table (S31).
 

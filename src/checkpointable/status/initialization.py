@@ -31,6 +31,9 @@ class InitializationOnlyStatus(LoadStatus):
         self._attached = attached
         self._uid = next_uid()
 
+    def __repr__(self) -> str:
+        return "<InitializationOnlyStatus: there was no checkpoint>"
+
     def assert_consumed(self) -> InitializationOnlyStatus:
         """Always raises AssertionError."""
         raise self._error()

@@ -45,6 +45,9 @@ class NameBasedSaverStatus(LoadStatus):
         self._optional = self._allowed = optional
         weakref.finalize(self, _warn_if_not_run, restore)
 
+    def __repr__(self) -> str:
+        return f"<NameBasedSaverStatus {self._restore.reader.prefix!r}>"
+
     def run_restore_ops(self, session: Any = None) -> None:
         """Restores every value whose name the checkpoint has (S38, S39).
 

@@ -106,6 +106,9 @@ class BundleReader:
     def __len__(self) -> int:
         return len(self.files.index)
 
+    def __repr__(self) -> str:
+        return f"<BundleReader {self.prefix!r}>"
+
     def dtype(self, key: str) -> np.dtype[Any]:
         """Returns the NumPy dtype of a value; `object` for strings (`bytes` elements).
 

@@ -81,6 +81,9 @@ class V1Reader:
     def __len__(self) -> int:
         return len(self._contents.values)
 
+    def __repr__(self) -> str:
+        return f"<V1Reader {self.prefix!r}>"
+
     def dtype(self, key: str) -> np.dtype[Any]:
         """Returns the NumPy dtype of a value."""
         return self._slices.dtype(key)

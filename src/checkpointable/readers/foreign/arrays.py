@@ -118,6 +118,9 @@ class ArrayReader:
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def __repr__(self) -> str:
+        return f"<ArrayReader {self.prefix!r}>"
+
     def dtype(self, key: str) -> np.dtype[Any]:
         """Returns the dtype of a tensor."""
         return self._array(key).dtype
