@@ -204,15 +204,15 @@ def test_renames_that_cannot_be(explain, rename, code, message):
 def test_json(explain):
     result = explain("new", "--json")
     assert result.exit_code == 1
-    found = json.loads(result.stdout)
-    assert found["complete"] is False
-    assert found["counts"]["restored"] == 2
-    assert found["renames"] == {"encoder/blocks": "encoder/layers"}
-    assert found["counts_with_renames"] == {"restored": 6}
-    assert {entry["path"] for entry in found["entries"]} > {"head/kernel"}
-    found = json.loads(explain("old", "--json").stdout)
-    assert found["complete"] is True
-    assert found["counts_with_renames"] is None
+    document = json.loads(result.stdout)
+    assert document["complete"] is False
+    assert document["counts"]["restored"] == 2
+    assert document["renames"] == {"encoder/blocks": "encoder/layers"}
+    assert document["counts_with_renames"] == {"restored": 6}
+    assert {entry["path"] for entry in document["entries"]} > {"head/kernel"}
+    document = json.loads(explain("old", "--json").stdout)
+    assert document["complete"] is True
+    assert document["counts_with_renames"] is None
     few = json.loads(explain("new", "--json", "--problems").stdout)
     assert few["counts"]["restored"] == 2
     assert "head/kernel" not in {entry["path"] for entry in few["entries"]}

@@ -74,10 +74,10 @@ def test_each_damaged_value_is_named_with_file_key_and_offset(copy):
     assert lines[-1] == f"DAMAGED: {copy}: 2 places"
     result = call("verify", copy, "--json")
     assert result.exit_code == 1
-    found = json.loads(result.stdout)
-    assert not found["ok"]
-    assert [damage["key"] for damage in found["damage"]] == [about["key"], other["key"]]
-    assert set(found["damage"][0]) == {"path", "key", "offset", "what"}
+    verified = json.loads(result.stdout)
+    assert not verified["ok"]
+    assert [damage["key"] for damage in verified["damage"]] == [about["key"], other["key"]]
+    assert set(verified["damage"][0]) == {"path", "key", "offset", "what"}
 
 
 def damage_index(copy):

@@ -143,6 +143,6 @@ def test_deep_paths_that_differ_everywhere_are_compared(tmp_path):
     for name in ("a", "b"):
         names = ["/".join([f"{name}{i}"] * 2000) for i in range(12)]
         cp.Saver({each: variable() for each in names}).save(tmp_path / name)
-    found = cp.compare_checkpoints(tmp_path / "a", tmp_path / "b")
-    assert found.counts == {"only in the first": 12, "only in the second": 12}
-    assert found.renames == {}
+    comparison = cp.compare_checkpoints(tmp_path / "a", tmp_path / "b")
+    assert comparison.counts == {"only in the first": 12, "only in the second": 12}
+    assert comparison.renames == {}

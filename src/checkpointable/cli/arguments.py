@@ -12,6 +12,7 @@ from checkpointable.cli.errors import CommandFailedError
 from checkpointable.storage import default_storage
 
 __all__ = [
+    "CheckpointArgument",
     "JsonOption",
     "OverwriteOption",
     "PathArgument",
@@ -27,6 +28,13 @@ PathArgument = Annotated[
         metavar="PATH",
         help="A checkpoint prefix, an .index file, a directory (its latest checkpoint), or a "
         "file of tensors (.safetensors, torch.save).",
+    ),
+]
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH",
+        help="A checkpoint prefix, an .index file, or a directory (its latest checkpoint).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/command-line.md).")]

@@ -16,10 +16,11 @@ from checkpointable.readers.reading import load_checkpoint
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Converts a checkpoint to a .safetensors file, or a file of tensors to a checkpoint.
+Converts between checkpoints and files of tensors.
 
 To safetensors: SOURCE is a checkpoint (a prefix, an .index file, a directory), TARGET a
-.safetensors file. Optimizer slots and Python state are left out; the format cannot store them.
+.safetensors file. Optimizer slots and Python state are left out, because the format cannot store
+them. A tied weight is written once.
 
 From a file of tensors: SOURCE is a .safetensors file, its .safetensors.index.json, or a state
 dict of torch.save; TARGET is a checkpoint prefix. A file with one state dict is stored under

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Shows which values a program would restore from a checkpoint, without restoring them.
+Shows which values of a checkpoint a program would restore.
 
 MODULE:FUNCTION makes the objects of the program: a function without arguments, or a class, that
 returns a cp.Checkpoint or the root object. An existing object works too. Modules are found as by
-`python -m`, in the working directory first. No value is read or assigned.
+`python -m`, in the working directory first. Nothing is restored: no value is read or assigned.
 
 On a terminal the output is a tree, otherwise a table. For each value without a counterpart the
 likely one is printed, and for objects that were probably renamed the renames= that restore needs;

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from checkpointable.cli.arguments import JsonOption, PathArgument
+from checkpointable.cli.arguments import CheckpointArgument, JsonOption
 from checkpointable.cli.errors import value_errors_as_lines
 from checkpointable.cli.formatting.json_output import write_json
 from checkpointable.cli.formatting.manifest import manifest_as_json, print_problem, signature_text
@@ -22,7 +22,10 @@ from checkpointable.readers.opening import refuse_unsigned
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Writes the manifest of a checkpoint (SHA-256 over its files, signed with a key), or verifies it.
+Writes, signs or verifies the manifest of a checkpoint.
+
+A manifest contains SHA-256 hashes over the files of the checkpoint. Every checksum is verified
+before it is written; an existing manifest is replaced.
 
 A key is always in a file. --key-file is the signing key: an Ed25519 private key in PEM (PKCS#8),
 or a secret of 32 bytes or more, which is the whole content of the file. --verify takes a trusted
@@ -52,7 +55,7 @@ PublicKeyOption = Annotated[
 
 
 def run(
-    path: PathArgument,
+    path: CheckpointArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Verify the existing manifest.")] = False,
     key_file: KeyFileOption = None,
     public_key: PublicKeyOption = None,

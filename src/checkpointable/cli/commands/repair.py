@@ -17,11 +17,12 @@ from checkpointable.maintenance.repair import repair_directory
 __all__ = ["HELP", "run"]
 
 HELP = """\
-Reads all checkpoints of a directory, and makes its state file name a whole one.
+Makes the state file of a directory name a whole checkpoint.
 
-The latest checkpoint stays the latest if it is whole. Otherwise the newest whole one becomes the
-latest. If none is whole, nothing is changed. With --delete, damaged checkpoints and the remains
-of interrupted saves and deletions are deleted; otherwise nothing is.
+Every byte of every checkpoint is read. The latest checkpoint stays the latest if it is whole.
+Otherwise the newest whole one becomes the latest. If none is whole, nothing is changed. With
+--delete, damaged checkpoints and the remains of interrupted saves and deletions are deleted;
+otherwise nothing is.
 
 Exit codes: 0 the state file names a whole checkpoint; 1 no checkpoint is whole, or an error;
 2 invalid arguments.

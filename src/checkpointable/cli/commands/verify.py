@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from checkpointable.bundle import Damage
-from checkpointable.cli.arguments import JsonOption, PathArgument
+from checkpointable.cli.arguments import CheckpointArgument, JsonOption
 from checkpointable.cli.formatting.inspection import (
     inspection_as_json,
     print_damages,
@@ -51,7 +51,6 @@ arguments.
   checkpointable verify --all runs/a
 """
 
-
 AllOption = Annotated[
     bool,
     typer.Option(
@@ -60,7 +59,7 @@ AllOption = Annotated[
 ]
 
 
-def run(path: PathArgument, all_: AllOption = False, json: JsonOption = False) -> None:
+def run(path: CheckpointArgument, all_: AllOption = False, json: JsonOption = False) -> None:
     if all_:
         _run_all(path, json)
         return
@@ -113,7 +112,8 @@ def _run_all(directory: str, json: bool) -> None:
     with progress_bar("verify") as progress:
         inspection = inspect_directory(directory, progress)
     is_empty = not inspection.checkpoints and inspection.problem is None
-    if is_empty and latest_checkpoint(directory) is None:  # else one was saved meanwhile
+    # A checkpoint that was saved since the inspection is not an error.
+    if is_empty and latest_checkpoint(directory) is None:
         raise CheckpointNotFoundError("the directory contains no checkpoint", path=directory)
     if json:
         write_json(inspection_as_json(inspection))
@@ -128,14 +128,13 @@ def _print(
     prefix: str, values: int, size: int, damages: list[Damage], check: ManifestCheck | None
 ) -> None:
     with Output() as out:
-        if not damages:
+        if damages:
+            print_damages(out, prefix, damages)
+        else:
             out.line(("OK", "bold green"), f": {counted(values, 'value')}, {bytes_text(size)}")
             if check is not None and check.manifest is not None and check.ok:
-                signed = signature_text(check.manifest, verified=False)
-                out.line(("OK", "bold green"), f": the manifest: {signed}")
-            print_problem(out, check)
-            return
-        print_damages(out, prefix, damages)
+                signature = signature_text(check.manifest, verified=False)
+                out.line(("OK", "bold green"), f": the manifest: {signature}")
         print_problem(out, check)
 
 
