@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,7 +185,8 @@ def test_a_progress_bar_is_drawn_after_a_second_on_a_terminal(monkeypatch, capsy
     from checkpointable.cli.formatting import progress as module
 
     now = iter([0.0, 0.5, 1.5, 2.5])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    # In place of the module's clock only: rich reads the clock of the system.
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(now)))
     monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
