@@ -276,5 +276,5 @@ def _check_trackable(value: Any, name: str) -> None:
         is_array = isinstance(value, np.ndarray)
         advice = "; wrap the array in cp.Variable" if is_array else ""
         raise ValueError(
-            f"Checkpoint: {name!r} is a {type(value).__name__}, which cannot be saved{advice}"
+            f"Checkpoint: {name!r} is of type {type(value).__name__}, which cannot be saved{advice}"
         )

@@ -132,11 +132,10 @@ def check_options(function: str, options: Mapping[str, Any], known: Any) -> None
     for name in options:
         if name not in names:
             close = similar_names(name, sorted(names))
-            advice = (
-                f"did you mean {' or '.join(f'{other}=' for other in close)}? " if close else ""
-            )
+            similar = " or ".join(f"{other}=" for other in close)
+            advice = f"; did you mean {similar}?" if close else "."
             raise TypeError(
-                f"{function}() got an unknown option {name}=; {advice}"
+                f"{function}() got an unknown option {name}={advice} "
                 f"Its options are {', '.join(sorted(names))}"
             )
 
