@@ -180,6 +180,7 @@ def from_tensors(
     Raises:
       CheckpointIOError: The checkpoint exists, or the system refused.
       CheckpointMismatchError: Two tensors have the same path.
+      CheckpointCorruptError: A checksum of the file is wrong.
       CheckpointUnsupportedError: There is no tensor to write.
     """
     tree = NamedTree()
@@ -218,6 +219,7 @@ def from_tensors(
             else "it contains no tensor that can be written",
             path=reader.prefix,
         )
+    reader.check(names.values())
     graph.mark_nodes_with_values()
     values_to_write.append(graph_to_write(graph))
     write_bundle(given_path(prefix), values_to_write, progress=progress, overwrite=overwrite)

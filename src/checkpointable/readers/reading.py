@@ -38,7 +38,8 @@ def load_checkpoint(
       ckpt_dir_or_file: A checkpoint prefix, an `.index` file, or a directory (its latest
         checkpoint). Or a tensor file: a `.safetensors` file, the `.safetensors.index.json` of
         several, or a state dict that `torch.load(weights_only=True)` loads. Tensor files are
-        recognized by content; their names are the keys, and they have no checksums.
+        recognized by content; their names are the keys. Files of `torch.save` have a checksum for
+        each record, the others have none.
       mmap: True: `get_tensor` returns read-only arrays on the mapped files. Nothing is read
         before it is used, nothing is copied, and nothing is verified unless you call `check`.
         "c": the arrays are writable; writing to them does not change the files. Strings,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from checkpointable.bundle.reading.verify import Damage
+    from checkpointable.readers.foreign.zip_records import RecordChecksums
     from checkpointable.storage import ReadableFile
 
 __all__ = ["ArrayReader", "FilePosition", "Unreadable"]
@@ -61,7 +62,7 @@ class FilePosition(NamedTuple):
 
 
 class ArrayReader:
-    """Reads arrays by name; they have no checksums. A context manager.
+    """Reads arrays by name. A context manager.
 
     Implements `CheckpointReader`, which describes the methods. A reader for a new
     tensor format is a function that opens the file and returns one of these:
@@ -75,16 +76,17 @@ class ArrayReader:
       positions: The positions of mapped arrays. Copies are read from there, since an I/O error
         under a mapped file ends the process.
       dicts: The dicts within the file.
+      checksums: The checksums of the file that a tensor is in, by name. Tensors without are not
+        verified. The reader closes their files.
       in_place: `get_tensor` returns read-only arrays without a copy.
 
     Attributes:
       prefix: The path of the file.
       kind: "tensors".
-      has_checksums: False.
+      has_checksums: Whether any tensor has checksums.
       dicts: As given.
     """
 
-    has_checksums = False
     kind: ReaderKind = "tensors"
 
     def __init__(
@@ -94,6 +96,7 @@ class ArrayReader:
         positions: Mapping[str, FilePosition] | None = None,
         *,
         dicts: FileDicts | None = None,
+        checksums: Mapping[str, RecordChecksums] | None = None,
         in_place: bool = False,
     ) -> None:
         self.prefix = path
@@ -101,6 +104,8 @@ class ArrayReader:
         self._in_place = in_place
         self._arrays = dict(sorted(arrays.items()))
         self._positions = dict(positions or {})
+        self._checksums = dict(checksums or {})
+        self.has_checksums = bool(self._checksums)
         self._closed = False
 
     # -- names and descriptions ------------------------------------------------------------
@@ -160,6 +165,10 @@ class ArrayReader:
         self._require_open()
         return self._positions
 
+    def checksums(self) -> Mapping[str, RecordChecksums]:
+        """Returns the checksums of the tensors' files by name."""
+        return self._checksums
+
     # -- values ----------------------------------------------------------------------------
 
     def get_tensor(self, key: str) -> npt.NDArray[Any] | bytes:
@@ -168,12 +177,14 @@ class ArrayReader:
             return self.view(key)
         stored = self._array(key)
         copy = np.empty(stored.shape, stored.dtype)
-        self.read_into([(key, copy)])
+        self.read_into([(key, copy)], verify=True)
         return copy
 
     def get_bytes(self, key: str) -> bytes:
         """Returns the elements of a tensor, row by row."""
-        return self._array(key).tobytes()
+        array = self._array(key)
+        self.check([key])
+        return array.tobytes()
 
     def view(self, key: str) -> npt.NDArray[Any]:
         """Returns a tensor as a read-only array without a copy."""
@@ -187,9 +198,14 @@ class ArrayReader:
         return Selection(slices, array.shape).of(array)
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
-        """Checks that the names exist: there are no checksums."""
+        """Looks the names up, and verifies the files of the tensors that have checksums."""
+        files: dict[RecordChecksums, None] = {}
         for key in keys:
             self._array(key)
+            if key in self._checksums:
+                files[self._checksums[key]] = None
+        for file in files:
+            file.check(threads)
 
     def read_into(
         self,
@@ -197,20 +213,33 @@ class ArrayReader:
         verify: Verify = False,
         threads: int | None = None,
     ) -> None:
-        """Copies tensors into arrays; `verify` has no effect."""
+        """Copies tensors into arrays. "stream" verifies their files before, as True does."""
         checked_verify(verify)
         chosen = [(key, self._array(key), target) for key, target in pairs]
         for key, source, target in chosen:
             check_target(self.prefix, key, target, source.dtype, source.shape)
+        if verify:
+            self.check((key for key, _, _ in chosen), threads)
         total = sum(source.nbytes for _, source, _ in chosen)
         with closing(run_in_order(self._copies(chosen), total, threads)) as copies:
             for _ in copies:
                 pass
 
     def verify(self, progress: Callable[[int, int, str], None] | None = None) -> list[Damage]:
-        """Returns an empty list: there are no checksums."""
+        """Returns the damage of all files that have checksums; progress names their records."""
         self._require_open()
-        return []
+        files = dict.fromkeys(self._checksums.values())
+        total, before = sum(file.size for file in files), 0
+        damages: list[Damage] = []
+        for file in files:
+
+            def advance(done: int, name: str, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + done, total, name)
+
+            damages += file.damages(advance)
+            before += file.size
+        return damages
 
     # -- closing ---------------------------------------------------------------------------
 
@@ -222,6 +251,8 @@ class ArrayReader:
         for file, _ in self._positions.values():
             file.close()
         self._positions = {}
+        for checksums in self._checksums.values():
+            checksums.file.close()
 
     def __enter__(self) -> Self:
         return self

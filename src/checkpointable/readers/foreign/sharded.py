@@ -19,6 +19,7 @@ from checkpointable.readers.formats import Candidate, Format, OpenOptions
 
 if TYPE_CHECKING:
     from checkpointable.readers.foreign.arrays import Array, FilePosition, Unreadable
+    from checkpointable.readers.foreign.zip_records import RecordChecksums
 
 __all__ = ["FORMAT", "open_sharded"]
 
@@ -46,16 +47,18 @@ def open_sharded(candidate: Candidate, options: OpenOptions) -> ArrayReader:
         ) from None
     arrays: dict[str, Array | Unreadable] = {}
     positions: dict[str, FilePosition] = {}
+    checksums: dict[str, RecordChecksums] = {}
     with ExitStack() as opened:
         for file_name in files:
             reader = opened.enter_context(_open_part(file_name, candidate, options))
             arrays.update(reader.arrays())
             positions.update(reader.positions())
+            checksums.update(reader.checksums())
         missing = sorted(set(names) - set(arrays))
         if missing:
             raise CheckpointCorruptError("its files do not have it", path=path, key=missing[0])
         opened.pop_all()  # the new reader closes the files
-    return ArrayReader(path, arrays, positions, in_place=options.mmap is True)
+    return ArrayReader(path, arrays, positions, checksums=checksums, in_place=options.mmap is True)
 
 
 def _open_part(name: object, index: Candidate, options: OpenOptions) -> ArrayReader:

@@ -11,6 +11,7 @@ from typing import Any
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.readers.foreign.arrays import ArrayReader, Unreadable
 from checkpointable.readers.foreign.kinds import other_kind
+from checkpointable.readers.foreign.zip_records import RecordChecksums, ZipRecord, records_of
 from checkpointable.readers.formats import Candidate, Format, OpenOptions
 from checkpointable.readers.reader import FileDicts
 
@@ -33,19 +34,33 @@ def is_torch_file(candidate: Candidate) -> bool:
 def open_torch_file(candidate: Candidate, options: OpenOptions) -> ArrayReader:
     """Opens the tensors of a state dict; joins the keys of dicts within dicts with dots.
 
-    Zip archives, which PyTorch writes since 1.6, are mapped; older files are loaded.
+    Zip archives, which PyTorch writes since 1.6, are mapped; older files are loaded. Each record of
+    an archive has a CRC-32: that of the pickle is verified here, before it is read, those of
+    tensors when they are.
 
     Raises:
       CheckpointUnsupportedError: The file holds objects that only pickle could load, or PyTorch
         is not installed.
       CheckpointCorruptError: The file is damaged.
     """
-    contents = _load(candidate)
-    arrays = _arrays(contents, candidate)
-    if not arrays:
-        raise CheckpointUnsupportedError("it does not contain a state dict", path=candidate.path)
+    checksums = _checksums(candidate)
+    try:
+        contents = _load(candidate)
+        arrays = _arrays(contents, candidate)
+        if not arrays:
+            raise CheckpointUnsupportedError(
+                "it does not contain a state dict", path=candidate.path
+            )
+    except BaseException:
+        if checksums is not None:
+            checksums.file.close()
+        raise
     return ArrayReader(
-        candidate.path, arrays, dicts=_file_dicts(contents), in_place=options.mmap is True
+        candidate.path,
+        arrays,
+        dicts=_file_dicts(contents),
+        checksums={} if checksums is None else dict.fromkeys(arrays, checksums),
+        in_place=options.mmap is True,
     )
 
 
@@ -62,8 +77,6 @@ def _load(candidate: Candidate) -> Any:
             "safetensors files can be read without it",
             path=path,
         ) from None
-    if is_zip:
-        _check_archive(path, candidate.size)
     if path.endswith(".safetensors"):  # torch.load decides by this ending, not by the content
         raise CheckpointUnsupportedError(
             "this is a file of torch.save, which torch.load cannot read under this ending: rename "
@@ -76,8 +89,9 @@ def _load(candidate: Candidate) -> Any:
         named = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointUnsupportedError(
             "it contains objects other than tensors, numbers and text, which only pickle could load"
-            f"{f' ({named[1]})' if named else ''}; torch.save(model.state_dict(), …) writes a file "
-            "that can be read",
+            f"{f' ({named[1]})' if named else ''}: if you trust the file, allow its types with "
+            "`with torch.serialization.safe_globals([…]):` around this call; "
+            "torch.save(model.state_dict(), …) writes a file that can be read",
             path=path,
         ) from None
     except Exception as error:  # noqa: BLE001 - damaged bytes raise errors of many types
@@ -146,8 +160,33 @@ def _others(contents: Any, optimizers: tuple[str, ...], name: str = "") -> Itera
         yield name
 
 
-def _check_archive(path: str, size: int) -> None:
-    """Refuses compressed archives, which may grow to any size; PyTorch writes none."""
+def _checksums(candidate: Candidate) -> RecordChecksums | None:
+    """Returns the checksums of an archive's tensors; None if it has none, or is no archive.
+
+    Raises:
+      CheckpointCorruptError: The archive is damaged, or a record that is no tensor's; or it is
+        compressed, so that it may grow to any size. PyTorch compresses nothing.
+    """
+    if not candidate.start.startswith(_ZIP):
+        return None
+    records = records_of(_members(candidate.path, candidate.size))
+    if not records:
+        return None
+    file = candidate.storage.open(candidate.path)
+    try:
+        RecordChecksums(file, [r for r in records if not _is_tensor(r)]).check()
+        return RecordChecksums(file, list(filter(_is_tensor, records)))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _is_tensor(record: ZipRecord) -> bool:
+    """Returns whether a record is the memory of tensors, `ARCHIVE/data/NUMBER`."""
+    return "/data/" in record.name
+
+
+def _members(path: str, size: int) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -159,6 +198,7 @@ def _check_archive(path: str, size: int) -> None:
             "nothing compressed",
             path=path,
         )
+    return members
 
 
 def _tensors(contents: Any, path: str, budget: int) -> list[tuple[str, Any]]:
