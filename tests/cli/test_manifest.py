@@ -112,6 +112,16 @@ def test_tampering(prefix):
     assert [damage["offset"] for damage in told["damage"]] == [0]
 
 
+def test_a_directory_means_the_checkpoint_that_its_state_file_names(prefix):
+    older = cp.Checkpoint(kernel=cp.Variable(np.arange(50))).write("runs/a/older")
+    output("manifest", older)
+    os.truncate(f"{prefix}.data-00000-of-00001", 10)
+    assert os.path.samefile(f"{cp.latest_checkpoint('runs/a')}.index", f"{older}.index")
+    for arguments in ([], ["--verify"]):
+        assert prefix in failing("manifest", "runs/a", *arguments)
+    assert output("manifest", older, "--verify").startswith("OK: ")
+
+
 def test_another_key(prefix):
     output("manifest", prefix, *PRIVATE_KEY)
     said = failing("manifest", prefix, "--verify", *HMAC)
