@@ -33,8 +33,9 @@ ROOMS = {
     "adapters.torch.notes": "common graph adapters.notes",
     "adapters.torch.watch": "graph adapters.watch adapters.torch.private_api",
     "adapters.torch.tensors": "errors graph adapters.torch.private_api adapters.torch.notes",
-    "adapters.torch.modules": "errors graph adapters.watch adapters.notes adapters.state "
-    "adapters.torch.private_api adapters.torch.notes adapters.torch.watch adapters.torch.tensors",
+    "adapters.torch.modules": "errors common graph tracking adapters.watch adapters.notes "
+    "adapters.state adapters.torch.private_api adapters.torch.notes adapters.torch.watch "
+    "adapters.torch.tensors",
     "adapters.torch.optimizers": "errors common graph adapters.notes adapters.state "
     "adapters.torch.private_api adapters.torch.notes adapters.torch.watch adapters.torch.tensors "
     "adapters.torch.modules",

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch as _torch
 
+from checkpointable.common.generators import with_random_state
 from checkpointable.common.logs import logger
 
 __all__ = ["RandomState"]
@@ -32,6 +33,8 @@ class RandomState:
 
     def __init__(self, generator: _torch.Generator | None = None) -> None:
         self._generator = generator
+        if generator is not None:
+            with_random_state.add(generator)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state.

@@ -65,6 +65,14 @@ def test_a_fresh_process_goes_on(saved, continued, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_a_save_warns_of_nothing(tmp_path, caplog, name):
+    program = Program(name)
+    program.train(1)
+    program.checkpoint.write(tmp_path / "ckpt")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_the_file_has_what_the_state_dict_has_and_ties_once(saved, name):
     program, path = saved[1][name]
     names = {

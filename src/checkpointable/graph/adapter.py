@@ -335,6 +335,10 @@ class Adapter(abc.ABC):
         """
         return ()
 
+    def outside_state_dict(self, obj: Any) -> Iterable[str]:
+        """Returns the local names of dependencies that are not in the object's state dict (S38)."""
+        return ()
+
     def initializable(self, obj: Any) -> ValueSpec | None:
         """Returns a value for an object that must be initialized but has no values (S35)."""
         return None

@@ -60,7 +60,7 @@ def _find_checkpointable_module(cls: type) -> Adapter | None:
         return None
     checkpointable = find_own(cls)
     assert checkpointable is not None
-    return CheckpointableModuleAdapter(checkpointable, ModuleAdapter(cls))
+    return CheckpointableModuleAdapter(checkpointable, ModuleAdapter(cls, has_attributes=False))
 
 
 # Registered after those of Checkpointables, which know such a class too: the last is asked first.

@@ -91,7 +91,10 @@ def _inside(
     if not callable(names):  # a function names everything itself
         section = present.section([own for own in aliases if own], ".".join(split(module)))
     values: list[NamedValue] = []
+    in_state_dict = _in_state_dict(below)
     for node_id, obj in enumerate(below.objects):
+        if names is None and node_id not in in_state_dict:
+            continue
         adapter = below.adapters[node_id]
         object_values = adapter.values(obj)
         inner = below.path(node_id)
@@ -108,6 +111,19 @@ def _inside(
                 value = value(name)
             values.append(NamedValue(path, attribute, name, notes, value))
     return values
+
+
+def _in_state_dict(program: ObjectWalk) -> set[int]:
+    """Returns the nodes that the `state_dict` of the root has."""
+    reached, stack = {0}, [0]
+    while stack:
+        node_id = stack.pop()
+        left_out = set(program.adapters[node_id].outside_state_dict(program.objects[node_id]))
+        for child in program.children[node_id]:
+            if child.local_name not in left_out and child.node_id not in reached:
+                reached.add(child.node_id)
+                stack.append(child.node_id)
+    return reached
 
 
 def _values_without_module(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
+
+from torch import nn
 
 from checkpointable.adapters.torch.modules.modules import ModuleAdapter
 from checkpointable.adapters.torch.modules.watch import module_watcher
@@ -23,6 +25,7 @@ class CheckpointableModuleAdapter(Adapter):
     """
 
     names_dependencies = True
+    may_overlook = True
     watcher = module_watcher
 
     def __init__(self, checkpointable: Adapter, module: ModuleAdapter) -> None:
@@ -46,3 +49,13 @@ class CheckpointableModuleAdapter(Adapter):
 
     def notes(self, obj: Any) -> RestoreNotes:
         return self._checkpointable.notes(obj)
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        for name, what in self._checkpointable.overlooked(obj, node_id):
+            if name not in _OF_PYTORCH:
+                yield name, what
+
+
+_OF_PYTORCH = frozenset(vars(nn.Module()))

@@ -7,7 +7,7 @@ packed weights), and hooks that add entries. All of it is Python state of the mo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from checkpointable.adapters.torch.private_api import (
 )
 from checkpointable.errors import CheckpointMismatchError
 
-__all__ = ["has_extra_state", "state_values"]
+__all__ = ["added_tensors", "has_extra_state", "state_values", "tensors_in"]
 
 
 def has_extra_state(cls: type) -> bool:
@@ -53,6 +53,26 @@ def state_values(module: Any) -> StateValues | dict[str, Any]:
         # an empty metric has all of its entries, a module that only filters its state dict none.
         return {}
     return StateValues(lambda: _added_entries(module), _put(module), what=f"{cls.__name__}")
+
+
+def added_tensors(module: Any) -> Iterator[torch.Tensor]:
+    """Yields the tensors in the state that a module adds to its state dict."""
+    if not has_extra_state(type(module)) and not has_state_dict_hooks(module):
+        return
+    try:
+        added = _added_entries(module)
+    except Exception:  # noqa: BLE001 - the save raises it again, with the path
+        return
+    yield from tensors_in(added)
+
+
+def tensors_in(state: Any) -> Iterator[torch.Tensor]:
+    """Yields the tensors in a state, those in dicts, lists and tuples included."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    elif isinstance(state, (Mapping, list, tuple)):
+        for item in state.values() if isinstance(state, Mapping) else state:
+            yield from tensors_in(item)
 
 
 def _added_entries(module: Any) -> dict[str, Any]:

@@ -8,11 +8,13 @@ programs read each other's checkpoints.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from checkpointable.adapters.notes import Beside
+from checkpointable.adapters.torch.modules.attributes import attribute, attributes
 from checkpointable.adapters.torch.modules.extra_state import has_extra_state, state_values
+from checkpointable.adapters.torch.modules.overlooked import overlooked
 from checkpointable.adapters.torch.modules.watch import watcher_of
 from checkpointable.adapters.torch.modules.wrapper_classes import SHARDED_MODULES, WRAPPED_MODULES
 from checkpointable.adapters.torch.notes import notes_by_object
@@ -34,11 +36,18 @@ __all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]
 
 
 class ModuleAdapter(Adapter):
-    """Modules that are not wrappers."""
+    """Modules that are not wrappers.
+
+    Args:
+      cls: The class of the modules.
+      has_attributes: Whether objects in plain attributes are dependencies too.
+    """
 
     names_dependencies = True
+    may_overlook = True
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type, *, has_attributes: bool = True) -> None:
+        self._has_attributes = has_attributes
         self.watcher = watcher_of(cls)
         self._has_extra_state = has_extra_state(cls)
         self._has_owner_facts = has_owner_facts(cls)
@@ -57,6 +66,8 @@ class ModuleAdapter(Adapter):
             ]
         modules = registered_modules(obj)
         children += [(name, module) for name, module in modules.items() if module is not None]
+        if self._has_attributes:
+            children += attributes(obj)
         return children
 
     def child(self, obj: Any, local_name: str) -> Any | None:
@@ -65,6 +76,8 @@ class ModuleAdapter(Adapter):
             child = _item(registered_modules(obj), local_name)
         if child is None and local_name not in non_persistent_buffers(obj):
             child = _item(registered_buffers(obj), local_name)
+        if child is None and self._has_attributes:
+            return attribute(obj, local_name)
         if self._has_owner_facts:
             note_owner(obj, (child,))
         return child
@@ -74,6 +87,14 @@ class ModuleAdapter(Adapter):
 
     def notes(self, obj: Any) -> RestoreNotes:
         return notes_by_object.of(obj)
+
+    def outside_state_dict(self, obj: Any) -> Iterable[str]:
+        return [name for name, _ in attributes(obj)] if self._has_attributes else ()
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        return overlooked(obj, node_id)
 
     def initializable(self, obj: Any) -> ValueSpec | None:
         left_out = non_persistent_buffers(obj)
@@ -95,6 +116,7 @@ class WrapperAdapter(Adapter):
     """Modules that wrap another one: the adapter of the module inside answers."""
 
     names_dependencies = True
+    may_overlook = True
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         inner, adapter = _inside(obj)
@@ -111,6 +133,16 @@ class WrapperAdapter(Adapter):
     def notes(self, obj: Any) -> RestoreNotes:
         inner, adapter = _inside(obj)
         return adapter.notes(inner)
+
+    def outside_state_dict(self, obj: Any) -> Iterable[str]:
+        inner, adapter = _inside(obj)
+        return adapter.outside_state_dict(inner)
+
+    def overlooked(
+        self, obj: Any, node_id: Callable[[Any], int | None]
+    ) -> Iterable[tuple[str, str]]:
+        inner, adapter = _inside(obj)
+        return adapter.overlooked(inner, node_id) if adapter.may_overlook else ()
 
     def initializable(self, obj: Any) -> ValueSpec | None:
         inner, adapter = _inside(obj)

@@ -15,7 +15,7 @@ from checkpointable.adapters.torch.private_api import (
     registered_parameters,
 )
 from checkpointable.adapters.torch.watch import HookWatcher, look_if_changed
-from checkpointable.adapters.watch import unwatch, watched
+from checkpointable.adapters.watch import look_at, unwatch, watched
 from checkpointable.graph.adapter import Watcher, resolve_pending
 
 __all__ = ["container_watcher", "look_at_containers", "module_watcher", "watcher_of"]
@@ -39,6 +39,16 @@ def _before_forward(_: torch.nn.Module, __: Any) -> None:
 
 def _before_step(*_: Any) -> None:
     look_at_containers()
+    _look_at_attributes()
+
+
+def _look_at_attributes() -> None:
+    """Restores objects in plain attributes of the watched modules, which fire no hook."""
+    for watcher in (module_watcher, container_watcher):
+        for notes in watched.notes(watcher):
+            owner = None if notes.owner is None else notes.owner()
+            if owner is not None and not notes.pending.keys().isdisjoint(vars(owner)):
+                look_at(notes)
 
 
 def look_at_containers() -> None:
@@ -56,12 +66,12 @@ module_watcher = HookWatcher(
     lambda: module_hooks.register_module_module_registration_hook(_registered),
     lambda: module_hooks.register_module_parameter_registration_hook(_registered),
     lambda: module_hooks.register_module_buffer_registration_hook(_registered),
+    lambda: register_optimizer_step_pre_hook(_before_step),
 )
 """For modules that gain objects by assignment or by a method that calls registration hooks."""
 
 container_watcher = HookWatcher(
     lambda: module_hooks.register_module_forward_pre_hook(_before_forward),
-    lambda: register_optimizer_step_pre_hook(_before_step),
     beside=(module_watcher,),
 )
 """For containers, whose `insert` calls no hook. An optimizer step may precede any forward."""
