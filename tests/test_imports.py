@@ -29,6 +29,7 @@ ROOMS = {
     "adapters.notes": "common graph",
     "adapters.own": "graph tracking",
     "adapters.state": "errors common graph adapters.notes",
+    "adapters.given": "graph tracking adapters.notes adapters.own adapters.state",
     "adapters.torch.private_api": "",
     "adapters.torch.notes": "common graph adapters.notes",
     "adapters.torch.watch": "graph adapters.watch adapters.torch.private_api",
@@ -89,16 +90,17 @@ ROOMS = {
     "status": "errors common graph adapters.watch restore report",
     "comparison": "errors common storage manifest graph bundle readers restore report",
     "maintenance": "errors common storage manifest graph bundle directory saving readers restore",
-    "savers": "errors common storage manifest graph tracking adapters.watch adapters bundle "
-    "directory saving readers restore report status",
+    "savers": "errors common storage manifest graph tracking adapters.watch adapters.given "
+    "adapters bundle directory saving readers restore report status",
     "manager": "errors common storage manifest graph tracking bundle directory saving status "
     "savers",
     "testing": "errors common storage bundle readers",
     "torch": "common",
     "abc": "graph bundle directory readers report status comparison savers manager storage",
     # The package itself, which puts the rooms together: all of them but the command line.
-    "checkpointable": "errors graph tracking adapters.own adapters.state adapters directory saving "
-    "readers report status comparison maintenance savers manager torch abc",
+    "checkpointable": "errors graph tracking adapters.own adapters.state adapters.given "
+    "adapters directory saving readers report status comparison maintenance savers manager torch "
+    "abc",
     "cli": "errors common storage manifest graph bundle directory readers report "
     "comparison maintenance savers manager checkpointable",
 }

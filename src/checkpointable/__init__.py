@@ -160,11 +160,12 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 def _built_in_finders() -> tuple[Finder, ...]:
     from checkpointable.adapters.frameworks import find_in_frameworks
+    from checkpointable.adapters.given import find_given
     from checkpointable.adapters.own import find_own
     from checkpointable.adapters.state.state_dict import find_by_state_dict
 
     # The second knows its objects by two methods, which those of frameworks have too.
-    return find_in_frameworks, find_by_state_dict, find_own
+    return find_in_frameworks, find_by_state_dict, find_given, find_own
 
 
 register_built_in(_built_in_finders)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from checkpointable.graph.value import ValueFactory, ValueSpec
 
-__all__ = ["find_own"]
+__all__ = ["asked_again", "find_own"]
 
 _PLAIN_DEPENDENCIES = Checkpointable.__dict__["_checkpoint_dependencies"]
 _PLAIN_LOOKUP = Checkpointable._lookup_dependency
@@ -45,7 +45,7 @@ class _AskedAgain(Watcher):
         """Does nothing."""
 
 
-_asked_again = _AskedAgain()
+asked_again = _AskedAgain()
 
 
 class _CheckpointableAdapter(Adapter):
@@ -60,7 +60,7 @@ class _CheckpointableAdapter(Adapter):
         self.may_overlook = not issubclass(cls, Variable)
         if self._own_dependencies:
             # Nothing reports when the result of its hooks changes.
-            self.watcher = _asked_again
+            self.watcher = asked_again
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
         if self._own_dependencies:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpointable.adapters.given import check_state
 from checkpointable.common.deprecation import renamed_options
 from checkpointable.common.types import Path
 from checkpointable.graph.registry import adapter_of
@@ -25,6 +26,8 @@ from checkpointable.saving.async_saving import AsyncSaves
 from checkpointable.saving.numbering import numbered_prefix
 from checkpointable.storage import Storage
 from checkpointable.tracking.base import Checkpointable, NoDependency, wrap
+from checkpointable.tracking.dependencies import dependencies_of
+from checkpointable.tracking.given import GivenValue, is_plain
 from checkpointable.tracking.variable import Variable
 
 if TYPE_CHECKING:
@@ -81,11 +84,12 @@ class Checkpoint(Checkpointable):
             # Without tracking, which would replace the list by a tracked one.
             self.__dict__["_attached"] = attached = []
         for name, value in sorted(objects.items()):
-            setattr(self, name, value)
             if isinstance(value, NoDependency):
+                setattr(self, name, value)
                 continue
-            tracked = getattr(self, name)
-            _check_trackable(tracked, name)
+            tracked = self._given(name, value) if is_plain(value) else value
+            if tracked is value:
+                setattr(self, name, value)
             if root is None:
                 continue
             existing = _dependency(root, name)
@@ -98,6 +102,23 @@ class Checkpoint(Checkpointable):
         counter = None if root is None else usable_counter(root)
         if counter is not None:
             self._counter = NoDependency(counter)
+
+    def _given(self, name: str, value: Any) -> GivenValue:
+        """Assigns a plain value, which is saved from now on, and returns what stands for it."""
+        self.__dict__[name] = value  # without tracking, which would wrap a container
+        given = GivenValue(self.__dict__, name)
+        try:
+            check_state(given)
+        except ValueError as error:
+            raise ValueError(f"Checkpoint: {name!r} cannot be saved: {error}") from error
+        dependencies_of(self).by_name[name] = given
+        return given
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(dependencies_of(self).by_name.get(name), GivenValue) and is_plain(value):
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     @property
     def save_counter(self) -> Variable:
@@ -273,8 +294,6 @@ def _dependency(obj: Any, name: str) -> Any | None:
 
 def _check_trackable(value: Any, name: str) -> None:
     if adapter_of(value) is None:
-        is_array = isinstance(value, np.ndarray)
-        advice = "; wrap the array in cp.Variable" if is_array else ""
         raise ValueError(
-            f"Checkpoint: {name!r} is of type {type(value).__name__}, which cannot be saved{advice}"
+            f"Checkpoint: {name!r} is of type {type(value).__name__}, which has no dependencies"
         )

@@ -137,7 +137,24 @@ def _shown(path: tuple[Any, ...]) -> str:
 
 def _hint(item: Any) -> str:
     """Returns what to save instead, for messages."""
-    return f"; save its value, {item.value!r:.40}" if isinstance(item, Enum) else ""
+    if isinstance(item, Enum):
+        return f"; save its value, {item.value!r:.40}"
+    return next((f"; {way}" for kind in type(item).__mro__ if (way := _WAYS.get(_name(kind)))), "")
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+# How to save objects that people try to save as state, by the full name of their class.
+_WAYS = {
+    "torch._C.Generator": "use cp.torch.RandomState(generator)",
+    "numpy.random._generator.Generator": "use cp.NumpyRandomState(generator)",
+    "numpy.random.mtrand.RandomState": "use cp.NumpyRandomState(random_state)",
+    "random.Random": "use cp.RandomState(generator)",
+    "torch.utils.data.dataloader.DataLoader": "use the StatefulDataLoader of torchdata, which "
+    "has a state_dict",
+}
 
 
 def _factory_name(item: Any, path: tuple[Any, ...]) -> str | None:
