@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from checkpointable.graph.registry import Finder, register_built_in
 
-if TYPE_CHECKING:  # loaded by `__getattr__`, when first asked for
+if TYPE_CHECKING:  # loaded by `__getattr__` on first access
     from checkpointable import abc as abc
     from checkpointable import torch as torch
     from checkpointable.comparison import compare_checkpoints as compare_checkpoints
@@ -113,8 +113,9 @@ __all__ = [
     "write_manifest",
 ]
 
-# Where each of them is. A program that saves needs little of what reports, compares or renames,
-# and a program that only imports the package needs none of it yet.
+# The module of each public name, which is loaded on first access. A program that saves needs few
+# of the modules for reports, comparisons and renames, and a program that only imports the package
+# needs none.
 _MODULES = {
     "saving.background": ("SaveHandle",),
     "savers.checkpoint": ("Checkpoint",),
@@ -153,7 +154,7 @@ _MODULES = {
 }
 _SUBMODULES = {
     "abc": "checkpointable.abc",  # interfaces, and types that calls return
-    "torch": "checkpointable.torch",  # for users of PyTorch alone
+    "torch": "checkpointable.torch",  # only for users of PyTorch
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -164,7 +165,7 @@ def _built_in_finders() -> tuple[Finder, ...]:
     from checkpointable.adapters.own import find_own
     from checkpointable.adapters.state.state_dict import find_by_state_dict
 
-    # The second knows its objects by two methods, which those of frameworks have too.
+    # The second recognizes objects by two methods, which objects of frameworks have, too.
     return find_in_frameworks, find_by_state_dict, find_given, find_own
 
 
@@ -178,7 +179,7 @@ def __getattr__(name: str) -> object:
             return import_module(_SUBMODULES[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"checkpointable.{module}"), name)
-    globals()[name] = value  # the next time it is found without this function
+    globals()[name] = value  # the next access does not call this function
     return value
 
 

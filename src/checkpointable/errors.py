@@ -3,7 +3,7 @@
 ```
 CheckpointError
 ├── CheckpointNotFoundError     (FileNotFoundError)    no checkpoint at this path
-├── CheckpointCorruptError      (ValueError)           the bytes are not what was written
+├── CheckpointCorruptError      (ValueError)           the bytes differ from those written
 ├── CheckpointUnsupportedError  (NotImplementedError)  intact, but of a kind that cannot be read
 ├── CheckpointMismatchError     (ValueError)           intact, but does not fit the program
 ├── CheckpointSignatureError    (ValueError)           not signed with the trusted key
@@ -154,7 +154,7 @@ class CheckpointIOError(CheckpointError, OSError):
 
         Args:
           error: the error of the operating system.
-          doing: what failed, as the message continues "cannot ": "write the index".
+          doing: the failed operation, as a text that follows "cannot": "write the index".
           path: the file; None takes that of `error`.
           key: the key of the value concerned, or None.
 

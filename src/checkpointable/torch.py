@@ -41,7 +41,7 @@ class RandomState:
 
         Returns:
           `{"generator": state}`, or `{"cpu": state, "cuda": [state per device]}` for the global
-          generators, without `"cuda"` where there is no CUDA device. A state is a tensor of bytes.
+          generators, without `"cuda"` if there is no CUDA device. A state is a tensor of bytes.
         """
         if self._generator is not None:
             return {"generator": self._generator.get_state()}
@@ -73,7 +73,7 @@ class RandomState:
         present = _torch.cuda.device_count() if _torch.cuda.is_available() else 0
         if len(stored) != present and stored:
             logger.warning(
-                "the checkpoint has the random state of %d CUDA device(s), the program has %d: "
+                "the checkpoint has the random state of %d CUDA device(s), but the program has %d: "
                 "the first %d are restored",
                 len(stored),
                 present,
@@ -83,14 +83,14 @@ class RandomState:
             _torch.cuda.set_rng_state(device_state, device)
 
 
-# Whether this object stands for one generator -> the message.
+# Whether this object stands for one generator -> message.
 _MISMATCH = {
     True: (
-        "the checkpoint has the state of the global generators, the program has one generator: "
+        "the checkpoint has the state of the global generators, but the program has one generator: "
         "restore into RandomState()"
     ),
     False: (
-        "the checkpoint has the state of one generator, the program has the global ones: "
+        "the checkpoint has the state of one generator, but the program has the global ones: "
         "restore into RandomState(generator)"
     ),
 }

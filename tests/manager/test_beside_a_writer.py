@@ -125,7 +125,10 @@ def test_a_state_file_without_checkpoints_is_no_silent_first_start(tmp_path, cap
     with caplog.at_level(logging.WARNING, "checkpointable"):
         assert cp.latest_checkpoint(tmp_path) is None
     (message,) = caplog.messages
-    assert "ckpt-1, which is not there; no checkpoint is there: a first start" in message
+    assert (
+        "ckpt-1, which is missing; the directory has no checkpoint, as before a first start"
+        in message
+    )
     caplog.clear()
     assert cp.latest_checkpoint(tmp_path / "new") is None
     assert caplog.messages == []

@@ -306,7 +306,7 @@ def test_the_only_whole_checkpoint_is_not_deleted(tmp_path, caplog, monkeypatch)
     with caplog.at_level(logging.WARNING):
         save(manager)
         save(manager)
-    assert "ckpt-1: kept beyond max_to_keep, since no newer checkpoint is whole" in caplog.text
+    assert "ckpt-1: kept beyond max_to_keep, because no newer checkpoint is whole" in caplog.text
     assert names(manager.checkpoints) == ["ckpt-1", "ckpt-3"]
     assert data_files(tmp_path) == {"ckpt-1", "ckpt-3"}
     monkeypatch.undo()

@@ -169,7 +169,7 @@ def test_the_best_are_not_deleted_since_the_history_is_damaged(tmp_path, caplog)
     checkpoint = program()
     again = manager_of(tmp_path, 1, checkpoint, best=("loss", "min", 1))
     again.restore_or_initialize()
-    assert "ckpt-1: kept for good, since it may be among the best" in caplog.text
+    assert "ckpt-1: kept for good, because it may be among the best" in caplog.text
     for loss in (9.0, 8.0):
         save(again, metrics={"loss": loss})
     assert on_disk(tmp_path) == ["ckpt-1", "ckpt-5"]
@@ -204,7 +204,7 @@ def test_the_best_are_not_deleted_since_the_history_is_damaged(tmp_path, caplog)
             TypeError,
             "n_hours is '1'; it must be a number of hours or None",
         ),
-        ({"checkpoint_name": None}, TypeError, "checkpoint_name is a str"),
+        ({"checkpoint_name": None}, TypeError, "checkpoint_name must be a str"),
         ({"checkpoint_name": "../up"}, ValueError, "leads out of the directory"),
         ({"checkpoint_name": "/abs"}, ValueError, "leads out of the directory"),
     ],

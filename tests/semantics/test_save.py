@@ -78,7 +78,7 @@ def test_the_number_of_other_frameworks(tmp_path):
 # S14
 @pytest.mark.parametrize("number", [1.5, np.zeros(2, int), np.float32(1)], ids=repr)
 def test_other_numbers_are_refused(tmp_path, number):
-    with pytest.raises(ValueError, match="checkpoint_number is one integer"):
+    with pytest.raises(ValueError, match="checkpoint_number must be one integer"):
         save(Module(v=variable()), tmp_path / "ckpt", number)
 
 

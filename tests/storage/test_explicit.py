@@ -126,7 +126,7 @@ def test_what_a_manager_calls_has_the_default_storage(untouched):
 
 
 def test_two_storages_for_one_manager_are_refused():
-    with pytest.raises(ValueError, match=r"give storage= to one of the two"):
+    with pytest.raises(ValueError, match=r"pass storage= to only one of the two"):
         cp.CheckpointManager(program(storage=MemoryStorage()), "/m", 1, storage=MemoryStorage())
 
 

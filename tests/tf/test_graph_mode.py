@@ -279,7 +279,9 @@ def test_a_checkpoint_number_that_is_a_tensor_of_the_graph(tmp_path, resource): 
                 assert saver.save(f"{tmp_path}/ckpt", number).endswith(f"-{expected}")
         assert len(graph.get_operations()) == count
         for wrong, what in ((floating, "dtype float32"), (several, r"shape \(2,\)")):
-            with pytest.raises(ValueError, match=f"checkpoint_number is one integer, .*{what}"):
+            with pytest.raises(
+                ValueError, match=f"checkpoint_number must be one integer, .*{what}"
+            ):
                 saver.save(f"{tmp_path}/ckpt", wrong, session)
     with pytest.raises(ValueError, match="pass the session"):
         saver.save(f"{tmp_path}/ckpt", following)

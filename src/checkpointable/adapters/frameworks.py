@@ -1,6 +1,6 @@
 """Finds the adapters of frameworks, and imports them when the first type of one comes up.
 
-The program has loaded a framework before it has a type of it, so this imports nothing that the
+A program that has a type of a framework has loaded the framework, so this imports nothing that the
 program does not use. Third parties announce adapters as entry points of the group
 `checkpointable.adapters`: the name of the entry is the import name of the framework; its object
 is an `Adapter`, or a function from a type to its adapter or None.
@@ -116,7 +116,7 @@ def _as_finder(entry: EntryPoint) -> Finder:
     if isinstance(loaded, Adapter):
 
         def find(cls: type) -> Adapter | None:
-            # Classes that a program derives from the framework's types included.
+            # Includes classes that a program derives from types of the framework.
             return loaded if _is_of(cls, entry.name) else None
 
         return find

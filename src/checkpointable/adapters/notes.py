@@ -1,4 +1,4 @@
-"""Keeps restore notes, or other data, beside objects that have no place for them."""
+"""Keeps restore notes, or other data, for objects that cannot store them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Beside(Generic[T]):
-    """Keeps one item beside each of some objects, by identity, for as long as the object lives.
+    """Keeps one item for each object, by identity, for as long as the object lives.
 
-    The objects must allow weak references. They need not be hashable. Threads that ask for the
-    item of one object at the same time get the same item.
+    The objects must allow weak references. They need not be hashable. Concurrent
+    calls for one object return the same item.
 
     Args:
-      make: Makes an item from a weak reference to its object. Threads that ask at the same
-        time may each call it; one item is kept.
+      make: Makes an item from a weak reference to its object. Concurrent calls
+        may each call it; one item is kept.
 
     Example:
         calls = Beside(lambda _: [])
@@ -52,12 +52,12 @@ class Beside(Generic[T]):
         def forget(reference: weakref.ref[Any]) -> None:
             with changing:
                 kept = everything.get(number)
-                # The next object at this address may have an item by now.
+                # Another object at this address may have an item by now.
                 if kept is not None and kept[0] is reference:
                     del everything[number]
 
         reference = weakref.ref(obj, forget)
-        # Not under the lock, since it is the caller's code.
+        # Called without the lock, because it is code of the caller.
         made = reference, self._make(reference)
         with changing:
             kept = everything.get(number)

@@ -36,20 +36,20 @@ _NO_VALUES = Checkpointable._gather_saveables_for_checkpoint
 
 
 class _AskedAgain(Watcher):
-    """Watches objects that report no changes: they are looked at again at every call."""
+    """Watches objects that report no changes: every save, restore and status call checks them."""
 
     def start(self) -> None:
-        """Does nothing: there is no hook to install."""
+        """Installs nothing: there is no hook."""
 
     def stop(self) -> None:
-        """Does nothing."""
+        """Removes nothing."""
 
 
 asked_again = _AskedAgain()
 
 
 class _CheckpointableAdapter(Adapter):
-    """Checkpointables, by their hooks; bypasses hooks that a class does not override."""
+    """Adapts Checkpointables by their hooks; bypasses hooks that a class does not override."""
 
     def __init__(self, cls: type) -> None:
         self._own_dependencies = (
@@ -59,7 +59,7 @@ class _CheckpointableAdapter(Adapter):
         self._has_slots = hasattr(cls, "get_slot_names") and hasattr(cls, "get_slot")
         self.may_overlook = not issubclass(cls, Variable)
         if self._own_dependencies:
-            # Nothing reports when the result of its hooks changes.
+            # Changes of the result of its hooks are not reported.
             self.watcher = asked_again
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
@@ -100,7 +100,7 @@ class _CheckpointableAdapter(Adapter):
 
 
 class _VariableAdapter(_CheckpointableAdapter):
-    """Variables, which most objects are, in fewer steps than by their hooks."""
+    """Adapts variables, the most frequent objects, in fewer steps than by their hooks."""
 
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return {VARIABLE_VALUE: VariableValue(obj._array)}
@@ -148,10 +148,10 @@ class _OptimizerSlots(Slots):
 
 
 class _ContainerAdapter(Adapter):
-    """Tracked lists, dicts and tuples."""
+    """Adapts tracked lists, dicts and tuples."""
 
     def children(self, obj: Any) -> Iterable[tuple[str, Any]]:
-        # A list, so that errors about the container are raised here, where its path is added.
+        # A list, so that errors about the container are raised here, and get its path.
         return list(obj._tracked_items())
 
     def child(self, obj: Any, local_name: str) -> Any | None:

@@ -1,7 +1,7 @@
 """Watches objects that do not report when they gain a dependency that a restore waits for (S21).
 
 A `Checkpointable` reports it. Objects of other frameworks are watched by hooks of the framework
-(the adapter's `watcher`) while a restore waits for a dependency, and they are looked at again at
+(the `watcher` of the adapter) while a restore waits for a dependency, and are checked again at
 every save, restore and status call.
 """
 
@@ -66,7 +66,7 @@ watched = _Watched()
 
 
 def watch(notes: RestoreNotes) -> None:
-    """Begins to watch the object of notes, if its adapter has a watcher."""
+    """Starts watching the object of notes, if its adapter has a watcher."""
     owner = None if notes.owner is None else notes.owner()
     adapter = None if owner is None else adapter_of(owner)
     if adapter is not None and adapter.watcher is not None:
@@ -80,7 +80,7 @@ def unwatch(notes: RestoreNotes) -> None:
 
 
 def look_again() -> None:
-    """Restores the dependencies that restores wait for and that watched objects now have."""
+    """Restores the dependencies of watched objects that now exist and that restores wait for."""
     for notes in watched.notes():
         look_at(notes)
     while _later:
@@ -91,12 +91,12 @@ _later: list[Callable[[], object]] = []
 
 
 def look_later(do: Callable[[], object]) -> None:
-    """Calls a function at the next look, because it cannot be called now."""
+    """Calls a function at the next check, because it cannot be called now."""
     _later.append(do)
 
 
 def look_at(notes: RestoreNotes) -> None:
-    """Restores the dependencies that restores wait for and that the object of notes now has."""
+    """Restores the dependencies of one object that now exist and that restores wait for."""
     owner = None if notes.owner is None else notes.owner()
     adapter = None if owner is None else adapter_of(owner)
     if adapter is None:

@@ -53,7 +53,7 @@ _PARALLEL_SIZE = 4 * 2**20
 # More threads do not help: memory and disk are the limit.
 _THREADS_MAX = 8
 
-# The maximum number of small values in a portion, since each becomes some Python objects.
+# The maximum number of small values in a portion, because each becomes some Python objects.
 _COUNT = 4096
 
 _Work = TypeVar("_Work")
@@ -150,7 +150,7 @@ def portions(
       shards: The data file of each value.
       offsets: The offset of each value, in bytes.
       sizes: The size of each value, in bytes.
-      alone: Whether each value must be a range of its own.
+      alone: Whether each value must be a separate range.
 
     Yields:
       (start, stop): the range `[start, stop)`.

@@ -35,9 +35,9 @@ def decode_shape(data: bytes | memoryview, position: int, end: int) -> tuple[tup
     for number, kind, a, b in read_fields(data, position, end):
         if (number, kind) == (2, LENGTH):
             size = 0
-            for number_, kind_, a_, _ in read_fields(data, a, b):
-                if (number_, kind_) == (1, VARINT):
-                    size = signed(a_)
+            for inner_number, inner_kind, inner_value, _ in read_fields(data, a, b):
+                if (inner_number, inner_kind) == (1, VARINT):
+                    size = signed(inner_value)
                 else:
                     known = False
             if size < 0:
@@ -66,11 +66,11 @@ def decode_slice(data: bytes | memoryview, position: int, end: int) -> tuple[Ext
             known = False
             continue
         start, length = 0, FULL_EXTENT
-        for number_, kind_, a_, _ in read_fields(data, a, b):
-            if (number_, kind_) == (1, VARINT):
-                start = signed(a_)
-            elif (number_, kind_) == (2, VARINT):
-                length = signed(a_)
+        for inner_number, inner_kind, inner_value, _ in read_fields(data, a, b):
+            if (inner_number, inner_kind) == (1, VARINT):
+                start = signed(inner_value)
+            elif (inner_number, inner_kind) == (2, VARINT):
+                length = signed(inner_value)
             else:
                 known = False
         if start < 0 or length < FULL_EXTENT:

@@ -1,7 +1,7 @@
 """The private names of CPython that the library uses, each behind a small function.
 
-All of them were seen in CPython 3.11.7. Every docstring states the private name, what it is needed
-for, and what happens in a version that lacks it. `tests/test_private_api.py` checks both.
+All of them were seen in CPython 3.11.7. Every docstring states the private name, its
+purpose, and the effect in a version that lacks it. `tests/test_private_api.py` checks both.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def similar_names(
       count: The maximum number of names to return.
       cutoff: The minimum similarity of a name, from 0 to 1.
     """
-    import difflib  # for messages alone
+    import difflib  # needed only for messages
 
     names = list(dict.fromkeys(candidates))
     ending = [other for other in names if other.endswith(f"/{name}")][:count]

@@ -60,7 +60,7 @@ def compare_checkpoints(
       tolerance: the absolute difference up to which two elements are equal.
       progress: called with (bytes done, bytes in total, key); counts the bytes of `first`.
       trusted_key: the key that must have signed both, as in `load_checkpoint`.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      storage: the storage of the files. None: the default storage, which `use_storage` sets.
 
     Returns:
       A `Comparison` with one `Difference` per value, equal values included.
@@ -139,7 +139,7 @@ def _info(reader: CheckpointReader, key: str | None) -> ValueInfo | None:
         return None
     try:
         name = dtype_name(reader.dtype(key))
-    except CheckpointUnsupportedError:  # a variant, say
+    except CheckpointUnsupportedError:  # a variant, for example
         name = reader.stored(key).dtype
     return ValueInfo(name, reader.shape(key))
 

@@ -35,11 +35,14 @@ def pairs_of(one: CheckpointReader, other: CheckpointReader) -> list[ValuePair]:
         pairs += _of_no_object(one, graphs[0], other, graphs[1])
     else:
         is_named = graphs[0] is graphs[1]  # both None
-        ours, theirs = (
+        first_keys, second_keys = (
             _by_path(reader, graph, escaped=not is_named)
             for reader, graph in zip((one, other), graphs, strict=True)
         )
-        pairs = [ValuePair(*name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
+        pairs = [
+            ValuePair(*name, first_keys.get(name), second_keys.get(name))
+            for name in {**first_keys, **second_keys}
+        ]
     return sorted(
         pair
         for pair in pairs
@@ -67,7 +70,7 @@ def _pairs_of_graphs(a: ObjectGraph, b: ObjectGraph) -> list[ValuePair]:
     pairs: list[ValuePair] = []
     in_a, in_b = set[int](), set[int]()
     for i, j in _matched(a, b):
-        # If an object is two objects on the other side, each has its own path.
+        # If an object is two objects on the other side, each of the two has a path.
         again = i in in_a
         in_a.add(i)
         in_b.add(j)

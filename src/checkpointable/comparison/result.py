@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both checkpoints have the same values."""
+        """True if both checkpoints have the same values."""
         return all(entry.verdict is Verdict.EQUAL for entry in self.differences)
 
     @property

@@ -31,7 +31,7 @@ def get_checkpoint_state(
     Args:
       checkpoint_dir: the directory.
       latest_filename: name of the state file. None: "checkpoint".
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      storage: the storage of the files. None: the default storage, which `use_storage` sets.
 
     Returns:
       A `CheckpointState` with `model_checkpoint_path`, `all_model_checkpoint_paths`,
@@ -72,7 +72,7 @@ def update_checkpoint_state(
       last_preserved_timestamp: time of the last checkpoint that a manager keeps permanently,
         in seconds since the epoch.
       durability: "fsync" or "flush", as for `save`.
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      storage: the storage of the files. None: the default storage, which `use_storage` sets.
 
     Raises:
       ValueError: the numbers of timestamps and paths differ.

@@ -34,7 +34,7 @@ def delete_checkpoint(
 
     Args:
       prefix: the checkpoint prefix.
-      storage: where the files are. None: the default storage.
+      storage: the storage of the files. None: the default storage.
       durability: "fsync" makes the removal of the index durable before the data is deleted, so
         that a power loss cannot restore the index alone. "flush" leaves the order to the
         operating system.

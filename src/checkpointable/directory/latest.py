@@ -57,7 +57,7 @@ def latest_checkpoint(
     Args:
       directory: the directory to search.
       latest_filename: name of the state file. None: "checkpoint".
-      storage: where the files are. None: the default storage, which `use_storage` sets.
+      storage: the storage of the files. None: the default storage, which `use_storage` sets.
 
     Returns:
       A checkpoint prefix to pass to `restore`, or None.
@@ -68,7 +68,11 @@ def latest_checkpoint(
     directory = given_path(directory)
     chosen, problem = find_latest(directory, latest_filename)
     if problem is not None:
-        using = "no checkpoint is there: a first start" if chosen is None else f"using {chosen}"
+        using = (
+            "the directory has no checkpoint, as before a first start"
+            if chosen is None
+            else f"using {chosen}"
+        )
         logger.warning("%s: %s; %s", directory, problem, using)
     return chosen
 
@@ -96,7 +100,7 @@ def find_latest(
         named = f"the state file {name!r} names {state.model_checkpoint_path}, which"
         if error is not None and not _is_damage(error):
             return latest, f"{named} cannot be read ({error})"
-        problem = f"{named} is {'damaged' if latest else 'not there'}"
+        problem = f"{named} is {'damaged' if latest else 'missing'}"
         before, (state, _) = state, state_or_error(directory, name)
         if state is None or state.model_checkpoint_path == before.model_checkpoint_path:
             break  # otherwise a writer has saved a newer one and deleted this one
@@ -151,9 +155,9 @@ def _present(path: str, directory: str) -> str | None:
 
 
 def is_whole(prefix: str) -> bool:
-    """Whether the index is intact and every data file exists in full length.
+    """Returns whether the index is intact and every data file exists in full length.
 
-    This detects what a crash can leave behind. Damaged bytes are found by `verify`.
+    This detects the effects of a crash. `verify` detects damaged bytes.
     """
     return _problem(prefix) is None
 
@@ -168,5 +172,5 @@ def _problem(prefix: str) -> CheckpointError | None:
 
 
 def _is_damage(error: CheckpointError | None) -> bool:
-    """Whether the error means that the checkpoint is not whole, rather than unreadable."""
+    """Returns whether the error means that the checkpoint is not whole, rather than unreadable."""
     return isinstance(error, CheckpointCorruptError | CheckpointNotFoundError)

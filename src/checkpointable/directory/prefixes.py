@@ -1,4 +1,4 @@
-"""From a path that a user gives to the prefix of a checkpoint."""
+"""Finds the checkpoint prefix for a path that a user gives."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def checkpoint_prefix(path: str | os.PathLike[str], *, damaged: bool = False) ->
     if without_ending is not None and storage.exists(prefix):
         return without_ending
     if not storage.is_directory(prefix):
-        return prefix  # opening it reports what is missing
+        return prefix  # opening it names the missing files
     for saved_model in ("saved_model.pb", "saved_model.pbtxt"):
         if storage.exists(os.path.join(prefix, saved_model)):
             return os.path.join(prefix, "variables", "variables")

@@ -9,8 +9,8 @@ The format is TensorFlow's text format:
     last_preserved_timestamp: 1700000000.1
     # crc32c 8ba1f0b4 of the lines above
 
-The last line is an extension: a comment, which TensorFlow ignores. A file without it is read,
-too. Paths are written relative to the directory, so that it can be moved; absolute paths are
+The last line is an extension: a comment, which TensorFlow ignores. Files without it are
+read, too. Paths are written relative to the directory, so that it can be moved; absolute paths are
 read unchanged. Source: tensorflow/python/training/checkpoint_state.proto.
 """
 

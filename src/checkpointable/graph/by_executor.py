@@ -82,8 +82,8 @@ def tell_without_contents(root: Any, attached: Sequence[tuple[str, Any]]) -> Non
     if paths:
         more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
         logger.warning(
-            "%s%s: on the meta device, without contents, and in no checkpoint since not "
-            "persistent; initialize_or_restore() has their modules compute them",
+            "%s%s: on the meta device, without contents, and in no checkpoint because not "
+            "persistent; call initialize_or_restore() to have their modules compute them",
             ", ".join(paths[:_MOST]),
             more,
         )

@@ -1,7 +1,7 @@
 """Decodes an object graph from the message that `message.py` describes.
 
 `decoding_fast.py` reads the form that writers produce. This module reads all others by protobuf,
-and explains what is wrong with invalid ones.
+and explains the problem in invalid ones.
 """
 
 from __future__ import annotations

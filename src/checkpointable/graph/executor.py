@@ -52,7 +52,7 @@ class Executor(abc.ABC):
 
     Examples are variables of a graph that is being built, and parameters without memory. A
     restore schedules such values, and assigns them when the user asks for it. One executor acts
-    for all values of one kind (of one graph, say), so that it can assign many in one step.
+    for all values of one kind (of one graph, for example), so that it can assign many in one step.
     """
 
     @abc.abstractmethod

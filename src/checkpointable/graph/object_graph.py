@@ -138,7 +138,7 @@ class NodePaths:
         optimizer_id, slot = self._slots.get(node_id, (0, None))
         if slot is not None:
             variable_id = slot.original_variable_node_id
-            # A slot of a slot, or of an optimizer that is a slot, is named by its key, since the
+            # A slot of a slot, or of an optimizer that is a slot, is named by its key, because the
             # paths of both may refer to each other.
             ids = (variable_id, optimizer_id)
             if all(not node or self._edges[node] is not None for node in ids):

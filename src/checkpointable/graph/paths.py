@@ -5,7 +5,7 @@
     key of a slot       <variable path>/.OPTIMIZER_SLOT/<optimizer path>/<slot>/.ATTRIBUTES/…
 
 A segment is the local name of a dependency, escaped so that "/" separates segments and a leading
-"." marks a segment that is no local name. Users read and write paths in this notation everywhere.
+"." marks a segment that is not a local name. Users always read and write paths in this notation.
 """
 
 from __future__ import annotations

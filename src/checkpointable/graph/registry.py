@@ -46,7 +46,7 @@ _built_in: list[Callable[[], Sequence[Finder]]] = []
 
 
 def register_built_in(load: Callable[[], Sequence[Finder]]) -> None:
-    """Registers the library's own finders, which are asked last.
+    """Registers the finders of the library, which are asked last.
 
     Args:
       load: Returns the finders in the order in which they are asked. Called when the first
@@ -65,7 +65,7 @@ def adapter_of(obj: Any) -> Adapter | None:
 
 
 def _find(cls: type) -> Adapter | None:
-    import weakref  # here, since every `import checkpointable` loads this module
+    import weakref  # here, because every `import checkpointable` loads this module
 
     built_in = [finder for load in _built_in for finder in load()]
     adapter = None

@@ -7,7 +7,7 @@
     {"layer_*": "blocks/*"}                  `*` matches any text within one segment
 
 A rename moves an edge of the checkpoint's graph, with everything the edge leads to. Slots move with
-their variables, since they belong to nodes rather than paths.
+their variables, because they belong to nodes rather than paths.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _apply(graph: ObjectGraph, moves: list[_Move]) -> ObjectGraph:
     edges = _Edges(graph)
     for move in moves:
         edges.take(move.parent, move.local_name)
-    # Shallow targets first, since a deeper one may lie below an edge that they move.
+    # Shallow targets first, because a deeper one may lie below an edge that they move.
     for move in sorted(moves, key=lambda move: len(move.target)):
         parent = edges.find_or_make(move.target[:-1])
         local_name = unescape(move.target[-1])

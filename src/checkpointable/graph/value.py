@@ -74,8 +74,8 @@ class ValueSource(ValueSpec):
     """A value that a save reads.
 
     Attributes:
-      fresh: `read` returns a new array at each call (a copy from a device, say) that nobody
-        changes later, so an asynchronous save need not copy it. Read-only arrays are
+      fresh: `read` returns a new array at each call (a copy from a device, for example)
+        that does not change later, so an asynchronous save need not copy it. Read-only arrays are
         recognized without it.
     """
 

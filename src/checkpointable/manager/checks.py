@@ -88,7 +88,7 @@ def check_name(name: Any) -> None:
       TypeError: it is not a str.
     """
     if not isinstance(name, str):
-        raise TypeError(f"checkpoint_name is a str, not {type(name).__name__}")
+        raise TypeError(f"checkpoint_name must be a str, not {type(name).__name__}")
     if os.path.isabs(name) or os.pardir in name.split(os.sep):
         raise ValueError(
             f"checkpoint_name is {name!r}, which leads out of the directory; it must be the "

@@ -28,8 +28,8 @@ __all__ = ["restore_newest_whole"]
 
 _MOST_NAMED = 10
 
-# Errors of a medium: the bytes are lost, as damaged ones are. (EBADMSG, EUCLEAN and ENODATA, where
-# they exist, are those of a file system's checksums.)
+# Errors of a medium: the bytes are lost, as if they were damaged. (EBADMSG, EUCLEAN and ENODATA, if
+# the system has them, report wrong checksums of the file system.)
 _OF_MEDIUM = {
     getattr(errno, name, errno.EIO)
     for name in ("EIO", "EBADMSG", "EUCLEAN", "ENODATA", "EREMOTEIO", "EINVAL")
@@ -83,7 +83,7 @@ def _restored(
     Raises: as `restore_newest_whole`.
     """
     problem = ""
-    for _ in range(2):  # a disk or a network may fail once and then work
+    for _ in range(2):  # a disk or a network may fail once and work the next time
         try:
             return _attempt(checkpoint, path, trusted_key)
         except CheckpointIOError as error:
@@ -98,7 +98,7 @@ def _attempt(
 ) -> tuple[LoadStatus | None, str]:
     try:
         with open_checkpoint(path, damaged=True) as reader:
-            damages = reader.verify()  # also of values that this program does not restore
+            damages = reader.verify()  # including values that this program does not restore
         if not damages:
             return checkpoint.restore(path, trusted_key=trusted_key), ""
     except (CheckpointIOError, CheckpointMismatchError):
@@ -106,7 +106,7 @@ def _attempt(
     except CheckpointUnsupportedError as error:
         if trusted_key is None:
             raise  # it may be complete, and of a newer format
-        return None, str(error)  # anybody may have put it there
+        return None, str(error)  # anyone may have created it
     except CheckpointError as error:
         return None, str(error)
     first = damages[0]

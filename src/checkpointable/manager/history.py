@@ -1,4 +1,4 @@
-"""The history of a manager: the file `checkpoint.history.json` beside the state file.
+"""The history of a manager: the file `checkpoint.history.json` next to the state file.
 
 The state file has TensorFlow's format and lists the checkpoints that are kept. It cannot store
 metrics, or which checkpoints a manager wrote. The history does:
@@ -75,7 +75,7 @@ class History:
 
     @property
     def _storage(self) -> Storage:
-        return default_storage()  # of the context at each use
+        return default_storage()  # of the context, at each use
 
     def with_fate(self, *fates: str) -> list[Written]:
         """Returns the checkpoints with these fates, oldest first."""
@@ -131,8 +131,8 @@ class History:
                 known[entry.path] = entry
         listed, last_preserved = self._of_state_file(now)
         if listed and last_preserved is not None and last_preserved > (own_preserved or 0.0):
-            # Another manager has saved: what it no longer lists, it keeps for good. (One that lists
-            # none of ours has another name.)
+            # Another manager has saved: it keeps for good the checkpoints that it no longer lists.
+            # (If it lists none of ours, it has another name.)
             paths = {entry.path for entry in listed}
             known = {p: entry for p, entry in known.items() if entry.fate != KEPT or p in paths}
         for entry in listed:
@@ -162,7 +162,7 @@ class History:
         return os.path.join(self._directory, index_path(entry.path))
 
     def _is_ours(self, path: str) -> bool:
-        """Whether a relative path is `<name>-<number>`."""
+        """Returns whether a relative path is `<name>-<number>`."""
         stem, dash, number = path.rpartition("-")
         return bool(dash) and stem == self._name and number.isdecimal() and number.isascii()
 

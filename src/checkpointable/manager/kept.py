@@ -49,7 +49,7 @@ class KeptCheckpoints:
         self._directory = directory.absolute
         self._name = name
         self.retention = retention
-        # An asynchronous save takes up its checkpoint in the background thread.
+        # The background thread of an asynchronous save adds its checkpoint.
         self._lock = ForkSafeLock()
         self._history = History(directory.absolute, name, now())
         if retention.best is not None and retention.max_to_keep and self._history.is_damaged:
@@ -58,11 +58,11 @@ class KeptCheckpoints:
         self._latest = None if latest is None else absolute_path(latest)
 
     def _spare_what_may_be_best(self, max_to_keep: int) -> None:
-        """Keeps all but the newest for good, since the metrics that rank them are lost."""
+        """Keeps all but the newest for good, because the metrics that rank them are lost."""
         for entry in self._history.with_fate(KEPT)[:-max_to_keep]:
             self._history.decide(entry, PRESERVED)
             logger.warning(
-                "%s: kept for good, since it may be among the best: the metrics are lost",
+                "%s: kept for good, because it may be among the best: the metrics are lost",
                 self._shown(entry),
             )
 
@@ -111,9 +111,9 @@ class KeptCheckpoints:
         """Returns all checkpoints in the order to try them: the latest, the history, the others."""
         known = [self._path(entry) for entry in self._history.with_fate(KEPT, PRESERVED)]
         others = list_checkpoints(self._directory)
-        own = [path for path in others if self._number(path) is not None]
+        same_name = [path for path in others if self._number(path) is not None]
         named = named_latest(self._directory)
-        candidates = filter(None, [named, *reversed(known), *own, self._latest])
+        candidates = filter(None, [named, *reversed(known), *same_name, self._latest])
         paths: dict[str, str] = {}
         for path in candidates:
             paths.setdefault(os.path.abspath(path), path)
@@ -158,6 +158,6 @@ class KeptCheckpoints:
             else:
                 self._history.forget(entry)
         if expired:
-            if durability == "fsync":  # a deleted file may come back after a crash
+            if durability == "fsync":  # a deleted file may reappear after a crash
                 default_storage().sync_directory(self._directory)
             self._history.save(durability)

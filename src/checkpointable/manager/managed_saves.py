@@ -1,4 +1,4 @@
-"""The saves of a manager: whether one is due, its number, and what follows once it is written."""
+"""The saves of a manager: whether one is due, its number, and the updates after it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def shared_storage(
     given, other = checked_storage(storage), checkpoint._objects.storage
     if given is not None and other is not None and given is not other:
         raise ValueError(
-            f"CheckpointManager: storage is {given!r}, but the checkpoint has another one, "
-            f"{other!r}: give storage= to one of the two"
+            f"CheckpointManager: storage is {given!r}, but the checkpoint has a different one, "
+            f"{other!r}: pass storage= to only one of the two"
         )
     return other if given is None else given
 
@@ -52,7 +52,7 @@ class ManagedSaves:
       directory: the directory of the checkpoints.
       name: the beginning of the file names.
       steps: decides when a save is due.
-      kept: takes up each new checkpoint.
+      kept: the checkpoints of the manager; each new one is added.
       storage: where the checkpoints are. None: the default storage.
     """
 
@@ -120,7 +120,7 @@ class ManagedSaves:
     def save_now(
         self, settings: WriteSettings, metrics: Callable[[], Mapping[str, Any]] | None
     ) -> str | None:
-        """Saves this step, whatever the interval, and returns the prefix of the latest checkpoint.
+        """Saves this step regardless of the interval; returns the prefix of the latest checkpoint.
 
         Args:
           metrics: returns the metrics of the checkpoint.
@@ -128,7 +128,7 @@ class ManagedSaves:
         self.settle()  # a save of this very step may be in progress
         numbers = None if metrics is None else metrics()
         path = self.save(settings, check_interval=False, metrics=numbers)
-        return path if path is not None else self._kept.latest  # this very step is saved
+        return path if path is not None else self._kept.latest  # this very step is saved already
 
     def settle(self) -> None:
         """Waits for the last asynchronous save; raises its error if that was not raised yet."""

@@ -42,7 +42,7 @@ __all__ = ["CheckpointManager"]
 class CheckpointManager:
     """Saves checkpoints into a directory and deletes old ones.
 
-    It keeps the newest `max_to_keep`, the best, and one every so many hours. It deletes only
+    It keeps the newest `max_to_keep`, the best, and one per interval of hours. It deletes only
     checkpoints that managers with this `checkpoint_name` wrote, and never the only complete one.
 
     Example:
@@ -88,7 +88,7 @@ class CheckpointManager:
         check_options("CheckpointManager", options, ManagerOptions)
         if not isinstance(checkpoint, Checkpoint | CheckpointableSaver):
             raise TypeError(
-                "checkpoint is a cp.Checkpoint or a cp.CheckpointableSaver, not "
+                "checkpoint must be a cp.Checkpoint or a cp.CheckpointableSaver, not "
                 f"{type(checkpoint).__name__}"
             )
         retention = Retention.of(max_to_keep, keep_checkpoint_every_n_hours, options.get("best"))
@@ -226,7 +226,7 @@ class CheckpointManager:
                 while int(step) < steps:
                     train_step()
                     if preemption.safe_point():
-                        break                       # saved; the machine may go
+                        break                       # saved: the program may end
 
         A signal is noted, and the next safe point saves, once for all signals in the block. Enter
         the block in the main thread; call `safe_point` from any thread. The end of the block
@@ -281,7 +281,7 @@ class CheckpointManager:
           The status of the restore; that of `restore(None)` if there is no checkpoint (S32).
 
         Raises:
-          CheckpointCorruptError: all checkpoints are damaged. Training must not start over.
+          CheckpointCorruptError: all checkpoints are damaged, and training must not start over.
           CheckpointMismatchError: a complete checkpoint does not fit the program. No variable was
             changed.
           CheckpointIOError, CheckpointUnsupportedError: a checkpoint cannot be read (no permission,

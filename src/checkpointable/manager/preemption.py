@@ -21,7 +21,7 @@ def check_signals(signals: Any) -> tuple[int, ...]:
     """Returns the numbers of the signals to handle.
 
     Raises:
-      ValueError: there is no signal, or one that no program can handle.
+      ValueError: there is no signal, or a program cannot handle one of them.
       TypeError: a signal is not a number.
     """
     given = (signals,) if isinstance(signals, int) else signals
@@ -68,7 +68,7 @@ class Preemption:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has arrived, so that the next `safe_point` saves."""
+        """True if a signal has arrived, so that the next `safe_point` saves."""
         return self._received is not None
 
     @property
@@ -93,7 +93,7 @@ class Preemption:
         with self._lock:
             if self._saved is None:
                 self._saved = self._save()
-                logger.info("%s: saved since a signal arrived", self._saved)
+                logger.info("%s: saved because a signal arrived", self._saved)
         return True
 
     def __enter__(self) -> Preemption:
@@ -126,15 +126,15 @@ class Preemption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         # Runs between any two instructions: it must not lock, log or allocate much.
         self._received = number
-        # The block of another manager around this one has to save too.
+        # An enclosing block of another manager has to save, too.
         outer = getattr(self._old.get(number), "__self__", None)
         if isinstance(outer, Preemption):
             outer._note(number, frame)
 
     def _restore(self) -> None:
-        """Restores the previous handlers, except where somebody has replaced ours."""
+        """Restores the previous handlers, unless the program has replaced ours."""
         for number, handler in self._old.items():
             if signal.getsignal(number) == self._note:
-                # None: it was not set from Python, so Python cannot restore it.
+                # None: the handler was not set from Python, so Python cannot restore it.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._old.clear()

@@ -53,7 +53,7 @@ def sweep(history: History, retention: Retention, path_of: Callable[[Written], s
 
 
 def _spare_the_last_whole(history: History, path_of: Callable[[Written], str]) -> None:
-    """Takes back a deletion that would leave no complete checkpoint."""
+    """Reverts a deletion that would leave no complete checkpoint."""
     expired = history.with_fate(EXPIRED)
     if not expired or any(
         is_whole(path_of(entry)) for entry in reversed(history.with_fate(KEPT, PRESERVED))
@@ -63,6 +63,6 @@ def _spare_the_last_whole(history: History, path_of: Callable[[Written], str]) -
         if is_whole(path_of(entry)):
             history.decide(entry, KEPT)
             logger.warning(
-                "%s: kept beyond max_to_keep, since no newer checkpoint is whole", path_of(entry)
+                "%s: kept beyond max_to_keep, because no newer checkpoint is whole", path_of(entry)
             )
             return

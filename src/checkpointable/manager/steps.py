@@ -89,7 +89,7 @@ class DueSave(NamedTuple):
         self.steps.last = self.step
 
     def take_back(self) -> None:
-        """Takes the note back, since the save has failed."""
+        """Reverts `note`, because the save has failed."""
         if self.steps.last == self.step:
             self.steps.last = self.before
 
@@ -98,5 +98,5 @@ def one_number(value: Any) -> Any:
     """Returns the number in an int, or in a variable or tensor of any framework."""
     array = array_of(value)
     if array.size != 1:
-        raise ValueError(f"a single number is needed, not an array of shape {array.shape}")
+        raise ValueError(f"the step must be a single number, not an array of shape {array.shape}")
     return array.reshape(()).item()

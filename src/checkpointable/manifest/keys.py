@@ -71,7 +71,7 @@ class _Nobody(Signer, Verifier):
         return b""
 
     def holds(self, statement: bytes, signature: bytes) -> bool:
-        raise AssertionError("asked by nobody")
+        raise AssertionError("nothing verifies with it")
 
 
 class _AnyKey(_Nobody):
@@ -188,7 +188,7 @@ def read_key_file(path: str, *, public: bool) -> Key:
         return contents
     if public:
         raise ValueError(f"{path}: this is not an Ed25519 public key in PEM format")
-    # A public key that served as a secret would be a secret that everybody knows.
+    # A public key that served as a secret would be a secret that everyone knows.
     if contents.startswith(b"ssh-"):
         raise ValueError(f"{path}: this is a public key of OpenSSH, neither PEM nor a secret")
     return contents

@@ -3,8 +3,8 @@
     leaf  = SHA-256(00, chunk)
     inner = SHA-256(01, left, right)      left covers the largest power of two below the count
 
-The root of an empty file is SHA-256(). The two prefixes prevent that an inner node is mistaken for
-a chunk, or the reverse.
+The root of an empty file is SHA-256(). The two prefixes keep an inner node from being mistaken
+for a chunk, and the reverse.
 """
 
 from __future__ import annotations

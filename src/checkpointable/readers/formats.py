@@ -85,7 +85,7 @@ class Format(NamedTuple):
       matches: Whether a candidate has this format, by its content.
       open: Opens a candidate of this format.
       endings: Endings of file names. A file whose content matches no format is opened as the
-        format of its ending, so that the error says what is damaged.
+        format of its ending, so that the error names the damage.
     """
 
     name: str

@@ -79,7 +79,7 @@ def _open(path: str, options: OpenOptions) -> CheckpointReader:
         other = other_kind(candidate.start)
         if other is not None:
             raise CheckpointUnsupportedError(f"this is {other}", path=path)
-    return open_checkpoint(path)  # raises: there is nothing, or a file of no known format
+    return open_checkpoint(path)  # raises the error: no file, or a file of an unknown format
 
 
 def refuse_unsigned(path: str | os.PathLike[str]) -> None:

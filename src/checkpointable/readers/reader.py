@@ -111,8 +111,8 @@ class ValueReader(Protocol):
 class CheckpointReader(ValueReader, Protocol):
     """Reads one checkpoint or tensor file; a context manager.
 
-    A reader opens its files when it is made and holds them open, so that what it reads belongs
-    together. Its methods may be called from several threads. After `close`, methods that read
+    A reader opens its files when it is made and keeps them open, so that all reads are
+    consistent. Its methods may be called from several threads. After `close`, methods that read
     raise ValueError.
 
         with cp.load_checkpoint("runs/a") as reader:

@@ -66,8 +66,8 @@ class Checkpoint(Checkpointable):
     def __init__(self, root: Any = None, *, storage: Storage | None = None, **objects: Any) -> None:
         if storage is not None and not isinstance(storage, Storage):
             raise TypeError(
-                f"Checkpoint: storage= is a cp.abc.Storage, not a {type(storage).__name__}; to "
-                "save an object under this name, assign it: checkpoint.storage = …"
+                f"Checkpoint: storage= must be a cp.abc.Storage, not a {type(storage).__name__}; "
+                "to save an object under this name, assign it: checkpoint.storage = …"
             )
         self.__dict__["_storage"] = storage  # without tracking: it is not a dependency
         for name in objects:
@@ -81,7 +81,7 @@ class Checkpoint(Checkpointable):
             root = wrap(root)
             _check_trackable(root, "root")
             objects["root"] = root  # an edge named "root", as TensorFlow writes it
-            # Without tracking, which would replace the list by a tracked one.
+            # Set without tracking, which would replace the list by a tracked one.
             self.__dict__["_attached"] = attached = []
         for name, value in sorted(objects.items()):
             if isinstance(value, NoDependency):
@@ -131,7 +131,7 @@ class Checkpoint(Checkpointable):
                 made = counter_of(self)
             else:
                 made = counter_beside(self._target, self._attached)
-            self._counter = NoDependency(made)  # it has its name already
+            self._counter = NoDependency(made)  # it has this name already
         counter: Variable = self.__dict__["_counter"]
         return counter
 
@@ -148,7 +148,7 @@ class Checkpoint(Checkpointable):
         return self if self._attached is None else self.__dict__["root"]
 
     def _extra(self) -> Sequence[tuple[str, Any]]:
-        """The attached dependencies; the list itself, since the counter may come later."""
+        """The attached dependencies; the list itself, because the counter may be added later."""
         return () if self._attached is None else self._attached
 
     @property
@@ -241,7 +241,7 @@ class Checkpoint(Checkpointable):
 
     @renamed_options(key="trusted_key", prefix="module")
     def restore(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:
-        """Restores what `save` wrote, the save counter included.
+        """Restores a checkpoint that `save` wrote, including the save counter.
 
         Args, Returns, Raises: as `CheckpointableSaver.restore`.
         """
@@ -251,7 +251,7 @@ class Checkpoint(Checkpointable):
 
     @renamed_options(key="trusted_key", prefix="module")
     def read(self, save_path: Path | None, **options: Unpack[RestoreOptions]) -> LoadStatus:
-        """Restores what `write` wrote: neither creates nor requires a save counter (S15).
+        """Restores a checkpoint that `write` wrote; neither creates nor requires a counter (S15).
 
         Args, Returns, Raises: as `CheckpointableSaver.restore`.
         """
@@ -281,7 +281,7 @@ class Checkpoint(Checkpointable):
 def _refuse_number(session: Any) -> None:
     if isinstance(session, int | np.integer):
         raise TypeError(
-            f"Checkpoint.save takes no checkpoint number, since its save_counter counts; got "
+            f"Checkpoint.save takes no checkpoint number, because its save_counter counts; got "
             f"{session!r} as the session. CheckpointableSaver.save takes a number"
         )
 

@@ -86,8 +86,8 @@ class Saver:
         named = noted_in_graph() if var_list is None else with_names(var_list)
         if named is None:
             raise ValueError(
-                "Saver: var_list is needed, a list of named variables or a mapping of names to "
-                "variables: it can be left out only while a TensorFlow graph is being built, "
+                "Saver: var_list is missing: give a list of named variables, or a mapping of names "
+                "to variables. It can be omitted only while a TensorFlow graph is being built, "
                 "which has a collection of all its variables"
             )
         self._variables = variables_by_name(named)

@@ -20,7 +20,7 @@ class NamedValue(NamedTuple):
     """A value and the name under which it is stored.
 
     Attributes:
-      notes: what restores note on the variable.
+      notes: the restore notes of the variable.
     """
 
     name: str
@@ -55,7 +55,7 @@ def merge_parts(named: list[NamedValue], values: list[ValueToWrite]) -> list[Val
 
     Args:
       named: the values with their names.
-      values: the same values as they are to be written, in the same order.
+      values: the corresponding values to write, in the same order.
     """
     merged: list[ValueToWrite] = []
     parts: dict[str, list[tuple[Part, ValueToWrite]]] = {}
@@ -123,7 +123,7 @@ def _parts_of(given: Any) -> list[Any]:
 
 
 def _is_part(variable: Any) -> bool:
-    """Whether a variable is a part of a partitioned one."""
+    """Returns whether a variable is a part of a partitioned one."""
     adapter = adapter_of(variable)
     values = {} if adapter is None else adapter.values(variable)
     return any(isinstance(made, ValueSpec) and made.part_of is not None for made in values.values())

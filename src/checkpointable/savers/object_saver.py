@@ -30,7 +30,7 @@ class ObjectSaver(NamedTuple):
     Attributes:
       root: the object to start from.
       saves: the asynchronous saves of the public saver.
-      attached: dependencies of the root beside those that it tracks itself.
+      attached: dependencies of the root in addition to those that it tracks.
       optional: paths that a name-based checkpoint may lack.
       storage: where checkpoints are written to and read from. None: the default storage.
     """
@@ -91,7 +91,7 @@ class ObjectSaver(NamedTuple):
 
         Args:
           function: the name of the public function that was called, for messages.
-          options: as they were given to it.
+          options: the options of that call.
         """
         check_options(function, options, RestoreOptions)
         with optional_storage(self.storage):

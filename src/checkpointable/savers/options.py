@@ -72,11 +72,11 @@ class RestoreOptions(TypedDict, total=False):
       renames: path in the checkpoint -> path in the program, for code that was renamed since:
         `{"encoder/blocks": "encoder/layers"}`; `*` matches any run within a segment.
       names: for a checkpoint without an object graph whose objects have no global names: a
-        mapping, or a function, from an object's path to the name in the checkpoint (S39).
+        mapping or a function from the path of an object to its name in the checkpoint (S39).
       module: for a file of tensors: the path of the module that its names are relative to. None
         (the default): the only module there is (S38).
-      verify: True (the default): every checksum of what is about to be assigned is verified
-        before the first variable changes. "stream": each value is verified while it is assigned,
+      verify: True (the default): all checksums of the values to assign are verified before the
+        first variable changes. "stream": each value is verified while it is assigned,
         in one pass over the files; when damage is found, some variables have changed. False:
         nothing is verified (S25).
       progress: called with (bytes done, total bytes, key) for the values of objects that exist
@@ -99,8 +99,8 @@ class ManagerOptions(TypedDict, total=False):
 
     Attributes:
       init_fn: a function that `restore_or_initialize` calls if there is no checkpoint.
-      best: `(metric, "min" or "max", k)`: beside the newest checkpoints keep the k best by this
-        metric, which `save` takes in `metrics=`. Of equal ones the older is better.
+      best: `(metric, "min" or "max", k)`: in addition to the newest checkpoints, keep the k best by
+        this metric, which `save` takes in `metrics=`. Of equal ones the older is better.
       last_checkpoint_step: the step of the save before the first, for `checkpoint_interval`.
       sign_with: signs the manifest of every save, see `SaveOptions`.
       trusted_key: every restored checkpoint must be signed with this key, see `RestoreOptions`;
@@ -147,11 +147,11 @@ def write_settings(
 
     Args:
       function, options, known: as in `check_options`.
-      signer: signs the manifest where the options do not say who does.
+      signer: signs the manifest if the options specify no signer.
 
     Raises:
       TypeError: an option is not known, or of a wrong type.
-      ValueError: an option has none of its values.
+      ValueError: an option has an invalid value.
     """
     check_options(function, options, known)
     if "sign_with" in options:
@@ -178,7 +178,7 @@ def _check_staging_bytes(max_staging_bytes: Any) -> None:
 
 
 def takes_blocking(method: _Method) -> _Method:
-    """Decorates `save` or `write`, so that it takes `blocking=` and `max_staging_bytes=` still.
+    """Decorates `save` or `write` so that it still accepts `blocking=` and `max_staging_bytes=`.
 
     The decorated method warns. `blocking=False` calls the method of the same name with `_async`.
     """
@@ -190,7 +190,7 @@ def takes_blocking(method: _Method) -> _Method:
             return method(self, *arguments, **options)
         blocking = options.pop("blocking", True)
         if not isinstance(blocking, bool | np.bool_):
-            raise ValueError(  # noqa: TRY004 - as `verify=` does: a wrong value, whatever its type
+            raise ValueError(  # noqa: TRY004 - like `verify=`: a wrong value of any type
                 f"blocking is {blocking!r}; it must be True or False. It is deprecated: call "
                 f"{name} (the checkpoint is there when it returns) or {name}_async (it returns a "
                 "SaveHandle)"

@@ -52,7 +52,7 @@ def restore_objects(
     """Opens a checkpoint and restores it, by objects or by names.
 
     Args: As for `CheckpointableSaver.restore`, and
-      attached: Dependencies of the root beside those that it tracks.
+      attached: Dependencies of the root in addition to those that it tracks.
       optional: Paths that a name-based checkpoint may lack.
     """
     look_again()
@@ -84,11 +84,11 @@ def _check_options(
     """Checks that the options of a restore apply to this kind of checkpoint.
 
     Raises:
-      ValueError: One does not.
+      ValueError: An option does not apply.
     """
     if renames and reader.kind != "object-based":
         raise ValueError(
-            f"{reader.prefix}: renames= moves paths of an object graph, and this is a "
+            f"{reader.prefix}: renames= moves paths of an object graph, but this is a "
             "name-based checkpoint; names= maps paths to its names"
         )
     if module is not None and reader.kind != "tensors":
@@ -112,7 +112,7 @@ def _start(reader: CheckpointReader, renames: Mapping[str, str] | None, verify: 
     import hashlib  # slow to import
 
     data = read_graph(reader)
-    # With other renames, the same bytes are another graph.
+    # With other renames, the same bytes give another graph.
     described = data + repr(sorted((renames or {}).items())).encode()
     fingerprint = hashlib.blake2b(described).digest()
     with collector_paused():

@@ -28,7 +28,7 @@ def counter_of(checkpoint: Checkpointable) -> Variable:
 
 
 def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
-    """Creates a counter beside a root that must not be changed; a restore may wait for it."""
+    """Creates a counter for a root that must not change; restores it if a restore waits for it."""
     adapter = adapter_of(root)
     assert adapter is not None
     counter = Variable(0, name=COUNTER, dtype=np.int64)
@@ -38,16 +38,16 @@ def counter_beside(root: Any, attached: list[tuple[str, Any]]) -> Variable:
 
 
 def usable_counter(root: Any) -> Any | None:
-    """Returns the root's dependency of the counter's name if it can count, of any framework.
+    """Returns the dependency of the root that has the counter's name, if it can count.
 
     Raises:
-      ValueError: it is a variable of a graph, which only a session can count up.
+      ValueError: it is a variable of a graph, which only a session can increment.
     """
     adapter = adapter_of(root)
     counter = None if adapter is None else adapter.child(root, COUNTER)
     if in_graph(counter) is not None:
         raise ValueError(
-            "Checkpoint: the root has a save_counter of a graph, which only a session counts up: "
+            "Checkpoint: the root has a save_counter of a graph. Only a session can increment it: "
             "use CheckpointableSaver(root), whose save takes it as checkpoint_number="
         )
     can_count = adapter_of(counter) is not None and hasattr(counter, "assign_add")

@@ -70,8 +70,8 @@ class CheckpointableSaver:
     ) -> str:
         """Writes a checkpoint and makes it the latest one of its directory (S14).
 
-        Waits for the last asynchronous save first, and raises its error if `SaveHandle.result`
-        did not.
+        Waits for the last asynchronous save first, and raises its error unless `SaveHandle.result`
+        has raised it.
 
         Args:
           file_prefix: the directory and the beginning of the file names. Missing directories are
@@ -106,7 +106,7 @@ class CheckpointableSaver:
         """Saves in the background: returns as soon as the values may change.
 
         The checkpoint holds the values at the time of this call. Values are copied into memory
-        that later saves use again, except immutable ones. The interpreter waits for the save
+        that later saves reuse, except immutable ones. The interpreter waits for the save
         before it exits.
 
         Args:
@@ -137,7 +137,7 @@ class CheckpointableSaver:
             `RestoreOptions`.
 
         Returns:
-          A status that knows exactly what was restored: a `CheckpointLoadStatus`, or a
+          A status with the outcome of every value: a `CheckpointLoadStatus`, or a
           `NameBasedSaverStatus` for a checkpoint without an object graph, which restores when its
           `run_restore_ops` is called (S38).
 

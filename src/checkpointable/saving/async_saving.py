@@ -30,7 +30,7 @@ def _shared_memory() -> StagingMemory:
 
 
 def _after_fork() -> None:
-    """Forgets the memory, which a save of the parent process may hold for ever."""
+    """Drops the memory, which a save of the parent process may have reserved for ever."""
     global _memory  # noqa: PLW0603
     _memory = None
 
@@ -77,7 +77,7 @@ class AsyncSaves:
 
         Args:
           prefix: the checkpoint prefix, as the user gave it.
-          path: its absolute path, since the program may change its working directory meanwhile.
+          path: its absolute path, because the program may change its working directory meanwhile.
           finish: called with `path` when the checkpoint is complete.
           failed: called when the save has failed in the background.
         """
@@ -91,7 +91,7 @@ class AsyncSaves:
                 progress(done, total, key)
 
         undo = ExitStack()
-        # Whoever acquires it closes `undo`: the job, or the handler of an interrupt before it.
+        # The first to acquire it closes `undo`: the job, or the handler of an interrupt before it.
         ownership = threading.Lock()
 
         def job() -> None:

@@ -175,7 +175,7 @@ class _Thread:
             del job  # frees the memory that it refers to
 
     def _join_at_exit(self) -> None:
-        """Has the interpreter wait for the thread while it may still start thread pools."""
+        """Makes the interpreter wait for the thread while it may still start thread pools."""
         if not self._joined_at_exit:
             self._joined_at_exit = True
             if not call_before_threads_end(self.join):
@@ -186,7 +186,7 @@ _thread = _Thread()
 
 
 def _after_fork() -> None:
-    """Forgets the thread of the parent process, and the locks that it may have held."""
+    """Replaces the thread of the parent process and the locks that it may have held."""
     global _thread  # noqa: PLW0603 - one per process
     _thread = _Thread()
 

@@ -12,7 +12,7 @@ __all__ = ["graph_to_write"]
 
 
 def graph_to_write(graph: ObjectGraph) -> ValueToWrite:
-    """Returns the value that holds `graph`, encoded as it is now."""
+    """Returns the value for `graph`, encoded in its present state."""
     encoded = encode_graph(graph)
     return ValueToWrite(
         GRAPH_KEY, DataType.DT_STRING, (), lambda: as_string_array(encoded, GRAPH_KEY)

@@ -32,7 +32,7 @@ def numbered_prefix(
     """
     prefix = given_path(file_prefix, storage)
     if not isinstance(prefix, str):
-        raise TypeError(f"file_prefix is a str or a path, not {type(prefix).__name__}")
+        raise TypeError(f"file_prefix must be a str or a path, not {type(prefix).__name__}")
     if checkpoint_number is not None:
         return f"{prefix}-{_as_int(checkpoint_number, session)}"
     if not os.path.basename(prefix):
@@ -52,7 +52,7 @@ def _as_int(number: Any, session: Any) -> int:
         array = array_of(number)
     if array.size != 1 or array.dtype.kind not in "iu":
         raise ValueError(
-            f"checkpoint_number is one integer, not dtype {array.dtype}, shape {array.shape}"
+            f"checkpoint_number must be one integer, not dtype {array.dtype}, shape {array.shape}"
         )
     return int(array.reshape(()))
 

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """How a checkpoint is written: the checked options of a save.
+    """The checked options of a save.
 
     Attributes:
       durability: "fsync" or "flush".
@@ -82,7 +82,7 @@ def values_of_objects(
     """Returns the values of the objects below `root`, the graph of the objects last.
 
     Args:
-      attached: dependencies of the root beside those that it tracks itself.
+      attached: dependencies of the root in addition to those that it tracks.
       session: evaluates values of graph mode (S36).
     """
     look_again()

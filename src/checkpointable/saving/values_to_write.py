@@ -1,4 +1,4 @@
-"""Turns the values of adapters into values to write; reads those whose size must be known first."""
+"""Makes values to write from the values of adapters; reads those whose size must be known."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def values_to_write(
       session: evaluates values of graph mode (S36).
 
     Raises:
-      ValueError: a value has no contents, or strings of another shape than it says.
-      TypeError: a string value has other contents.
+      ValueError: a value has no contents, or strings of another shape than it declares.
+      TypeError: a string value has contents other than strings.
       CheckpointUnsupportedError: the format has no such dtype.
     """
     evaluated: dict[str, Any] = {}

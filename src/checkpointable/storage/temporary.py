@@ -93,7 +93,7 @@ def remove_stale(storage: Storage, directory: str, belongs: Callable[[str], bool
 
 
 def finish_writing(file: WritableFile, *, sync: bool) -> None:
-    """Waits until the system can no longer refuse what was written.
+    """Waits until the system has accepted the written data.
 
     Args:
       file: The file that was written.

@@ -1,6 +1,6 @@
 """Test tools: storages that record, fail, stop, lose data or are slow, and conformance suites.
 
-Use them to test programs that save, and storages. `use_storage` makes a storage the default in
+Use them to test storages, and programs that save. `use_storage` makes a storage the default in
 place of the local files. The library itself imports nothing from here.
 """
 

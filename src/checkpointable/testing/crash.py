@@ -93,7 +93,7 @@ def crashes(
       power: True: the machine loses power, and unsynced changes may be lost. False: only the
         process dies, and nothing is lost.
       random, seed: as for `losses`.
-      operations: tells whether to crash at the operation of an index; by default at each.
+      operations: returns whether to crash at the operation of an index; by default at each.
     """
     tried = 0
     for number in itertools.count():

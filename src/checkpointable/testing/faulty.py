@@ -1,4 +1,4 @@
-"""A storage whose operations fail in the ways in which disks fail."""
+"""A storage whose operations fail as those of disks do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultyStorage"]
 
-_SECTOR = 512  # what a disk writes whole or not at all
+_SECTOR = 512  # bytes that a disk writes atomically
 
 
 class Fault(Enum):

@@ -49,7 +49,7 @@ _NAME_BYTES_MAX = 255  # the limit of common file systems
 
 
 class MemoryStorage(Storage):
-    """Keeps files in memory and shows what a power cut would leave of them.
+    """Keeps files in memory and simulates power cuts.
 
     Example:
         storage = MemoryStorage()

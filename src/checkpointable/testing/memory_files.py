@@ -69,7 +69,7 @@ class MemoryReadable(ReadableFile):
 
 
 def identity_of(file: File) -> FileIdentity:
-    """Returns what tells this file from another of the same name."""
+    """Returns the identity that distinguishes this file from another one of the same name."""
     return FileIdentity(0, file.number, len(file.contents), file.modified)
 
 

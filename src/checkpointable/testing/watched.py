@@ -91,7 +91,7 @@ class WatchedStorage(Storage):
                 file = self.inner.create(path, size)
         except BaseException:
             if file is not None:
-                file.close()  # or its lock would make it look as if a writer were alive
+                file.close()  # otherwise its lock would suggest a live writer
             raise
         return _WatchedWritable(self, file)
 

@@ -84,7 +84,7 @@ class _Unfit(Exception):
 class RandomState(_GeneratorState):
     """The state of a `random.Random`, or of the module `random` itself.
 
-    After a restore, the generator's next draw is what it would have been after the save.
+    After a restore, the next draw of the generator equals the one that followed the save.
 
     Args:
       generator: The generator to save and restore; None for the module's functions.
@@ -144,7 +144,7 @@ class RandomState(_GeneratorState):
 class NumpyRandomState(_GeneratorState):
     """The state of a NumPy generator, old or new, or of the global one (`np.random.seed`).
 
-    After a restore, the generator's next draw is what it would have been after the save. The
+    After a restore, the next draw of the generator equals the one that followed the save. The
     result of `spawn` is not part of the state: it depends on the seed, and on how many
     generators were spawned.
 

@@ -47,7 +47,7 @@ _LABELS = ("", "repeated", "optional")
 def message_classes(file_name: str, package: str, messages: MessageSpec) -> dict[str, type[Any]]:
     """Builds message classes in a private pool.
 
-    Call it when a message is first needed, since it imports protobuf (30-100 ms), and keep the
+    Call it when a message is first needed, because it imports protobuf (30-100 ms), and keep the
     result: each call makes a new pool with new classes.
 
     Args:

@@ -57,7 +57,7 @@ def decode_varint(
       (value, position after the varint).
 
     Raises:
-      Malformed: there is no such varint.
+      Malformed: The bytes are not such a varint.
     """
     start = position
     value = shift = 0

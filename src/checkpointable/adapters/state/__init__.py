@@ -1,4 +1,4 @@
-"""Encodes Python state, such as a `state_dict()`, as JSON with arrays beside it. No pickle.
+"""Encodes Python state, such as a `state_dict()`, as JSON and separate arrays, without pickle.
 
 None, bools, numbers, strings, lists and dicts with string keys are stored as such. Other types are
 objects with one key, which begins with "!":
@@ -15,7 +15,7 @@ So all items are restored with their types. Any other type raises an error that 
 
 kinds.py      the kinds of arrays and of plain objects, also those that a framework adds
 encoding.py   state to JSON and arrays
-decoding.py   and back
+decoding.py   JSON and arrays to state
 """
 
 from __future__ import annotations

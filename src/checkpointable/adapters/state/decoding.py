@@ -1,4 +1,4 @@
-"""Decodes state from the JSON and the arrays that `encoding.py` made of it."""
+"""Decodes state from the JSON and the arrays of `encoding.py`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decode(text: bytes, arrays: Mapping[str, Any] | None) -> Any:
     Args:
       text: The JSON.
       arrays: The arrays by name, which the state may keep. None checks the JSON only: the
-        result has None in the place of each array.
+        result has None instead of each array.
 
     Raises:
       CheckpointCorruptError: `encode` does not write such JSON, or an array is missing.

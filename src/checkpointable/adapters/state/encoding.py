@@ -1,4 +1,4 @@
-"""Encodes state as JSON, with its arrays beside it."""
+"""Encodes state as JSON and separate arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from checkpointable.graph.value import ValueSpec
 
 __all__ = ["Encoded", "encode"]
 
-_DEEPEST = 200  # levels; Python's reader of JSON recurses, and the stack has to hold it
+_DEEPEST = 200  # levels; the JSON reader of Python recurses, and needs the stack
 
 
 class Encoded(NamedTuple):
@@ -35,7 +35,7 @@ def encode(state: Any) -> Encoded:
     encoder = _Encoder()
     tree = encoder.encode(state, ())
     try:
-        # Escaped to ASCII, so that every str comes back, lone surrogates too.
+        # Escaped to ASCII, so that every str is restored, even with lone surrogates.
         text = json.dumps(tree, separators=(",", ":"))
     except ValueError as error:  # an int beyond Python's limit on digits
         raise ValueError(f"the state cannot be written as JSON: {error}") from None
@@ -45,7 +45,7 @@ def encode(state: Any) -> Encoded:
 class _Encoder:
     def __init__(self) -> None:
         self.arrays: dict[str, ValueSpec] = {}
-        self._names: dict[int, tuple[Any, str]] = {}  # the object is held: ids are reused
+        self._names: dict[int, tuple[Any, str]] = {}  # refers to the object, because ids are reused
         self._inside: set[int] = set()
 
     def encode(self, item: Any, path: tuple[Any, ...]) -> Any:
@@ -68,7 +68,7 @@ class _Encoder:
             return {"!bytes": base64.b64encode(item).decode()}
         if kind is defaultdict:
             return {"!defaultdict": [_factory_name(item, path), self.pairs(item, path)]}
-        adapter_of(item)  # a framework's own kinds are registered when its adapter is loaded
+        adapter_of(item)  # the kinds of a framework are registered when its adapter is loaded
         if kind in plain_kinds:
             tag, to_json = plain_kinds[kind]
             return {tag: to_json(item)}
@@ -92,7 +92,7 @@ class _Encoder:
             if value.dtype.hasobject:
                 raise ValueError(f"{_shown(path)} is an array of Python objects")
             name = path_of(map(str, path)) or "contents"
-            while name in self.arrays:  # the keys 1 and "1" are two
+            while name in self.arrays:  # the keys 1 and "1" differ
                 name += "'"
             self._names[id(item)] = (item, name)
             self.arrays[name] = value
@@ -122,7 +122,8 @@ class _Encoder:
         return {"!OrderedDict+": [pairs, self.plain_dict(attributes, path)]}
 
     def unordered(self, item: Any, path: tuple[Any, ...]) -> list[Any]:
-        # The order of a set is another one in every process: the same state, the same bytes.
+        # Sorted, because the order of a set differs between processes, and the same state must
+        # give the same bytes.
         return sorted(self.items(item, path), key=json.dumps)
 
 
@@ -136,7 +137,7 @@ def _shown(path: tuple[Any, ...]) -> str:
 
 
 def _hint(item: Any) -> str:
-    """Returns what to save instead, for messages."""
+    """Returns advice for messages on how to save the item."""
     if isinstance(item, Enum):
         return f"; save its value, {item.value!r:.40}"
     return next((f"; {way}" for kind in type(item).__mro__ if (way := _WAYS.get(_name(kind)))), "")

@@ -31,9 +31,9 @@ class ArrayKind(NamedTuple):
 
     Attributes:
       tag: The tag of the kind in JSON, "!" included.
-      value: makes a value of it, which a save reads.
+      value: Makes the value that a save reads.
       build: Takes an array that it may keep, and the result of `detail`; returns the object.
-      detail: Returns what else a restore needs (a device), or None.
+      detail: Returns further data that a restore needs (a device), or None.
     """
 
     tag: str
@@ -44,7 +44,7 @@ class ArrayKind(NamedTuple):
 
 array_kinds: list[tuple[type, ArrayKind]] = []
 array_kind_of_tag: dict[str, ArrayKind] = {}
-plain_kinds: dict[type, tuple[str, Callable[[Any], Any]]] = {}  # -> tag, what makes JSON of one
+plain_kinds: dict[type, tuple[str, Callable[[Any], Any]]] = {}  # -> tag, function to JSON
 plain_builder_of_tag: dict[str, Callable[[Any], Any]] = {}
 
 

@@ -1,6 +1,6 @@
-"""The state of one object as values: JSON under `py_state`, each array beside it.
+"""The state of one object as values: JSON under `py_state`, and each array.
 
-A restore collects all parts, and then gives the object its state once.
+A restore collects all parts, and then passes the whole state to the object.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class StateValues(Mapping[str, "ValueSpec | ValueFactory"]):
     """The values of an object's state.
 
     Iteration, by a save, yields sources: the values of the present state. Item access without
-    iteration, by a restore, returns targets for every value that a state may have, whatever the
-    present state is.
+    iteration, by a restore, returns targets for every value that a state may have,
+    independent of the present state.
 
     Args:
       get: Returns the state.
       put: Takes a restored state, and the uid of the restore.
-      check: Takes a state in which None stands for each array, and raises if `put` would.
-      what: Names the function that loads the state, for messages.
+      check: Takes a state in which None stands for each array; raises the error that `put` would.
+      what: The name of the function that loads the state, for messages.
     """
 
     def __init__(

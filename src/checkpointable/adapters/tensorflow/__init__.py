@@ -1,10 +1,10 @@
-"""TensorFlow's objects, eager and in graphs. Imported when the program first shows one.
+"""Adapters of TensorFlow objects, eager and in graphs. Imported when the first object comes up.
 
 From the bottom up; each line imports only from those above it (`tests/test_imports.py`):
 
     conversion.py               NumPy arrays <-> tensors
     variants.py                 opaque tensors (the state of a data iterator) as bytes
-    deferred.py                 restore on create, by TensorFlow's own hooks
+    deferred.py                 restore on create, by the hooks of TensorFlow
     saveables.py                objects that offer several tensors, or old saveables
     partitioned.py              partitioned variables and their parts
     eager/                      values of eager objects

@@ -1,8 +1,8 @@
 """Objects of this library inside TensorFlow's.
 
-`tf.Module` and similar classes track TensorFlow `Trackable`s only. An object of this library that
-is assigned to an attribute there, or put into a list or dict, is none, and `tf.train.Checkpoint`
-skips it. The savers of this library look for it in attributes and items.
+`tf.Module` and similar classes track TensorFlow `Trackable`s only. Objects of this library in
+their attributes, lists and dicts are not `Trackable`s, and `tf.train.Checkpoint` skips them. The
+savers of this library look for them in attributes and items.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _OURS = (Checkpointable, TrackedContainer)
 
 
 def may_hold_ours(cls: type) -> bool:
-    """Returns whether objects of `cls` may have attributes or items that are of this library."""
+    """Returns whether objects of `cls` may have attributes or items of this library."""
     return issubclass(cls, (AutoTrackable, TrackableDataStructure))
 
 
 def ours_in(obj: Any) -> Iterator[tuple[str, Any]]:
-    """Yields (local name, object) for this library's objects in attributes or items of `obj`."""
+    """Yields (local name, object) for objects of this library in attributes or items of `obj`."""
     if isinstance(obj, AutoTrackable):
         items: Any = vars(obj).items()
     elif isinstance(obj, dict):
@@ -46,7 +46,7 @@ def ours_in(obj: Any) -> Iterator[tuple[str, Any]]:
             yield name, item
         elif isinstance(item, tuple) and not isinstance(item, Trackable) and _has_ours(item):
             # TensorFlow wraps only tuples with trackables in them. This wrapper serves the walk
-            # and is then dropped, since a tuple gains no items.
+            # and is then dropped, because a tuple gains no items.
             yield name, TupleWrapper(item)
 
 

@@ -33,7 +33,7 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     """Returns the NumPy dtype of a tensor's elements, `STRING` or `VARIANT`.
 
     Raises:
-      NotImplementedError: there is none (resources, quantized numbers).
+      NotImplementedError: NumPy has no such dtype (resources, quantized numbers).
     """
     base = tf.as_dtype(dtype).base_dtype
     if base == tf.string:
@@ -57,7 +57,7 @@ def eagerly() -> Any:
 
     Raises:
       NotImplementedError: a `tf.function` is being traced. The save would run once, in the
-        trace, and not whenever the function runs.
+        trace, and not in each call of the function.
     """
     if tf.inside_function():
         raise NotImplementedError(
@@ -81,7 +81,7 @@ def to_tensor(contents: Any) -> Any:
     if isinstance(contents, bytes) or contents.dtype == STRING:
         with tf.device("/device:CPU:0"):
             return tf.convert_to_tensor(contents, dtype=tf.string)
-    # Shares the memory of an aligned array. `tf.constant` copies it, since its caller may
+    # Shares the memory of an aligned array. `tf.constant` copies it, because its caller may
     # change the array later.
     return EagerTensor(contents, _first_cpu(), None)
 
@@ -101,5 +101,5 @@ def _first_cpu() -> str:
 
 @functools.lru_cache(maxsize=256)
 def is_first_cpu(device: str) -> bool:
-    """Returns whether a device is the host of this program."""
+    """Returns whether a device is the host (CPU) of this program."""
     return device in ("", _first_cpu())

@@ -1,8 +1,8 @@
-"""Restore on create, by TensorFlow's own hooks (S21).
+"""Restore on create, by the hooks of TensorFlow (S21).
 
 A TensorFlow object keeps the restores that wait for its dependencies in
 `_deferred_dependencies`: local name -> positions in a checkpoint. When it gains a dependency, it
-removes its positions and calls `restore(dependency)` on each, that of the latest restore first.
+removes its positions and calls `restore(dependency)` on each, the latest restore first.
 Before it makes a variable, it asks a position for the value, so that no initializer runs. A
 restore of this library waits there as a `Position`.
 
@@ -37,19 +37,19 @@ __all__ = ["Position", "SlotPosition", "note_restored", "notes_of", "restore_uid
 
 
 class TrackableNotes(RestoreNotes):
-    """The restore notes of a TensorFlow object. TensorFlow, too, knows the restores that wait."""
+    """The restore notes of a TensorFlow object; they register waiting restores in TensorFlow."""
 
     __slots__ = ("known_uid", "reported")
 
     def __init__(self, owner: Any = None) -> None:
         super().__init__(owner)
-        # TensorFlow's number of the last restore that these notes know to have set the value.
+        # TensorFlow's number of the last restore that set the value, as far as these notes know.
         self.known_uid = -1
-        # The attributes that a save has reported as not saved.
+        # The attributes that a save has already reported as not saved.
         self.reported: set[str] = set()
 
     def waits(self, local_name: str) -> None:
-        """Puts positions where TensorFlow looks for them."""
+        """Adds positions to the lists in which TensorFlow looks for them."""
         obj = None if self.owner is None else self.owner()
         if obj is None:
             return
@@ -110,18 +110,18 @@ def note_restored(trackable: Any, uid: int) -> None:
 class Position:
     """An object of a checkpoint that waits for an object of the program.
 
-    Has what TensorFlow uses of its own class `CheckpointPosition`.
+    It has the attributes that TensorFlow uses of its class `CheckpointPosition`.
     """
 
     __slots__ = ("_given", "restore_uid")
 
     def __init__(self, uid: int) -> None:
         self.restore_uid = restore_uid(uid)
-        # (uid, node) of the value that TensorFlow made a variable with.
+        # (uid, node) of the value with which TensorFlow made a variable.
         self._given: tuple[int, int] | None = None
 
     def _pending(self) -> PendingChild | None:
-        """Returns the restore that waits; None if it waits no longer."""
+        """Returns the waiting restore; None if it does not wait any longer."""
         raise NotImplementedError
 
     def _attach(self, child: Any) -> None:
@@ -136,7 +136,7 @@ class Position:
         """Returns whether a new variable can be made with the value."""
         pending = self._pending()
         if pending is None or not pending.is_wanted:
-            return True  # it gives no value, and must not keep another position from giving one
+            return True  # it gives no value, and must not prevent another position from giving one
         return pending.plain_variable() is not None
 
     def value_shape(self) -> Any:
@@ -149,7 +149,7 @@ class Position:
         """Returns the value of the stored variable, by its name.
 
         Args:
-          shape_and_slices: name -> the part that is wanted, "" for all.
+          shape_and_slices: name -> the requested part, "" for the whole.
         """
         pending = self._pending()
         stored = None if pending is None else pending.plain_variable()
@@ -189,11 +189,11 @@ class CopiedPosition(Position):
         self._given = None
 
     def is_simple_variable(self) -> bool:
-        """Returns False: the variable is made by its initializer."""
+        """Returns False: the initializer makes the variable."""
         return False
 
     def restore(self, trackable: Any, reader: Any = None) -> None:
-        """Does nothing."""
+        """Restores nothing: no restore waits for a copy."""
 
 
 class ChildPosition(Position):

@@ -1,4 +1,4 @@
-"""Finds the adapter of a type of TensorFlow's, or of Keras's on TensorFlow."""
+"""Finds the adapter of a type of TensorFlow, or of Keras on TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 
-# A `tf.function` that saves runs this library's code as it is, and makes no graph of it.
+# A `tf.function` that saves calls the code of this library unconverted.
 exempt_from_autograph("checkpointable")
 
 

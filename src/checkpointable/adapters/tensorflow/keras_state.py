@@ -43,7 +43,7 @@ class KerasStateAdapter(Adapter):
             if isinstance(value, Trackable) or is_keras_state(type(value))
         ]
         named = {id(value) for _, value in children}
-        # Objects that no attribute holds are named by their number in Keras's list of all.
+        # Objects that are not in an attribute are named by their number in the list of Keras.
         for kind, values in keras_state_lists(obj).items():
             for number, value in enumerate(values):
                 if id(value) not in named:

@@ -1,4 +1,4 @@
-"""Finds state in TensorFlow's objects that looks as if it were saved and is not.
+"""Finds state in TensorFlow objects that looks saved and is not.
 
 Saves log it; `tf.train.Checkpoint` leaves it out silently. Keras does not show TensorFlow the
 contents of its layers' lists, dicts and sets. TensorFlow tracks neither sets and deques nor the
@@ -28,11 +28,11 @@ _MOST_ITEMS = 1000
 
 
 def overlooked(obj: Any, node_id: Callable[[Any], int | None]) -> Iterator[tuple[str, str]]:
-    """Yields (attribute, what is wrong) for state of `obj` that a save leaves out, each once.
+    """Yields (attribute, problem) for state of `obj` that a save omits, each once.
 
     Args:
       obj: an AutoTrackable.
-      node_id: returns the node of an object that the save has, by any path; None for others.
+      node_id: returns the node of an object that is saved, by any path; None for others.
     """
     for name, value in vars(obj).items():
         if name in KERAS_LISTS or name.startswith("_self_"):

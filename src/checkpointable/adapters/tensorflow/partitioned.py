@@ -22,7 +22,7 @@ __all__ = ["PartitionedAdapter", "part_of"]
 
 
 def part_of(variable: Any) -> Part | None:
-    """Returns which part of a partitioned variable `variable` is; None if it is a whole one."""
+    """Returns the position of a part in its partitioned variable; None for a whole variable."""
     info = slice_info(variable)
     if info is None:
         return None

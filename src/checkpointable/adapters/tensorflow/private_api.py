@@ -1,12 +1,12 @@
-"""The private names of TensorFlow and Keras that this package uses. No other module uses any.
+"""The private names of TensorFlow and Keras that this package uses, all in one place.
 
-TensorFlow's public interface shows neither what its objects track nor which restores wait for
-them, so the adapter reads both where `tf.train.Checkpoint` does. `tests/tf/test_private_api.py`
-holds that each name is there in the installed version and does what is assumed. All were seen
-in the versions of `SEEN`.
+The public interface of TensorFlow shows neither the dependencies of objects nor the restores that
+wait for them, so the adapter reads both where `tf.train.Checkpoint` does.
+`tests/tf/test_private_api.py` checks that each name exists in the installed version and behaves as
+assumed. All were seen in the versions of `SEEN`.
 
-Names are resolved when this module is imported. One without a substitute is required: where
-TensorFlow lacks it, the import fails and says so. Attributes of objects are in
+Names are resolved when this module is imported. A name without a substitute is required: if
+TensorFlow lacks it, the import raises an error that names it. Attributes of objects are in
 `private_attributes.py`.
 """
 
@@ -26,8 +26,8 @@ class PrivateName(NamedTuple):
 
     Attributes:
       path: its module below `tensorflow.python`, and its name there: `module:name`.
-      use: what this package does with it.
-      missing: what happens in a TensorFlow without it; "" if nothing can be done without it.
+      use: the purpose for which this package uses it.
+      missing: the effect if TensorFlow lacks it; "" if the name is required.
     """
 
     path: str
@@ -39,14 +39,14 @@ NAMES: list[PrivateName] = []
 
 
 class Absent:
-    """Stands for a class that the installed TensorFlow does not have: nothing is of it."""
+    """Stands for a class that the installed TensorFlow lacks: it has no instances."""
 
 
 def required(path: str, use: str) -> Any:
-    """Returns what TensorFlow has at `path`.
+    """Returns the object of TensorFlow at `path`.
 
     Raises:
-      ImportError: it has nothing there.
+      ImportError: TensorFlow has no such object.
     """
     NAMES.append(PrivateName(path, use))
     try:
@@ -60,7 +60,7 @@ def required(path: str, use: str) -> Any:
 
 
 def _optional(path: str, use: str, missing: str, substitute: Any) -> Any:
-    """Returns what TensorFlow has at `path`, or `substitute`."""
+    """Returns the object of TensorFlow at `path`, or `substitute`."""
     NAMES.append(PrivateName(path, use, missing))
     try:
         return _resolved(path)
@@ -94,7 +94,7 @@ next_restore_number = required("framework.ops:uid", "order its restores among Te
 
 # Objects that offer tensors or saveables.
 get_registered_saver_name = required(
-    "saved_model.registration:get_registered_saver_name", "refuse objects with a saver of their own"
+    "saved_model.registration:get_registered_saver_name", "refuse objects with a registered saver"
 )
 get_saveable_name = required(
     "checkpoint.saveable_compat:get_saveable_name", "name values as older checkpoints do"
@@ -104,7 +104,8 @@ offers_tensors = required(
     "tell objects that offer tensors from those that offer saveables",
 )
 saveables_of = required(
-    "training.saving.saveable_object_util:saveable_objects_for_op", "read what a saveable stores"
+    "training.saving.saveable_object_util:saveable_objects_for_op",
+    "read the contents of a saveable",
 )
 SaveableObject = required(
     "training.saving.saveable_object:SaveableObject", "find the tables of a graph"
@@ -113,7 +114,7 @@ SaveSpec = required("training.saving.saveable_object:SaveSpec", "read the tensor
 OwnedIterator = _optional(
     "data.ops.iterator_ops:OwnedIterator",
     "know the state of an iterator without reading it",
-    "any tf.data.Iterator is taken for one",
+    "any tf.data.Iterator counts as one",
     tf.data.Iterator,
 )
 
@@ -149,7 +150,7 @@ DISTRIBUTED = tuple(
     )
 )
 
-# Eager execution. What the public functions do besides takes two to ten times as long.
+# Eager execution. The public functions take two to ten times as long.
 EagerTensor = required("framework.ops:EagerTensor", "make a tensor of an array without a copy")
 eager_mode = required("eager.context:eager_mode", "read eager objects while a graph is built")
 eager_context = required("eager.context:context", "run an operation on many variables")
@@ -187,14 +188,14 @@ slot_key = _optional(
 )
 _conversion = _optional(
     "autograph.core:config",
-    "run this library as it is in a tf.function",
+    "run this library unconverted in a tf.function",
     "AutoGraph converts its code, which then runs more slowly",
     None,
 )
 
 
 def exempt_from_autograph(package: str) -> None:
-    """Lets a `tf.function` call the code of `package` as it is, and not convert it."""
+    """Lets a `tf.function` call the code of `package` without converting it."""
     if _conversion is not None:
         rule = _conversion.DoNotConvert(package)
         _conversion.CONVERSION_RULES = (rule, *_conversion.CONVERSION_RULES)

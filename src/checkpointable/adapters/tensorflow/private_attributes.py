@@ -1,7 +1,7 @@
-"""The private attributes of TensorFlow's and Keras's objects that this package reads.
+"""The private attributes of TensorFlow and Keras objects that this package reads.
 
-Continues `private_api.py`. An attribute of a class is required when this module is imported, one
-of an object alone (its initializer sets it) when it is read.
+Continues `private_api.py`. Attributes of classes are checked when this module is imported.
+Attributes that an initializer sets are checked when they are read.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from checkpointable.adapters.tensorflow.private_api import BaseResourceVariable,
 
 
 def _attribute(path: str, use: str) -> Any:
-    """A function that reads the attribute at `path`, as fast as the interpreter does."""
+    """Returns a function that reads the attribute at `path`, as fast as the interpreter does."""
     required(path, use)
     return attrgetter(path.rpartition(".")[-1])
 
 
 def _method(path: str, use: str) -> Any:
-    """A function that calls the method at `path`."""
+    """Returns a function that calls the method at `path`."""
     required(path, use)
     return methodcaller(path.rpartition(".")[-1])
 
 
 # Objects that TensorFlow tracks.
 prepare = _method(
-    "trackable.base:Trackable._maybe_initialize_trackable", "make what these attributes read"
+    "trackable.base:Trackable._maybe_initialize_trackable", "create the attributes below"
 )
 children_of = _method(
-    "trackable.base:Trackable._trackable_children", "see what an object has: name -> dependency"
+    "trackable.base:Trackable._trackable_children",
+    "list the dependencies of an object: name -> dependency",
 )
 lookup_in = _attribute(
     "trackable.base:Trackable._lookup_dependency", "find one dependency by its name"
@@ -48,7 +49,7 @@ serialize_to_tensors = _method(
 )
 saveable_factories = _method(
     "trackable.base:Trackable._gather_saveables_for_checkpoint",
-    "read an object by saveables: name -> what makes one",
+    "read an object by saveables: name -> factory",
 )
 
 
@@ -58,31 +59,31 @@ def restore_from_tensors(obj: Any, tensors: dict[str, Any]) -> Any:
 
 
 def has_listed_children_only(cls: type) -> bool:
-    """Whether objects of `cls` have no dependencies but those that TensorFlow lists with them."""
+    """Returns whether objects of `cls` have only the dependencies that TensorFlow lists."""
     same: bool = cls._trackable_children is Trackable._trackable_children  # type: ignore[attr-defined]
     return same
 
 
 def has_listed_children(obj: Any) -> bool:
-    """Whether TensorFlow lists dependencies with `obj`."""
+    """Returns whether TensorFlow lists dependencies of `obj`."""
     return bool(getattr(obj, "_self_unconditional_checkpoint_dependencies", None))
 
 
 def is_stored_as_variable(cls: Any) -> bool:
-    """Whether objects of `cls` are resource variables, stored as TensorFlow stores a plain one."""
+    """Returns whether objects of `cls` are resource variables that are stored in the usual form."""
     plain = BaseResourceVariable._serialize_to_tensors
     return issubclass(cls, BaseResourceVariable) and cls._serialize_to_tensors is plain
 
 
 def offers_values(obj: Any) -> bool:
-    """Whether `obj` may have values to save. Most objects that TensorFlow tracks have none."""
+    """Returns whether `obj` may have values to save. Most tracked objects have none."""
     cls = type(obj)
     if (
         cls._serialize_to_tensors is not Trackable._serialize_to_tensors
         or cls._gather_saveables_for_checkpoint is not Trackable._gather_saveables_for_checkpoint
     ):
         return True
-    # An object loaded from a SavedModel offers them by attributes of the object.
+    # An object that was loaded from a SavedModel has them as attributes of the object.
     attributes = getattr(obj, "__dict__", {})
     return "_serialize_to_tensors" in attributes or bool(
         attributes.get("_self_saveable_object_factories")
@@ -90,14 +91,14 @@ def offers_values(obj: Any) -> bool:
 
 
 def restore_number(obj: Any) -> int:
-    """TensorFlow's number of the restore that last set the value of `obj`; -1 if none did."""
+    """Returns TensorFlow's number of the last restore that set the value of `obj`; -1 if none."""
     number: int = getattr(obj, "_self_update_uid", -1)
     return number
 
 
 def set_restore_number(obj: Any, number: int) -> None:
-    """Notes with TensorFlow that the restore of this number set `obj`, unless a later one did."""
-    # Past the property `_update_uid`, since this runs for every variable.
+    """Notes in TensorFlow that the restore of this number set `obj`, unless a later one did."""
+    # Bypasses the property `_update_uid`, because this runs for every variable.
     try:
         known = obj._self_update_uid
     except AttributeError:
@@ -111,7 +112,7 @@ def set_restore_number(obj: Any, number: int) -> None:
 shared_name = _attribute(
     "ops.resource_variable_ops:BaseResourceVariable._shared_name", "know a variable's global name"
 )
-# None, or the read that a variable of a graph was made with.
+# None, or the read that was created with a variable of a graph.
 graph_element_of = _method(
     "ops.resource_variable_ops:BaseResourceVariable._as_graph_element", "read it without adding one"
 )
@@ -123,24 +124,24 @@ default_value = attrgetter("_default_value")  # of a table
 
 
 def slice_info(variable: Any) -> Any | None:
-    """Which part of a partitioned variable `variable` is; None if it is a whole one."""
+    """Returns the position of a part in its partitioned variable; None for a whole variable."""
     return getattr(variable, "_save_slice_info", None)
 
 
 def copies_of(variable: Any) -> tuple[Any, ...]:
-    """The copies of a mirrored variable; the first is the one that is read."""
+    """Returns the copies of a mirrored variable; reads use the first."""
     first = variable._primary
     return (first, *(copy for copy in variable._values if copy is not first))
 
 
 def resource_of(obj: Any) -> Any | None:
-    """The resource of a table or an iterator; None for other objects."""
+    """Returns the resource of a table or an iterator; None for other objects."""
     handle = getattr(obj, "resource_handle", None)
     return getattr(obj, "_iterator_resource", None) if handle is None else handle
 
 
 def initializer_of(obj: Any) -> Any | None:
-    """The operation of a graph that initializes `obj`; None if there is none."""
+    """Returns the operation of a graph that initializes `obj`; None if there is none."""
     for name in ("initializer", "_init_op"):  # the latter is that of a `tf.lookup` table
         try:
             initializer = getattr(obj, name, None)
@@ -153,7 +154,7 @@ def initializer_of(obj: Any) -> Any | None:
 
 # Optimizers. Keras 3's have no slots.
 def slot_maker(optimizer: Any) -> Callable[..., Any] | None:
-    """Returns what restores a slot of `optimizer` from a position; None if it has no slots.
+    """Returns the method that restores a slot of `optimizer`; None if it has no slots.
 
     Called with `slot_variable_position`, `slot_name` and `variable`, it restores the slot now if
     it can, else when the optimizer makes the slot. It returns a slot that the caller has to
@@ -164,20 +165,21 @@ def slot_maker(optimizer: Any) -> Callable[..., Any] | None:
 
 
 def deferred_slots(optimizer: Any, slot_name: str) -> dict[Any, list[Any]]:
-    """The positions that wait for slots of this name: `slot_key` of the variable -> positions."""
+    """Returns the positions that wait for slots of this name: `slot_key` -> positions."""
     deferred: dict[Any, list[Any]] = getattr(optimizer, "_deferred_slot_restorations", {}).get(
         slot_name, {}
     )
     return deferred
 
 
-# Keras, known by (module, class) since it need not be loaded. In a Keras that moved a class, its
-# variables are objects that offer tensors, and metrics and seed generators are not saved.
+# Keras classes, by (module, class), because Keras need not be loaded. If Keras moves a class, its
+# variables are treated as objects with several tensors, and metrics and seed generators are not
+# saved.
 KERAS_VARIABLE = ("keras.src.backend.tensorflow.core", "Variable")
 KERAS_STATE = frozenset(
     (("keras.src.metrics.metric", "Metric"), ("keras.src.random.seed_generator", "SeedGenerator"))
 )
-# The lists of a layer or optimizer in which Keras notes what its attributes have, too.
+# The lists of a layer or optimizer in which Keras repeats the objects of its attributes.
 KERAS_LISTS = frozenset(
     (
         "_layers",
@@ -191,12 +193,12 @@ KERAS_LISTS = frozenset(
 
 
 def is_keras(cls: type, *names: tuple[str, str]) -> bool:
-    """Whether `cls` is, or derives from, one of these Keras classes."""
+    """Returns whether `cls` is, or derives from, one of these Keras classes."""
     return any((base.__module__, base.__name__) in names for base in cls.__mro__)
 
 
 def keras_state_lists(obj: Any) -> dict[str, tuple[Any, ...]]:
-    """What a metric or seed generator lists: `variables` and `metrics` -> objects."""
+    """Returns the `variables` and `metrics` that a metric or seed generator lists."""
     return {kind: tuple(getattr(obj, f"_{kind}", ())) for kind in ("variables", "metrics")}
 
 
@@ -205,5 +207,5 @@ keras_value = attrgetter("_value")
 
 
 def set_keras_initializer(variable: Any, make_tensor: Callable[[], Any]) -> None:
-    """Lets a Keras variable that has no value yet begin with what `make_tensor` returns."""
+    """Makes `make_tensor` the initializer of a Keras variable that has no value yet."""
     variable._initializer = lambda *_, **__: make_tensor()

@@ -1,6 +1,6 @@
 """Objects that offer several tensors, or saveables of TensorFlow 1.
 
-An object of TensorFlow's offers its values in one of three forms:
+A TensorFlow object offers its values in one of three forms:
 
     _serialize_to_tensors                    one value per tensor
     the same, with a legacy saveable name    one value of that name, stored as several
@@ -43,7 +43,7 @@ _ITERATORS = (OwnedIterator, tf.compat.v1.data.Iterator)
 _TABLES = (tf.lookup.experimental.MutableHashTable, tf.lookup.experimental.DenseHashTable)
 
 Make = Callable[[Any, str, Callable[[], "Tensors"]], Mapping[str, "ValueSpec"]]
-"""(object, attribute, maker of its tensors) -> values, by what follows the object's key."""
+"""(object, attribute, maker of its tensors) -> values, by the suffix of their keys."""
 
 
 class Tensors(abc.ABC):
@@ -63,7 +63,7 @@ class Tensors(abc.ABC):
 
     @abc.abstractmethod
     def restore(self, tensors: Mapping[str, Any]) -> Any:
-        """Assigns new contents to all; in a graph, returns the operations that do."""
+        """Assigns new contents to all; in a graph, returns the operations that assign them."""
 
 
 class _Serialized(Tensors):
@@ -87,7 +87,7 @@ class _Serialized(Tensors):
         # TensorFlow would notice values that do not fit only after it has assigned others (S25).
         value = default_value(self._obj).shape
         if isinstance(self._obj, tf.lookup.experimental.DenseHashTable) and not value.rank:
-            return {}  # it stores scalars as rows of one
+            return {}  # it stores scalars as rows of one element
         return {"-values": shape_of(tf.TensorShape([None]).concatenate(value))}
 
     def read(self) -> Mapping[str, Any]:
@@ -113,7 +113,7 @@ class _Serialized(Tensors):
 
 
 class _Saveable(Tensors):
-    """The tensors of a saveable, named by what follows the saveable's name."""
+    """The tensors of a saveable, named by the suffix of their keys."""
 
     def __init__(self, saveable: SaveableObject, key: str) -> None:
         self._saveable = saveable
@@ -148,7 +148,7 @@ def _evaluated(tensor: Any) -> Any:
 
 
 def _known_kinds(obj: Any) -> Mapping[str, Any] | None:
-    """Returns name -> dtype for objects whose tensors are known unread; None for others."""
+    """Returns name -> dtype for objects whose tensors are known without a read; None for others."""
     if isinstance(obj, _ITERATORS):
         return {"_STATE": tf.variant}
     if isinstance(obj, _TABLES):
@@ -163,7 +163,7 @@ def values_of(
 
     Args:
       obj: a Trackable other than a plain variable.
-      make: makes values of tensors.
+      make: makes the values of tensors.
       group: makes one value that is stored as several.
 
     Raises:

@@ -35,7 +35,7 @@ class OptimizerSlots(Slots):
             return None
         try:
             return self._optimizer.get_slot(variable, slot_name)
-        except (AttributeError, KeyError):  # a variable of another graph, or a peculiar one
+        except (AttributeError, KeyError):  # a variable of another graph, or of an unusual kind
             return None
 
     def prepare(
@@ -49,7 +49,7 @@ class OptimizerSlots(Slots):
     def _make(
         self, make: Callable[..., Any], variable: Any, slot_name: str, pending: PendingChild
     ) -> None:
-        """Has the optimizer make the slot: now if eager, in a graph when it needs the slot."""
+        """Requests the slot from the optimizer: made now if eager, in a graph when it is needed."""
         position = SlotPosition(pending)
         slot = make(slot_variable_position=position, slot_name=slot_name, variable=variable)
         if slot is not None:  # optimizers of Keras 2 leave restoring it to the caller

@@ -86,7 +86,7 @@ class TrackableAdapter(Adapter):
             ]
             notes = notes_of(obj) if ours else None
             for name, child in ours:
-                # TensorFlow has no hook for the arrival of an object that it does not track.
+                # TensorFlow has no hook for new attributes that it does not track.
                 if notes is not None and name in notes.pending:
                     resolve_pending(notes, name, child)
             children += ours
@@ -110,7 +110,7 @@ class TrackableAdapter(Adapter):
         find = lookup_in(obj)
 
         def child(local_name: str) -> Any | None:
-            # The method `child` in fewer steps, since this runs for every item of a long list.
+            # Equivalent to `child` in fewer steps, because this runs for every item of a long list.
             dependency = find(local_name)
             return dependency if isinstance(dependency, Trackable) else self.child(obj, local_name)
 

@@ -1,4 +1,4 @@
-"""Opaque tensors (the state of a data iterator) as bytes, a message an element.
+"""Opaque tensors (the state of a data iterator) as bytes, one message per element.
 
 TensorFlow shows them only inside a serialized tensor, whose content is
 

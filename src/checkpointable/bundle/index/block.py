@@ -90,7 +90,7 @@ def block_entries(block: Block, budget: Budget) -> Iterator[tuple[bytes, int, in
             previous = key
         # An empty block has one restart point, at which no entry starts.
         if count != len(restarts) and (previous is not None or restarts != [0]):
-            raise Malformed("a restart point lies where no entry starts", end)
+            raise Malformed("a restart point is not at the start of an entry", end)
     except Malformed as error:
         raise Malformed(error.what, block.where(error.position)) from None
 

@@ -135,11 +135,11 @@ def decode_entry_at(
         if (number, kind) == (1, VARINT):
             dtype = signed(a, 32)
         elif (number, kind) == (2, LENGTH):
-            more, known_ = decode_shape(data, a, b)
+            more, all_known = decode_shape(data, a, b)
             shapes += 1
             span = (a, b) if shapes == 1 else (-1, -1)
             shape += more  # protobuf merges a message field that occurs twice
-            known &= known_
+            known &= all_known
         elif (number, kind) == (3, VARINT):
             shard = signed(a, 32)
         elif (number, kind) == (4, VARINT):
@@ -149,9 +149,9 @@ def decode_entry_at(
         elif (number, kind) == (6, FIXED32):
             crc = int.from_bytes(data[a:b], "little")
         elif (number, kind) == (7, LENGTH):
-            extents, known_ = decode_slice(data, a, b)
+            extents, all_known = decode_slice(data, a, b)
             slices.append(extents)
-            known &= known_
+            known &= all_known
         else:
             known = False
     if len(shape) > RANK_MAX:

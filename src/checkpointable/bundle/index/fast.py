@@ -85,7 +85,7 @@ def _load(blocks: list[Block], budget: Budget) -> Loaded:
     _require(keys_increase(buffer, data, shared, key_start, suffix_end, first, keys.whole))
     ends = np.column_stack((key_start[1:], suffix_end[1:])).reshape(-1)
     # Of each pair of positions, whether a byte between them is not ASCII. (No suffix is
-    # empty: the keys increase and share what they can.)
+    # empty: the keys increase and share the longest prefixes.)
     if count > 1 and (np.maximum.reduceat(data, ends)[::2] >= 128).any():
         _require(keys.load_text(budget))
     budget.spend(count * ENTRY_COST + int(key_size.sum()))

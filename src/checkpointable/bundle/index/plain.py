@@ -1,6 +1,6 @@
 """Decodes the entries of an index one by one: the reference for `index.fast`.
 
-It accepts everything that a protobuf parser accepts, and describes what is wrong with the rest.
+It accepts everything that a protobuf parser accepts, and describes the problem in anything else.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def _show(key: bytes) -> str:
 
 
 def _judge(entry: Entry) -> str | None:
-    """Returns a description of what is wrong with an entry, or None."""
+    """Returns a description of the problem in an entry, or None."""
     if entry.dtype <= DataType.DT_INVALID:
         return f"the entry has the data type {int(entry.dtype)}, which no value has"
     if entry.shard < 0 or entry.offset < 0 or entry.size < 0:

@@ -24,7 +24,7 @@ __all__ = ["Contents"]
 
 
 class Contents:
-    """The keys of a bundle and what its index stores for each; see `BundleReader`.
+    """The keys of a bundle and their entries in the index; see `BundleReader`.
 
     Args:
       files: The open files of the bundle.
@@ -101,7 +101,7 @@ class Contents:
         return Location(path, entry.offset, entry.size, entry.crc, extents)
 
     def part_rows(self, key: str, row: int) -> list[int]:
-        """Returns the rows of a value's slices, or its own row if it is not partitioned."""
+        """Returns the rows of the slices of a value, or the row of a value without slices."""
         if row not in self.index.partitioned:
             return [row]
         return self.index.part_rows(key, self.index.entry_of(row))

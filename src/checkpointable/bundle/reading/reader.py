@@ -34,8 +34,8 @@ __all__ = ["BundleReader", "Verify", "checked_verify"]
 class BundleReader:
     """Reads a checkpoint in TensorFlow's V2 format; a context manager.
 
-    Opening reads and verifies the whole index and opens the data files, so what is read
-    afterwards belongs together, even if the files are replaced. Safe to use from several
+    Opening reads and verifies the whole index and opens the data files, so later reads are
+    consistent, even if the files are replaced. Safe to use from several
     threads. Implements `readers.reader.CheckpointReader`.
 
         with BundleReader("runs/a/ckpt-7") as reader:
@@ -127,7 +127,7 @@ class BundleReader:
         return self._contents.dtype_and_shape(key)
 
     def stored(self, key: str) -> StoredValue:
-        """Describes a value without reading it, whatever its dtype.
+        """Describes a value of any dtype without reading it.
 
         Raises:
           CheckpointNotFoundError: There is no value of this key.
@@ -179,7 +179,7 @@ class BundleReader:
         return self._values.get(key)
 
     def get_bytes(self, key: str) -> bytes:
-        """Reads and verifies the bytes of a value as stored, whatever its dtype.
+        """Reads and verifies the stored bytes of a value of any dtype.
 
         Raises:
           CheckpointNotFoundError: There is no value of this key.

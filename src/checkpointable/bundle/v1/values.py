@@ -107,17 +107,17 @@ def decode_meta(
         if (number, kind) != (1, LENGTH):
             continue
         metas += 1
-        for number_, kind_, a_, b_ in read_fields(data, a, b):
-            if (number_, kind_) == (1, LENGTH):
-                budget.spend(_META_COST + 2 * (b_ - a_))
-                tensors.append(_decode_tensor(data, a_, b_))
-            elif (number_, kind_) == (2, LENGTH):
+        for inner_number, inner_kind, inner_start, inner_end in read_fields(data, a, b):
+            if (inner_number, inner_kind) == (1, LENGTH):
+                budget.spend(_META_COST + 2 * (inner_end - inner_start))
+                tensors.append(_decode_tensor(data, inner_start, inner_end))
+            elif (inner_number, inner_kind) == (2, LENGTH):
                 # The versions have the field number and the form of those in a bundle's header.
-                message = length_field(3, bytes(data[a_:b_]))
+                message = length_field(3, bytes(data[inner_start:inner_end]))
                 try:
                     header = decode_header(message, 0, len(message))
                 except Malformed as error:
-                    raise Malformed(error.what, a_) from None
+                    raise Malformed(error.what, inner_start) from None
                 versions = (header.producer, header.min_consumer, header.bad_consumers)
     if metas != 1:
         raise Malformed("the first entry does not list the contents of the file", start)
@@ -163,16 +163,18 @@ def _decode_saved_slice(data: Buffer, start: int, end: int, field: int) -> _Part
     for number, kind, a, b in read_fields(data, start, end):
         if (number, kind) != (2, LENGTH):
             continue
-        for number_, kind_, a_, b_ in read_fields(data, a, b):
-            if (number_, kind_) == (1, LENGTH):
-                name = _decode_name(data, a_, b_)
-            elif (number_, kind_) == (2, LENGTH):
-                extents = decode_slice(data, a_, b_)[0]
-            elif (number_, kind_) == (3, LENGTH):
-                for number__, kind__, a__, b__ in read_fields(data, a_, b_):
-                    if number__ == field:
-                        whole = kind__ != VARINT
-                        numbers.append(data[a__:b__] if whole else encode_varint(a__))
+        for inner_number, inner_kind, inner_start, inner_end in read_fields(data, a, b):
+            if (inner_number, inner_kind) == (1, LENGTH):
+                name = _decode_name(data, inner_start, inner_end)
+            elif (inner_number, inner_kind) == (2, LENGTH):
+                extents = decode_slice(data, inner_start, inner_end)[0]
+            elif (inner_number, inner_kind) == (3, LENGTH):
+                for tensor_number, tensor_kind, value, value_end in read_fields(
+                    data, inner_start, inner_end
+                ):
+                    if tensor_number == field:
+                        whole = tensor_kind != VARINT
+                        numbers.append(data[value:value_end] if whole else encode_varint(value))
     return _Part(name, extents, numbers)
 
 

@@ -69,7 +69,7 @@ class StagingMemory:
 
 
 class Staging:
-    """Makes the values of a layout independent of the objects that own them.
+    """Makes the values of a layout independent of the objects of the program.
 
     Args:
       layout: The layout. Its values are read here, in the calling thread, and refer to copies

@@ -73,7 +73,7 @@ class ArrayReader:
       path: The path of the file.
       arrays: The arrays by name, which must not change; `Unreadable` for those that the
         library cannot represent.
-      positions: The positions of mapped arrays. Copies are read from there, since an I/O error
+      positions: The positions of mapped arrays. Copies are read from there, because an I/O error
         under a mapped file ends the process.
       dicts: The dicts within the file.
       checksums: The checksums of the file that a tensor is in, by name. Tensors without are not

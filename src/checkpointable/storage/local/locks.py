@@ -1,6 +1,6 @@
 """Locks on files and directories, which end with the process that holds them.
 
-A writer holds the lock of its temporary file, so that a clean-up leaves the file alone. The lock
+A writer holds the lock of its temporary file, so that a clean-up does not remove the file. The lock
 of a directory is held while its checkpoints change. It consists of a system lock, which excludes
 other processes, and a lock of this process, which excludes its other threads: not all systems have
 the first. Waiting for a long time is logged.

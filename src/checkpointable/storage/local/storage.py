@@ -62,7 +62,7 @@ class LocalStorage(Storage):
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
-            raise refusal(error, "look at the file", path) from error
+            raise refusal(error, "get the status of the file", path) from error
 
     def rename(self, source: str, destination: str) -> None:
         try:

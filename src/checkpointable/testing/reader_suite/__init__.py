@@ -1,4 +1,4 @@
-"""Tests that every reader of a format must pass, of this package or of a third party.
+"""Tests that every reader must pass, whether of this package or of a third party.
 
 Derive a class from `ReaderConformance` in a test module and add the fixture `write`; pytest
 collects the tests:
@@ -31,6 +31,6 @@ class ReaderConformance(ValueTests, BatchTests):
     Attributes:
       dtypes: The names of the NumPy dtypes that the format stores.
       has_strings: Whether it stores strings.
-      damage: `damage(path, array)` changes a byte of the array, which the file at `path` stores;
+      damage: `damage(path, array)` changes a byte of the array in the file at `path`;
         None if the format has no checksums.
     """

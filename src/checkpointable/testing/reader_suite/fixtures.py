@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Write = Callable[[Mapping[str, Array]], str]
 
 GRID = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
-# The first of `ReaderTests.reads`: they describe a value, which a closed reader may do.
+# The number of calls of `ReaderTests.reads` that describe a value, which a closed reader may do.
 DESCRIPTIONS = 4
 
 
@@ -85,7 +85,7 @@ class ReaderTests:
         damage = type(self).damage
         if damage is None:
             return
-        # Random, so that no format compresses them; "u" keeps "v" away from what is read first.
+        # Random, so that no format compresses them. "u" keeps "v" away from the start of the file.
         numbers = np.random.default_rng(0).random(101_000).astype(np.float32)
         path = write({"u": numbers[1000:], "v": numbers[:1000]})
         damage(path, numbers[:1000])

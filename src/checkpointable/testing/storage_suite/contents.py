@@ -14,7 +14,7 @@ _PIECE = 64
 
 
 class ContentsTests:
-    """Files hold what was written to them."""
+    """Tests that files have the contents that were written to them."""
 
     def test_a_new_file_is_zeros_of_its_size(self, storage: Storage, directory: str) -> None:
         path = f"{directory}/f"

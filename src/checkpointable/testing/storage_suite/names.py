@@ -12,7 +12,7 @@ __all__ = ["NamesTests"]
 
 
 class NamesTests:
-    """Names appear, move and disappear as a whole."""
+    """Tests that names appear, move and disappear atomically."""
 
     def test_creation_is_exclusive(self, storage: Storage, directory: str) -> None:
         path = f"{directory}/f"

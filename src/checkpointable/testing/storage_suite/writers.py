@@ -17,7 +17,7 @@ def _values(number: int) -> list[ValueToWrite]:
 
 
 class WritersTests:
-    """Writers do not disturb each other, and checkpoints are replaced atomically."""
+    """Tests that writers do not disturb each other, and checkpoints are replaced atomically."""
 
     def test_a_live_writers_file_is_left_alone(self, storage: Storage, directory: str) -> None:
         path = f"{directory}/f"
@@ -25,7 +25,7 @@ class WritersTests:
         assert not storage.delete_if_unused(path)
         assert storage.exists(path)
         file.close()
-        if storage.delete_if_unused(path):  # a storage without locks may go by age
+        if storage.delete_if_unused(path):  # a storage without locks may decide by age
             assert not storage.exists(path)
 
     def test_the_lock_of_a_directory_excludes(self, storage: Storage, directory: str) -> None:
@@ -70,7 +70,7 @@ class WritersTests:
             try:
                 for _ in range(3):
                     write_bundle(prefix, _values(number), storage=storage, threads=1)
-            except BaseException as error:  # noqa: BLE001 - told to the main thread
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it
                 failures.append(error)
 
         run_in_threads(save, first=1)

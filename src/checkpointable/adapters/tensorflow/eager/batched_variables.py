@@ -48,27 +48,27 @@ _FEWEST_ASSIGNED = 2048
 
 
 class _Variables(AtOnce):
-    """Reads and assigns variables in host memory."""
+    """Reads and assigns many variables in host memory."""
 
     def read(self, values: Sequence[VariableValue]) -> Sequence[Any]:
         contents: list[Any] = [None] * len(values)
         if len(values) < _FEWEST or quick_execute is None:
             return contents
-        here: list[int] = []
+        in_batches: list[int] = []
         for position, value in enumerate(values):
             shape = value.shape
             if shape is None or None in shape or math.prod(shape) > _LARGEST:  # type: ignore[arg-type]
                 continue
             if is_first_cpu(value._variable.device):
-                here.append(position)
+                in_batches.append(position)
         with eagerly():
-            for start in range(0, len(here), _READ_AT_ONCE):
-                _read(values, here[start : start + _READ_AT_ONCE], contents)
+            for start in range(0, len(in_batches), _READ_AT_ONCE):
+                _read(values, in_batches[start : start + _READ_AT_ONCE], contents)
         return contents
 
     def write(self, values: Sequence[VariableValue], contents: Sequence[Any]) -> None:
         with eager_mode():
-            # By NumPy dtype, since a TensorFlow dtype takes long to hash.
+            # By NumPy dtype, because a TensorFlow dtype is slow to hash.
             by_dtype: dict[Any, tuple[Any, list[tuple[Any, Any]]]] = {}
             for value, array in zip(values, contents, strict=True):
                 variable = value._variable
@@ -112,7 +112,7 @@ def _read(values: Sequence[VariableValue], positions: list[int], contents: list[
             ctx=eager_context(),
         )
     except tf.errors.OpError:
-        return  # reading each by itself tells which of them is wrong
+        return  # reading them one by one shows which one fails
     for position, tensor in zip(positions, tensors, strict=True):
         array = to_array(tensor)
         # A variable that was never assigned reads as empty; see `VariableValue.read`.
@@ -124,7 +124,7 @@ def _assign_all(dtype: Any, pairs: list[tuple[Any, Any]]) -> None:
     """Assigns arrays of one dtype to variables.
 
     Args:
-      dtype: TensorFlow's.
+      dtype: The TensorFlow dtype.
       pairs: (handle of the variable, array).
     """
     position = 0

@@ -63,7 +63,7 @@ class MirroredValue(Value):
     def write(self, contents: Any) -> None:
         with eager_mode():
             for copy in copies_of(self._variable):
-                # Separate memory for each, since a replica may change its copy in place.
+                # Separate memory for each, because a replica may change its copy in place.
                 array = contents if self.dtype == STRING else contents.copy()
                 assign(copy, to_tensor(array))
 

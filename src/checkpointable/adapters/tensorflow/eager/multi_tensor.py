@@ -33,7 +33,7 @@ def eager_values(obj: Any, attribute: str, make: Callable[[], Tensors]) -> dict[
 
 
 class _Whole:
-    """All tensors of an object, of which each is read and written through its value."""
+    """All tensors of an object; each is read and written through its value."""
 
     def __init__(self, obj: Any, tensors: Tensors, count: int) -> None:
         self.obj = obj

@@ -38,7 +38,7 @@ class VariableValue(Value):
     at_once = VARIABLES
 
     def __init__(self, variable: Any, trackable: Any) -> None:
-        # Without the base's initializer, since every save makes one for every variable.
+        # Bypasses the initializer of the base, because every save makes one for every variable.
         self.dtype = numpy_dtype(variable.dtype)
         self.shape = shape_of(variable.shape)
         self.memory = None
@@ -47,7 +47,7 @@ class VariableValue(Value):
 
     @property
     def part_of(self) -> Part | None:  # type: ignore[override]
-        """The part of a partitioned variable that this is; None for a whole one."""
+        """The position in a partitioned variable; None for a whole variable."""
         return part_of(self._variable)
 
     def read(self) -> Any:

@@ -1,4 +1,4 @@
-"""Adds operations to a graph, independent of what the program is building there."""
+"""Adds operations to a graph, independent of the scopes that the program has entered."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Each object of the graph has at most one set of operations that read and restore it, made when
 first needed and shared by all savers. Contents are fed. So saving or restoring again adds nothing
-to the graph, which may be finalized by then.
+to the graph, and the graph may be finalized by then.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Target(abc.ABC):
         self._restoring: tuple[Mapping[str, Any], Any] | None = None
 
     def fetches(self) -> Mapping[str, Any]:
-        """Returns name -> what a session evaluates for it."""
+        """Returns name -> the tensor or operation that a session evaluates."""
         if self._fetches is None:
             with self.executor.building():
                 self._fetches = self._make_fetches()
         return self._fetches
 
     def restoring(self) -> tuple[Mapping[str, Any], Any]:
-        """Returns name -> placeholder, and the operations that assign what is fed."""
+        """Returns name -> placeholder, and the operations that assign the fed contents."""
         if self._restoring is None:
             with self.executor.building():
                 self._restoring = self._make_restoring()
@@ -73,7 +73,7 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """Returns what messages call the object."""
+        """Returns the description of the object in messages."""
 
     @abc.abstractmethod
     def initializer(self) -> Any | None:
@@ -196,7 +196,7 @@ class GraphExecutor(Executor):
         try:
             contents = session.run(wanted)
         except _NO_CONTENTS:
-            # TensorFlow names an operation. Reading singly shows which object it belongs to.
+            # TensorFlow names an operation. Reading one by one shows to which object it belongs.
             for value, fetch in zip(values, wanted, strict=True):
                 try:
                     session.run(fetch)
@@ -237,7 +237,7 @@ def _no_contents(value: ValueSpec, error: tf.errors.OpError) -> NoContentsError:
     what = value.target.describe()
     if value.target.is_variable and isinstance(error, tf.errors.FailedPreconditionError):
         return NoContentsError(f"{what} is not initialized in this session", value)
-    # The message of a session's error begins with where the program built the operation.
+    # The message of a session error begins with the place at which the program built the operation.
     cause = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
     reason = cause.message.partition("\n")[0]
     return NoContentsError(f"TensorFlow cannot read {what}: {reason}", value)
@@ -274,7 +274,7 @@ def _batches(
 
 
 def _read(batch: Iterable[tuple[str, GraphValue]], source: Source) -> dict[Target, dict[str, Any]]:
-    """Reads what is fed for a batch: target -> name -> contents."""
+    """Reads the contents to feed for a batch: target -> name -> contents."""
     contents: dict[Target, dict[str, Any]] = {}
     targets: list[tuple[str, Any]] = []
     for key, value in batch:

@@ -72,9 +72,9 @@ def evaluated(number: Any, session: Any) -> Any | None:
 
 
 def noted_in_graph() -> list[tuple[str | None, Any]] | None:
-    """Returns (name, object) for all that `tf.compat.v1.train.Saver()` saves by default.
+    """Returns (name, object) for all objects that `tf.compat.v1.train.Saver()` saves by default.
 
-    That is everything in the default graph. The name is None for a variable, which has it itself.
+    These are the objects of the default graph. The name is None for a variable, which knows it.
     In eager execution the result is None.
     """
     if tf.executing_eagerly():
@@ -117,7 +117,7 @@ class _VariableTarget(Target):
 
     def _make_fetches(self) -> Mapping[str, Any]:
         variable = self._living()
-        # The read that the variable was made with, since a new one would be one more operation.
+        # The read that was created with the variable: a new one would be another operation.
         element = graph_element_of(variable)
         return {"": variable.read_value() if element is None else element}
 
@@ -183,7 +183,7 @@ class _TensorsTarget(Target):
 
 
 def _operations(made: Any) -> Any:
-    """Returns the operations behind what a restore returned, so that no result is fetched."""
+    """Returns the operations of the results of a restore, so that no result is fetched."""
     if isinstance(made, dict):
         made = list(made.values())
     if isinstance(made, (list, tuple)):
