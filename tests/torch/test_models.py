@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import checkpointable as cp
-from tests.torch.models import MODELS, TEXT, Program
+from tests.torch.models import MODELS, TEXT, Program, transformers
 from tests.torch.test_state import same
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -69,7 +69,37 @@ def test_a_save_warns_of_nothing(tmp_path, caplog, name):
     program = Program(name)
     program.train(1)
     program.checkpoint.write(tmp_path / "ckpt")
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name == "checkpointable"]
+
+
+SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40}
+OTHER_MODELS = {
+    "wav2vec2": lambda: transformers.Wav2Vec2Model(
+        transformers.Wav2Vec2Config(
+            conv_dim=(8, 8),
+            conv_stride=(2, 2),
+            conv_kernel=(3, 3),
+            num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=2,
+            intermediate_size=16,
+            **SIZES,
+        )
+    ),
+    "convnext": lambda: transformers.ConvNextModel(
+        transformers.ConvNextConfig(hidden_sizes=[4, 8], depths=[1, 1], num_stages=2)
+    ),
+    "mixtral": lambda: transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(
+            intermediate_size=16, num_local_experts=2, num_key_value_heads=2, **SIZES
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_a_save_of_another_model_warns_of_nothing(tmp_path, caplog, name):
+    cp.Checkpoint(model=OTHER_MODELS[name]()).write(tmp_path / "ckpt")
+    assert not [record for record in caplog.records if record.name == "checkpointable"]
 
 
 @pytest.mark.parametrize("name", MODELS)
