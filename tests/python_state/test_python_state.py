@@ -124,6 +124,7 @@ def test_the_pages_examples_run(tmp_path, monkeypatch):
     finally:
         np.random.set_state(numpy)  # noqa: NPY002
         random.setstate(python)
+    names["lines"].file.close()
 
     Path("text").write_bytes(b"one\ntwo\n")
     lines = names["Lines"]("text")

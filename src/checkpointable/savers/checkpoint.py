@@ -104,7 +104,7 @@ class Checkpoint(Checkpointable):
             self._counter = NoDependency(counter)
 
     def _given(self, name: str, value: Any) -> GivenValue:
-        """Assigns a plain value, which is saved from now on, and returns what stands for it."""
+        """Assigns a plain value, which is saved from now on; returns its `GivenValue`."""
         self.__dict__[name] = value  # without tracking, which would wrap a container
         given = GivenValue(self.__dict__, name)
         try:

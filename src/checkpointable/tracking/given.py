@@ -3,13 +3,13 @@
     progress = {"epoch": 3, "best": 0.5}
     checkpoint = cp.Checkpoint(model=model, progress=progress, step=0)
 
-A `GivenValue` stands in the object graph for the place where such a value is: an attribute of the
-checkpoint, or an item of a container that is given. The program's own containers are neither
-replaced nor wrapped: a save reads them as they are then, and a restore changes them in place.
+A `GivenValue` represents the location of such a value in the object graph: an attribute of the
+checkpoint, or an item of a container. The containers of the program are neither replaced nor
+wrapped: a save reads their present contents, and a restore changes them in place.
 
-Objects within a container are dependencies of its node under their keys or indices, as those of a
-tracked container are. A container within it that holds objects is a node of its own. All else is
-Python state of the node.
+Objects in a container are dependencies of its node under their keys or indices, like those of a
+tracked container. An inner container with objects is a separate node. All other items are Python
+state of the node.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _LEAVES = frozenset({int, float, bool, str, bytes, complex, type(None)})
 
 
 class Elsewhere:
-    """Stands in a container's state for an item that is a dependency, or is not saved."""
+    """Represents an item in the state of a container that is a dependency, or is not saved."""
 
 
 ELSEWHERE: Final = Elsewhere()
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is given to a checkpoint as state: a container, or not an object to track."""
+    """Returns whether a value is saved as state: a container, or not a checkpointable object."""
     return type(value) in _CONTAINERS or adapter_of(value) is None
 
 
 class GivenValue:
-    """A plain value of a program, in the place where the program has it.
+    """A plain value of a program, together with its location in the program.
 
     Args:
       slots: the attributes of the checkpoint that the value is given to, or, for an item, the
@@ -58,18 +58,18 @@ class GivenValue:
 
     @property
     def path(self) -> str:
-        """The path from the checkpoint, for messages."""
+        """The path of the value in the checkpoint, for messages."""
         slots = self._slots
         return f"{slots.path}/{self._key}" if isinstance(slots, GivenValue) else str(self._key)
 
     @property
     def value(self) -> Any:
-        """The value as it is now."""
+        """The present value."""
         slots = self._slots
         return (slots.value if isinstance(slots, GivenValue) else slots)[self._key]
 
     def _replace(self, value: Any) -> None:
-        """Puts another value in its place. A tuple that holds it is made anew."""
+        """Replaces the value. A tuple that contains it is replaced by a new one."""
         slots = self._slots
         container = slots.value if isinstance(slots, GivenValue) else slots
         if isinstance(slots, GivenValue) and isinstance(container, tuple):
@@ -85,7 +85,7 @@ class GivenValue:
             if _is_object(item):
                 yield _local_name(key, item, self.path), item
             elif type(item) in _CONTAINERS and _holds_objects(item):
-                # The same one each time: it has the notes of restores.
+                # The same one at every call, because it has the restore notes.
                 inner = self._inner.get(key)
                 if inner is None:
                     inner = self._inner[key] = GivenValue(self, key)
@@ -93,22 +93,22 @@ class GivenValue:
 
     @property
     def has_state(self) -> bool:
-        """Whether there is more to save than objects."""
+        """Returns whether there is state to save in addition to objects."""
         value = self.value
         if type(value) not in _CONTAINERS or not value:
             return True
         return any(not _is_elsewhere(item) for _, item in _items(value))
 
     def state(self) -> Any:
-        """Returns the value with `ELSEWHERE` for each item that is saved by itself."""
+        """Returns the value with `ELSEWHERE` in place of each item that is saved separately."""
         return _skeleton(self.value)
 
     def check(self, state: Any) -> None:
-        """Raises what `put` would raise, and changes nothing."""
+        """Raises the error that `put` would raise, and changes nothing."""
         _check(self.value, state, self.path)
 
     def put(self, state: Any) -> None:
-        """Takes back what `state` gave: a dict, list or array in place, anything else anew."""
+        """Restores a result of `state`: dicts, lists and arrays in place, others by replacement."""
         old = self.value
         _check(old, state, self.path)
         new = _merged(old, state)
@@ -124,7 +124,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_object(item: Any) -> bool:
-    """Whether an item is an object that an adapter saves."""
+    """Returns whether an item is an object that an adapter saves."""
     kind = type(item)
     if kind in _LEAVES or kind in _CONTAINERS or kind is NoDependency:
         return False
@@ -132,14 +132,14 @@ def _is_object(item: Any) -> bool:
 
 
 def _is_elsewhere(item: Any) -> bool:
-    """Whether an item is no part of its container's state."""
+    """Returns whether an item is not part of the state of its container."""
     if type(item) is NoDependency or _is_object(item):
         return True
     return type(item) in _CONTAINERS and _holds_objects(item)
 
 
 def _holds_objects(container: Any) -> bool:
-    """Whether an object is in a container, at any depth."""
+    """Returns whether a container contains an object, at any depth."""
     pending, seen = [container], {id(container)}
     while pending:
         for _, item in _items(pending.pop()):
@@ -203,7 +203,7 @@ def _needs_objects(state: Any) -> bool:
 
 
 def _merged(old: Any, state: Any) -> Any:
-    """The restored value: `old` itself, changed in place, where that can be."""
+    """Returns the restored value: `old` itself, changed in place, if that is possible."""
     if isinstance(old, np.ndarray) and isinstance(state, np.ndarray):
         if old.flags.writeable and old.shape == state.shape and old.dtype == state.dtype:
             old[...] = state

@@ -198,7 +198,7 @@ class ArrayReader:
         return Selection(slices, array.shape).of(array)
 
     def check(self, keys: Iterable[str], threads: int | None = None) -> None:
-        """Looks the names up, and verifies the files of the tensors that have checksums."""
+        """Checks that the names exist, and verifies the files of tensors that have checksums."""
         files: dict[RecordChecksums, None] = {}
         for key in keys:
             self._array(key)

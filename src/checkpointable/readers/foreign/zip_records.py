@@ -60,7 +60,7 @@ def records_of(members: Iterable[zipfile.ZipInfo]) -> list[ZipRecord]:
 
 
 class RecordChecksums:
-    """Verifies the records of one file, each once; later calls repeat what was found.
+    """Verifies the records of one file, each once; later calls repeat the result.
 
     Tensors do not tell in which record their bytes are, so all of them are read.
 
