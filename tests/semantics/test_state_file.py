@@ -160,12 +160,89 @@ def test_a_damaged_one_is_passed_over(three, caplog, damage):
 
 
 # S32
-def test_newest_is_by_time_then_by_number(three):
+def test_newest_is_by_number_and_a_warning_says_where_times_disagree(three, caplog):
     (three / "checkpoint").unlink()
-    os.utime(three / "ckpt-1.index", (99, 99))
-    assert latest_number(three) == 1
+    assert latest_number(three) == 10
+    (warning,) = warnings(caplog)
+    assert "by the times" not in warning
+    caplog.clear()
+    os.utime(three / "ckpt-1.index", (99, 99))  # as after `cp -r`
+    assert latest_number(three) == 10
+    (warning,) = warnings(caplog)
+    assert "ckpt-1 was written later by the times of the files" in warning
     for number in (1, 2, 10):
         os.utime(three / f"ckpt-{number}.index", (5, 5))
+    assert latest_number(three) == 10
+
+
+# S32
+def test_checkpoints_of_different_names_are_compared_by_time(three):
+    (three / "checkpoint").unlink()
+    other = save(Module(v=variable()), three / "best", 3)
+    (three / "checkpoint").unlink()
+    os.utime(f"{other}.index", (50, 50))
+    assert cp.latest_checkpoint(three) == other
+    os.utime(three / "ckpt-2.index", (60, 60))  # ckpt-10 is no older than ckpt-2
+    assert latest_number(three) == 10
+
+
+WINDOWS = [
+    (
+        b'model_checkpoint_path: "C:\\\\runs\\\\a\\\\ckpt-2"\r\n'
+        b'all_model_checkpoint_paths: "ckpt-2"\r\n'
+    ),
+    b'model_checkpoint_path: "\\\\\\\\server\\\\share\\\\ckpt-2"\n',
+    b'model_checkpoint_path: ".\\\\ckpt-2"\n',
+    b'\xef\xbb\xbfmodel_checkpoint_path: "ckpt-2"\n',
+    'model_checkpoint_path: "ckpt-2"\r\n'.encode("utf-16"),
+]
+
+
+# S16 S32
+@pytest.mark.parametrize("contents", WINDOWS)
+def test_a_state_file_from_windows_is_read(three, contents, caplog):
+    (three / "checkpoint").write_bytes(contents)
+    assert latest_number(three) == 2
+    assert not [w for w in warnings(caplog) if "does not list" not in w]
+
+
+# S16
+def test_a_subdirectory_with_a_backslash(three):
+    (three / "sub").mkdir()
+    save(Module(v=variable()), three / "sub" / "ck", 1)
+    (three / "checkpoint").write_bytes(b'model_checkpoint_path: "sub\\\\ck-1"\n')
+    assert cp.latest_checkpoint(three) == str(three / "sub" / "ck-1")
+
+
+# S16
+@pytest.mark.skipif(os.sep == "\\", reason="a separator there")
+def test_a_name_with_a_backslash_keeps_it(tmp_path):
+    path = save(Module(v=variable()), tmp_path / "a\\b", 1)
+    assert cp.latest_checkpoint(tmp_path) == path
+
+
+# S16
+@pytest.mark.parametrize(
+    "change", [lambda d: b"\xef\xbb\xbf" + d, lambda d: d.replace(b"\n", b"\r\n")]
+)
+def test_an_editor_that_adds_a_mark_or_line_ends_leaves_the_checksum(three, change):
+    paths = [f"ckpt-{number}" for number in (1, 2)]
+    cp.update_checkpoint_state(three, "ckpt-2", paths)
+    state = three / "checkpoint"
+    assert b"crc32c" in state.read_bytes()
+    state.write_bytes(change(state.read_bytes()))
+    assert latest_number(three) == 2
+    state.write_bytes(state.read_bytes().replace(b"ckpt-2", b"ckpt-3", 1))
+    with pytest.raises(cp.CheckpointCorruptError, match="checksum") as error:
+        cp.get_checkpoint_state(three)
+    assert error.value.offset == 0
+
+
+# S16 S32
+def test_half_a_character_of_utf_16_is_damage(three):
+    (three / "checkpoint").write_bytes('model_checkpoint_path: "ckpt-2"'.encode("utf-16")[:-1])
+    with pytest.raises(cp.CheckpointCorruptError, match="not a state file"):
+        cp.get_checkpoint_state(three)
     assert latest_number(three) == 10
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from checkpointable.bundle.format import prefix_of_index
+from checkpointable.bundle.format import index_path, prefix_of_index
 from checkpointable.bundle.opening import checkpoint_exists, open_checkpoint
 from checkpointable.bundle.v1.files import v1_prefixes_in
 from checkpointable.common.logs import logger
@@ -50,9 +50,10 @@ def latest_checkpoint(
 
     The state file names the latest checkpoint. If the state file is missing or unreadable, or
     if the checkpoint that it names is missing or damaged, this function logs a warning and
-    returns the newest whole checkpoint (by time, then by number). If no checkpoint is whole, it
-    returns the newest one, so that `restore` raises an error and training does not silently
-    start over.
+    returns the newest whole checkpoint: the one with the highest number, because copying a
+    directory changes the times. (Checkpoints of different names are compared by time.) If no
+    checkpoint is whole, it returns the newest one, so that `restore` raises an error and training
+    does not silently start over.
 
     Args:
       directory: the directory to search.
@@ -107,7 +108,9 @@ def find_latest(
     prefixes = list_checkpoints(directory)
     if prefixes:
         sound = (prefix for prefix in prefixes if not _is_damage(_problem(prefix)))
-        return next(sound, prefixes[0]), problem or f"no state file {name!r}"
+        chosen = next(sound, prefixes[0])
+        problem = problem or f"no state file {name!r}"
+        return chosen, problem + _later_by_time(chosen, prefixes)
     # V1 checkpoints come last: no current program writes them.
     old = next(filter(is_whole, v1_prefixes_in(directory, default_storage())), None)
     if old is not None:
@@ -124,7 +127,9 @@ def named_latest(directory: str) -> str | None:
 def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     """Returns the prefixes of all checkpoints in `directory`, newest first, whole or not.
 
-    They are ordered by the modification time of the index, then by number.
+    Checkpoints of one name are ordered by number. Those of different names, and those without a
+    number, are ordered by the modification time of the index; each counts as at least as new as
+    those of its name with lower numbers.
     """
     directory = given_path(directory)
     storage = default_storage()
@@ -132,7 +137,7 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
         names = storage.list(directory)
     except CheckpointNotFoundError:
         return []
-    dated = []
+    dated: dict[str, list[tuple[int, int, str]]] = {}  # of each name: (number, time, prefix)
     for name in names:
         path = os.path.join(directory, name)
         prefix = prefix_of_index(path)
@@ -140,9 +145,42 @@ def list_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
             continue
         identity = storage.identity(path)
         if identity is not None:
-            number = _NUMBER.search(prefix)
-            dated.append((identity.modified_ns, int(number.group(1)) if number else -1, prefix))
-    return [prefix for _, _, prefix in sorted(dated, reverse=True)]
+            base, number = _numbered(prefix)
+            dated.setdefault(base, []).append((number, identity.modified_ns, prefix))
+    ordered = []
+    for checkpoints in dated.values():
+        newest = 0
+        for number, time, prefix in sorted(checkpoints):
+            newest = max(newest, time)
+            ordered.append((newest, number, prefix))
+    return [prefix for _, _, prefix in sorted(ordered, reverse=True)]
+
+
+def _numbered(prefix: str) -> tuple[str, int]:
+    """Returns the name of a checkpoint and its number; -1 if it has none."""
+    number = _NUMBER.search(prefix)
+    return (prefix[: number.start()], int(number[1])) if number else (prefix, -1)
+
+
+def _later_by_time(chosen: str, prefixes: list[str]) -> str:
+    """Returns a remark on checkpoints with a lower number that are newer than `chosen` by time."""
+    storage = default_storage()
+
+    def time(prefix: str) -> int:
+        identity = storage.identity(index_path(prefix))
+        return 0 if identity is None else identity.modified_ns
+
+    base, number = _numbered(chosen)
+    lower = [prefix for prefix in prefixes if _numbered(prefix) < (base, number)]
+    later = max(
+        (prefix for prefix in lower if _numbered(prefix)[0] == base), key=time, default=chosen
+    )
+    if time(later) <= time(chosen):
+        return ""
+    return (
+        f"; {os.path.basename(later)} was written later by the times of the files, but has a lower "
+        "number: if it is the one to continue from, pass its path"
+    )
 
 
 def _present(path: str, directory: str) -> str | None:

@@ -16,6 +16,7 @@ read unchanged. Source: tensorflow/python/training/checkpoint_state.proto.
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
 import re
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from checkpointable.bundle.checksum import crc32c
+from checkpointable.bundle.format import index_path
 from checkpointable.common.logs import logger
 from checkpointable.errors import (
     CheckpointCorruptError,
@@ -48,6 +50,7 @@ __all__ = [
 STATE_FILE_NAME = "checkpoint"
 # A state file has a line per checkpoint. A larger file is refused before it is read.
 _MOST_BYTES = 64 * 1024 * 1024
+_DRIVE = re.compile("[A-Za-z]:/")
 _CHECKSUM = re.compile(rb"^# crc32c ([0-9a-f]{8}) of the lines above\n?\Z", re.MULTILINE)
 
 
@@ -109,6 +112,7 @@ def read_state(
                 f"not a state file: it has {file.size} bytes, the limit is {_MOST_BYTES}", path=path
             )
         data = file.read(0, file.size)
+    data = _as_written(data, path)
     _check_sum(data, path)
     message = _message_class()()
     try:
@@ -118,8 +122,8 @@ def read_state(
     if not message.model_checkpoint_path:
         raise CheckpointCorruptError("not a state file: it has no model_checkpoint_path", path=path)
     state = CheckpointState(
-        _absolute(directory, message.model_checkpoint_path),
-        [_absolute(directory, kept) for kept in message.all_model_checkpoint_paths],
+        _absolute(directory, message.model_checkpoint_path, storage),
+        [_absolute(directory, kept, storage) for kept in message.all_model_checkpoint_paths],
         list(message.all_model_checkpoint_timestamps),
     )
     if not state.all_model_checkpoint_paths:
@@ -198,8 +202,26 @@ def _all_relative(directory: str, state: CheckpointState) -> Sequence[str]:
     return paths if latest in paths else [*paths, latest]
 
 
-def _absolute(directory: str, path: str) -> str:
-    return os.path.join(directory, path)  # keeps an absolute path
+def _absolute(directory: str, path: str, storage: Storage) -> str:
+    whole = os.path.join(directory, path)  # keeps an absolute path
+    if "\\" not in path or os.sep == "\\" or storage.exists(index_path(whole)):
+        return whole
+    # Written on Windows. An absolute path there means nothing here: its last part may.
+    there = path.replace("\\", "/")
+    if there.startswith("/") or _DRIVE.match(there):
+        there = os.path.basename(there)
+    here = os.path.join(directory, there)
+    return here if storage.exists(index_path(here)) else whole
+
+
+def _as_written(data: bytes, path: str) -> bytes:
+    """Returns the contents without what editors add: a byte order mark, line ends of Windows."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise CheckpointCorruptError(f"not a state file: {error}", path=path) from None
+    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
 
 
 def state_or_error(
