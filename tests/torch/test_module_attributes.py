@@ -137,6 +137,18 @@ def test_a_file_of_tensors_has_none_of_it(tmp_path):
     assert two.steps.numpy() == 0
 
 
+class Refusing(Average):
+    def state_dict(self):
+        raise NotImplementedError("not on this device")
+
+
+def test_a_state_dict_that_raises_is_an_error_with_the_path(tmp_path):
+    net = nn.Sequential(nn.Linear(1, 1))
+    net.average = Refusing()
+    with pytest.raises(ValueError, match=r"net/average: .*NotImplementedError: not on this device"):
+        cp.Checkpoint(net=net).write(tmp_path / "ckpt")
+
+
 class View(nn.Module):
     """Has registered tensors in another object too, as TensorDictParams does."""
 

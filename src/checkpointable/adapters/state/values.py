@@ -52,6 +52,10 @@ class StateValues(Mapping[str, "ValueSpec | ValueFactory"]):
             return encode(self._get())
         except ValueError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - the save raises it, with the path
+            wrapped = ValueError(f"its state cannot be read: {type(error).__name__}: {error}")
+            wrapped.__cause__ = error
+            return wrapped
 
     def __iter__(self) -> Iterator[str]:
         yield PYTHON_STATE
