@@ -252,3 +252,12 @@ def test_the_public_names_need_no_framework():
 
 def test_a_loaded_framework_is_seen_by_the_same_test():
     assert "crc32c" in _loaded_by("import checkpointable, crc32c") & SLOW
+
+
+LINES_MAX = 300
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_holds_one_concept(name):
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= LINES_MAX, "split it by its concepts (docs/style.md)"

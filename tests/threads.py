@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from checkpointable.graph.adapter import RestoreNotes
+from checkpointable.graph.restore_notes import RestoreNotes
 
 THREADS = 8
 

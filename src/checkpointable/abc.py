@@ -17,16 +17,11 @@ if TYPE_CHECKING:  # loaded by `__getattr__`
     from checkpointable.bundle.reading.verify import Damage
     from checkpointable.comparison import Comparison, Difference, Verdict
     from checkpointable.directory.state_file import CheckpointState
-    from checkpointable.graph.adapter import (
-        Adapter,
-        NewSlot,
-        RestoreNotes,
-        Slots,
-        Watcher,
-        resolve_pending,
-    )
+    from checkpointable.graph.adapter import Adapter, Watcher
     from checkpointable.graph.executor import Executor, NoContentsError
     from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.graph.restore_notes import RestoreNotes, resolve_pending
+    from checkpointable.graph.slots import NewSlot, Slots
     from checkpointable.graph.value import (
         AtOnce,
         Part,
@@ -93,16 +88,11 @@ _MODULES = {
     "checkpointable.bundle.reading.verify": ("Damage",),
     "checkpointable.comparison": ("Comparison", "Difference", "Verdict"),
     "checkpointable.directory.state_file": ("CheckpointState",),
-    "checkpointable.graph.adapter": (
-        "Adapter",
-        "NewSlot",
-        "RestoreNotes",
-        "Slots",
-        "Watcher",
-        "resolve_pending",
-    ),
+    "checkpointable.graph.adapter": ("Adapter", "Watcher"),
     "checkpointable.graph.executor": ("Executor", "NoContentsError"),
     "checkpointable.graph.object_graph": ("ObjectGraph",),
+    "checkpointable.graph.restore_notes": ("RestoreNotes", "resolve_pending"),
+    "checkpointable.graph.slots": ("NewSlot", "Slots"),
     "checkpointable.graph.value": (
         "AtOnce",
         "Part",

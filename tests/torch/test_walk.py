@@ -12,8 +12,9 @@ from torch import nn
 
 import checkpointable as cp
 from checkpointable.adapters import frameworks
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.registry import _by_type, adapter_of
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.walk import walk
 from tests.speed.test_scale import calls
 

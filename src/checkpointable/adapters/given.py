@@ -10,7 +10,8 @@ from checkpointable.adapters.own import asked_again
 from checkpointable.adapters.state import encode
 from checkpointable.adapters.state.kinds import register_plain_kind
 from checkpointable.adapters.state.values import StateValues
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueFactory, ValueSpec
 from checkpointable.tracking.given import ELSEWHERE, Elsewhere, GivenValue
 

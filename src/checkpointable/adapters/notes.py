@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from checkpointable.common.locks import ForkSafeLock
-from checkpointable.graph.adapter import RestoreNotes
+from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["Beside", "NotesByObject"]
 

@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpointable.graph.adapter import (
-    Adapter,
-    NewSlot,
-    PendingChild,
-    RestoreNotes,
-    Slots,
-    Watcher,
-)
+from checkpointable.graph.adapter import Adapter, Watcher
 from checkpointable.graph.memory import aligned_empty
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.restore_notes import PendingChild, RestoreNotes
+from checkpointable.graph.slots import NewSlot, Slots
 from checkpointable.tracking.base import Checkpointable
 from checkpointable.tracking.containers import TrackedContainer, notes_of
 from checkpointable.tracking.dependencies import DEPENDENCIES_NAME, dependencies_of

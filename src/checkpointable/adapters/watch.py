@@ -10,13 +10,14 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import resolve_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from checkpointable.graph.adapter import RestoreNotes, Watcher
+    from checkpointable.graph.adapter import Watcher
+    from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["look_again", "look_at", "look_later", "unwatch", "watch", "watched"]
 

@@ -14,7 +14,7 @@ from checkpointable.graph.walk import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["by_executor", "initialize", "schedule_values", "tell_without_contents"]
 

@@ -10,7 +10,8 @@ from checkpointable.graph.object_graph import Child, SlotVariable
 from checkpointable.graph.paths import escape, follow, slot_path, split
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import Adapter, Slots
+    from checkpointable.graph.adapter import Adapter
+    from checkpointable.graph.slots import Slots
 
 __all__ = ["ObjectWalk", "walk"]
 

@@ -22,7 +22,7 @@ from checkpointable.restore.match import dtype_name, stored_dtype
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.report.snapshot import Snapshot
     from checkpointable.restore import Restore

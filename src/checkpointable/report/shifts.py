@@ -9,7 +9,7 @@ from checkpointable.errors import shown_path
 from checkpointable.report.report import Outcome, Report
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Restore
 

@@ -10,7 +10,7 @@ from checkpointable.restore.pending import pending_nodes
 from checkpointable.restore.refused import refused_arrivals
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore import Conflict, Mismatch, Restore
     from checkpointable.restore.match import Match

@@ -6,9 +6,9 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from checkpointable.graph.adapter import RestoreNotes
 from checkpointable.graph.paths import join
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.restore.match import Conflict, Match
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from checkpointable.graph.paths import ATTRIBUTES_MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.readers.reader import CheckpointReader
     from checkpointable.restore.match import Conflict
 

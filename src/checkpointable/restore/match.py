@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError, shown_path
-from checkpointable.graph.adapter import RestoreNotes
 from checkpointable.graph.dtypes import ANY, STRING, VARIANT, fits
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.graph.adapter import Adapter, NewSlot
+    from checkpointable.graph.adapter import Adapter
+    from checkpointable.graph.slots import NewSlot
     from checkpointable.readers.reader import ValueReader
 
 __all__ = [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from checkpointable.graph.adapter import PendingChild, RestoreNotes
+    from checkpointable.graph.restore_notes import PendingChild, RestoreNotes
     from checkpointable.restore.match import Edge
     from checkpointable.restore.restore import Restore
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Pending:
-    """A restore that waits for a dependency of an object; see `graph.adapter.PendingChild`."""
+    """A restore that waits for a dependency; see `graph.restore_notes.PendingChild`."""
 
     __slots__ = ("_edge", "_strong", "_weak", "fingerprint", "node_id", "uid")
 

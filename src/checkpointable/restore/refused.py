@@ -13,7 +13,7 @@ from checkpointable.errors import CheckpointError
 from checkpointable.restore.pending import pending_nodes
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.restore.match import Mismatch
     from checkpointable.restore.restore import Restore

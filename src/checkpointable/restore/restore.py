@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from checkpointable.bundle.reading.reader import Verify
-    from checkpointable.graph.adapter import NewSlot
     from checkpointable.graph.object_graph import ObjectGraph
+    from checkpointable.graph.slots import NewSlot
     from checkpointable.graph.walk import ObjectWalk
     from checkpointable.readers.reader import CheckpointReader
     from checkpointable.restore.match import Assignment, Edge, Match

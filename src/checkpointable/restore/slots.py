@@ -8,8 +8,8 @@ from checkpointable.graph.paths import VARIABLE_VALUE
 from checkpointable.graph.registry import adapter_of
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import Slots
     from checkpointable.graph.object_graph import SlotVariable
+    from checkpointable.graph.slots import Slots
     from checkpointable.restore.binding import Binding
     from checkpointable.restore.values import ValueMatcher
 

@@ -11,7 +11,8 @@ from checkpointable.restore.match import Assignment, Conflict, find_mismatch, st
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from checkpointable.graph.adapter import Adapter, RestoreNotes
+    from checkpointable.graph.adapter import Adapter
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.graph.value import ValueFactory
     from checkpointable.readers.reader import StoredValue
     from checkpointable.restore.binding import Binding

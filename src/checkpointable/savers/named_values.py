@@ -11,7 +11,7 @@ from checkpointable.graph.registry import adapter_of
 from checkpointable.graph.value import Part, ValueSpec, stored_values
 
 if TYPE_CHECKING:
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["NamedValue", "merge_parts", "named_values", "variables_by_name", "with_names"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import resolve_pending
 from checkpointable.saving.numbering import in_graph
 from checkpointable.tracking.add_variable import add_variable
 from checkpointable.tracking.base import Checkpointable

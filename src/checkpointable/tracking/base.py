@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import resolve_pending
 from checkpointable.tracking.dependencies import dependencies_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import weakref
 from typing import Any
 
 from checkpointable.common.locks import ForkSafeLock
-from checkpointable.graph.adapter import RestoreNotes
+from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["DEPENDENCIES_NAME", "TrackedDependencies", "dependencies_of"]
 

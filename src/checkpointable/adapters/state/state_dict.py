@@ -11,7 +11,8 @@ from typing import Any
 
 from checkpointable.adapters.notes import NotesByObject
 from checkpointable.adapters.state.values import StateValues
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["StateDictAdapter", "find_by_state_dict"]

@@ -27,8 +27,8 @@ from checkpointable.adapters.tensorflow.private_attributes import (
     set_restore_number,
     waiting_in,
 )
-from checkpointable.graph.adapter import PendingChild, RestoreNotes, resolve_pending
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.restore_notes import PendingChild, RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

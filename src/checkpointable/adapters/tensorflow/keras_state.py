@@ -16,7 +16,8 @@ from checkpointable.adapters.tensorflow.private_attributes import (
     is_keras,
     keras_state_lists,
 )
-from checkpointable.graph.adapter import Adapter, RestoreNotes, resolve_pending
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes, resolve_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

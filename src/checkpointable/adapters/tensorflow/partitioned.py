@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.tensorflow.deferred import notes_of
 from checkpointable.adapters.tensorflow.private_attributes import slice_info
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import Part, ValueSpec
 
 if TYPE_CHECKING:

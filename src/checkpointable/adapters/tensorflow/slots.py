@@ -10,7 +10,8 @@ import tensorflow as tf
 from checkpointable.adapters.tensorflow.deferred import SlotPosition
 from checkpointable.adapters.tensorflow.private_api import slot_key
 from checkpointable.adapters.tensorflow.private_attributes import deferred_slots, slot_maker
-from checkpointable.graph.adapter import NewSlot, PendingChild, Slots
+from checkpointable.graph.restore_notes import PendingChild
+from checkpointable.graph.slots import NewSlot, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -46,8 +46,10 @@ from checkpointable.adapters.tensorflow.private_attributes import (
 )
 from checkpointable.adapters.tensorflow.saveables import values_of
 from checkpointable.adapters.tensorflow.slots import OptimizerSlots
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots, resolve_pending
+from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.paths import PYTHON_STATE, VARIABLE_VALUE
+from checkpointable.graph.restore_notes import RestoreNotes, resolve_pending
+from checkpointable.graph.slots import Slots
 from checkpointable.graph.value import SplitValue, Value, ValueSpec
 
 if TYPE_CHECKING:

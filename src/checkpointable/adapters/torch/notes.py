@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointable.adapters.notes import NotesByObject
 from checkpointable.common.locks import ForkSafeLock
-from checkpointable.graph.adapter import RestoreNotes
+from checkpointable.graph.restore_notes import RestoreNotes
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,8 @@ from typing import Any
 
 from checkpointable.adapters.torch.private_api import is_last_hook
 from checkpointable.adapters.watch import look_at, look_later
-from checkpointable.graph.adapter import RestoreNotes, Watcher
+from checkpointable.graph.adapter import Watcher
+from checkpointable.graph.restore_notes import RestoreNotes
 
 __all__ = ["HookWatcher", "look_if_changed"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from checkpointable.bundle.reading.slicing import Index, Selection
 from checkpointable.bundle.reading.targets import Verify, check_target, checked_verify
 from checkpointable.common.suggestions import no_such_value
 from checkpointable.errors import CheckpointUnsupportedError
+from checkpointable.readers.foreign.array_items import FilePosition, Unreadable
 from checkpointable.readers.reader import FileDicts, Location, ReaderKind, StoredValue
 
 if TYPE_CHECKING:
@@ -25,39 +26,10 @@ if TYPE_CHECKING:
 
     from checkpointable.bundle.reading.verify import Damage
     from checkpointable.readers.foreign.zip_records import RecordChecksums
-    from checkpointable.storage import ReadableFile
 
-__all__ = ["ArrayReader", "FilePosition", "Unreadable"]
+__all__ = ["ArrayReader"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Unreadable(NamedTuple):
-    """A tensor that can be listed but not read.
-
-    Attributes:
-      dtype: The name of its dtype in the file.
-      shape: Its dimensions.
-      size: Its size in bytes.
-      why: The reason, for the error message.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    size: int
-    why: str
-
-
-class FilePosition(NamedTuple):
-    """The position of the elements of an array in a file, row by row.
-
-    Attributes:
-      file: The open file.
-      offset: The offset of the first element, in bytes.
-    """
-
-    file: ReadableFile
-    offset: int
 
 
 class ArrayReader:

@@ -20,7 +20,8 @@ import numpy as np
 from checkpointable.bundle.format import INT64_MAX
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
 from checkpointable.graph.dtypes import as_dtype
-from checkpointable.readers.foreign.arrays import ArrayReader, FilePosition, Unreadable
+from checkpointable.readers.foreign.array_items import FilePosition, Unreadable
+from checkpointable.readers.foreign.arrays import ArrayReader
 from checkpointable.readers.formats import Candidate, Format, OpenOptions
 from checkpointable.storage import ReadableFile, default_storage, replace_file
 

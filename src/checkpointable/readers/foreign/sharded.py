@@ -18,7 +18,8 @@ from checkpointable.readers.foreign.arrays import ArrayReader
 from checkpointable.readers.formats import Candidate, Format, OpenOptions
 
 if TYPE_CHECKING:
-    from checkpointable.readers.foreign.arrays import Array, FilePosition, Unreadable
+    from checkpointable.readers.foreign.array_items import FilePosition, Unreadable
+    from checkpointable.readers.foreign.arrays import Array
     from checkpointable.readers.foreign.zip_records import RecordChecksums
 
 __all__ = ["FORMAT", "open_sharded"]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from checkpointable.errors import CheckpointCorruptError, CheckpointUnsupportedError
-from checkpointable.readers.foreign.arrays import ArrayReader, Unreadable
+from checkpointable.readers.foreign.array_items import Unreadable
+from checkpointable.readers.foreign.arrays import ArrayReader
 from checkpointable.readers.foreign.kinds import other_kind
 from checkpointable.readers.foreign.zip_records import RecordChecksums, ZipRecord, records_of
 from checkpointable.readers.formats import Candidate, Format, OpenOptions

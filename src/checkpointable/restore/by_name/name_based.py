@@ -20,7 +20,7 @@ from checkpointable.restore.progress import RestoreProgress, ScheduledSource, st
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from checkpointable.graph.adapter import RestoreNotes
+    from checkpointable.graph.restore_notes import RestoreNotes
     from checkpointable.readers.reader import CheckpointReader
 
 __all__ = [

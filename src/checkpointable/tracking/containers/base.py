@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from checkpointable.graph.adapter import RestoreNotes, resolve_pending
+from checkpointable.graph.restore_notes import RestoreNotes, resolve_pending
 from checkpointable.tracking.base import NoDependency, wrap
 
 __all__ = ["TrackedContainer", "as_given", "notes_of", "unwrapped"]

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import resolve_pending
 from checkpointable.tracking.containers.base import (
     TrackedContainer,
     as_given,

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex, TypeVar
 
-from checkpointable.graph.adapter import resolve_pending
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import resolve_pending
 from checkpointable.tracking.containers.base import (
     TrackedContainer,
     as_given,

@@ -10,7 +10,8 @@ from torch import nn
 
 from checkpointable.adapters.torch.modules.modules import ModuleAdapter
 from checkpointable.adapters.torch.modules.watch import module_watcher
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["CheckpointableModuleAdapter"]

@@ -28,8 +28,9 @@ from checkpointable.adapters.torch.private_api import (
 from checkpointable.adapters.torch.tensors.meta import MetaBuffers
 from checkpointable.adapters.torch.tensors.tensor_owners import has_owner_facts, note_owner
 from checkpointable.errors import CheckpointUnsupportedError
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.registry import adapter_of
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["ModuleAdapter", "WrapperAdapter", "find_module_adapter", "unwrap"]

@@ -16,7 +16,8 @@ from checkpointable.adapters.torch.private_api import (
 )
 from checkpointable.adapters.torch.watch import HookWatcher, look_if_changed
 from checkpointable.adapters.watch import look_at, unwatch, watched
-from checkpointable.graph.adapter import Watcher, resolve_pending
+from checkpointable.graph.adapter import Watcher
+from checkpointable.graph.restore_notes import resolve_pending
 
 __all__ = ["container_watcher", "look_at_containers", "module_watcher", "watcher_of"]
 

@@ -17,8 +17,8 @@ from checkpointable.adapters.state.values import StateValues
 from checkpointable.adapters.torch.optimizers.slots import parameters_of
 from checkpointable.adapters.torch.optimizers.stand_ins import StandIn
 from checkpointable.errors import CheckpointMismatchError
-from checkpointable.graph.adapter import NewSlot, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.slots import NewSlot, Slots
 from checkpointable.graph.value import Value, ValueFactory, ValueSpec
 
 __all__ = ["Position", "PositionSlots", "values"]

@@ -23,7 +23,9 @@ from checkpointable.adapters.torch.optimizers.optimizer_extra_state import (
 from checkpointable.adapters.torch.optimizers.param_groups import groups_of
 from checkpointable.adapters.torch.optimizers.slots import OptimizerSlots, parameters_of
 from checkpointable.adapters.torch.optimizers.watch import optimizer_watcher
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Slots
+from checkpointable.graph.adapter import Adapter
+from checkpointable.graph.restore_notes import RestoreNotes
+from checkpointable.graph.slots import Slots
 from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["LBFGSAdapter", "OptimizerAdapter"]

@@ -18,8 +18,9 @@ from checkpointable.adapters.torch.tensors.arrays import as_tensor
 from checkpointable.adapters.torch.tensors.dtypes import torch_dtype
 from checkpointable.adapters.torch.tensors.tensors import value_of
 from checkpointable.common.logs import logger
-from checkpointable.graph.adapter import NewSlot, PendingChild, Slots
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.restore_notes import PendingChild
+from checkpointable.graph.slots import NewSlot, Slots
 from checkpointable.graph.value import ValueFactory, ValueSpec, ValueTarget
 
 __all__ = ["OptimizerSlots", "StateSlot", "parameters_of"]

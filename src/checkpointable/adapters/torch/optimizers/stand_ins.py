@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from checkpointable.graph.adapter import Adapter, RestoreNotes, Watcher
+from checkpointable.graph.adapter import Adapter, Watcher
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import ValueFactory, ValueSpec
 
 __all__ = ["StandIn", "StandInAdapter"]

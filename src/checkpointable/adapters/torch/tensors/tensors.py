@@ -15,8 +15,9 @@ from checkpointable.adapters.torch.tensors.dtypes import counterpart
 from checkpointable.adapters.torch.tensors.meta import MetaValue
 from checkpointable.adapters.torch.tensors.tensor_owners import materialize
 from checkpointable.errors import CheckpointMismatchError, CheckpointUnsupportedError
-from checkpointable.graph.adapter import Adapter, RestoreNotes
+from checkpointable.graph.adapter import Adapter
 from checkpointable.graph.paths import VARIABLE_VALUE
+from checkpointable.graph.restore_notes import RestoreNotes
 from checkpointable.graph.value import Value, ValueFactory, ValueSpec, ValueTarget
 
 __all__ = ["LazyValue", "TensorAdapter", "TensorValue", "value_of"]
