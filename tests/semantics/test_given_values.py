@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checkpointable as cp
+from checkpointable.tracking import given as given_module
 
 
 def save(path, **values):
@@ -187,6 +188,18 @@ def test_an_object_that_is_appended_later_gets_its_value(tmp_path):
     layers.append(late)
     status.assert_consumed()
     assert float(late.numpy()) == 2.0
+
+
+# S42
+def test_a_long_list_is_looked_through_once(tmp_path, monkeypatch):
+    path = save(tmp_path, layers=[cp.Variable(float(i)) for i in range(300)])
+    layers = [cp.Variable(0.0) for _ in range(300)]
+    checkpoint = cp.Checkpoint(layers=layers)
+    looks = []
+    monkeypatch.setattr(given_module, "_is_object", lambda item: looks.append(1) or True)
+    checkpoint.read(path)
+    assert float(layers[-1].numpy()) == 299.0
+    assert len(looks) < 20 * 300  # not once for each pair
 
 
 # S42

@@ -32,6 +32,9 @@ class _GivenAdapter(Adapter):
         # A list, so that an error is raised where the path is known.
         return list(obj.dependencies())
 
+    def child(self, obj: Any, local_name: str) -> Any | None:
+        return obj.dependency(local_name)
+
     def values(self, obj: Any) -> Mapping[str, ValueSpec | ValueFactory]:
         return _GivenState(obj)
 

@@ -82,14 +82,28 @@ class GivenValue:
     def dependencies(self) -> Iterator[tuple[str, Any]]:
         """Yields (local name, object) of the objects in a container, and of inner containers."""
         for key, item in _items(self.value):
-            if _is_object(item):
-                yield _local_name(key, item, self.path), item
-            elif type(item) in _CONTAINERS and _holds_objects(item):
-                # The same one at every call, because it has the restore notes.
-                inner = self._inner.get(key)
-                if inner is None:
-                    inner = self._inner[key] = GivenValue(self, key)
-                yield _local_name(key, item, self.path), inner
+            dependency = self._dependency_of(key, item)
+            if dependency is not None:
+                yield _local_name(key, item, self.path), dependency
+
+    def dependency(self, local_name: str) -> Any | None:
+        """Returns the dependency of this local name, or None."""
+        value = self.value
+        for key in _keys_named(local_name, value):
+            dependency = self._dependency_of(key, value[key])
+            if dependency is not None:
+                return dependency
+        return None
+
+    def _dependency_of(self, key: Any, item: Any) -> Any | None:
+        if _is_object(item):
+            return item
+        if type(item) not in _CONTAINERS or not _holds_objects(item):
+            return None
+        inner = self._inner.get(key)
+        if inner is None:  # the same one each time: restore notes belong to it
+            inner = self._inner[key] = GivenValue(self, key)
+        return inner
 
     @property
     def has_state(self) -> bool:
@@ -121,6 +135,17 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from value.items()
     elif type(value) in _CONTAINERS:
         yield from enumerate(value)
+
+
+def _keys_named(local_name: str, value: Any) -> Iterator[Any]:
+    """Yields the keys or indices of a container whose local name this is."""
+    index = int(local_name) if local_name.isascii() and local_name.isdigit() else None
+    if str(index) != local_name:  # "07"
+        index = None
+    if isinstance(value, dict):
+        yield from (key for key in (local_name, index) if key is not None and key in value)
+    elif type(value) in _CONTAINERS and index is not None and index < len(value):
+        yield index
 
 
 def _is_object(item: Any) -> bool:
