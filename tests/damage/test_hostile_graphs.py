@@ -144,7 +144,7 @@ def test_the_graphs_entry_is_no_string(tmp_path, entry):
     prefix = write(tmp_path, contents_, dtype=dtype, shape=shape)
     root = program(5)
     for call in (lambda: restore(root, prefix), lambda: cp.object_metadata(prefix)):
-        with pytest.raises(cp.CheckpointCorruptError, match="the object graph is a scalar string"):
+        with pytest.raises(cp.CheckpointCorruptError, match="graph should be a scalar string"):
             call()
     assert contents(root) == contents(program(5))
 

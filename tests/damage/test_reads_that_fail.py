@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import checkpointable as cp
-from checkpointable.bundle import buffers, parallel
+from checkpointable.bundle import parallel
 from checkpointable.bundle.reading import checks, transfer
 from checkpointable.errors import CheckpointCorruptError, CheckpointIOError
 from checkpointable.readers.foreign import arrays
@@ -32,7 +32,7 @@ def small_portions(monkeypatch):
         (transfer, "STREAM_CHUNK_SIZE"),
     ):
         monkeypatch.setattr(module, name, 4096)
-    for module in (buffers, checks, transfer):
+    for module in (parallel, checks, transfer):
         monkeypatch.setattr(module, "PIECE_SIZE", 1024)
     monkeypatch.setattr(parallel, "_PARALLEL_SIZE", 0)
 

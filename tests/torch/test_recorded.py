@@ -54,7 +54,7 @@ def test_what_is_restored_later_is_told_of(tmp_path, kind, make):
     assert torch.equal(model[0].weight, whole[0].weight)
     assert told[-1][0] == told[-1][1]
     # What has checksums and is verified first is gone through twice.
-    first = 1 if (kind == "checkpoint" and not at_once) or kind == "file" else 2
+    first = 1 if kind == "checkpoint" and not at_once else 2
     last = 1 if make is on_meta else first
     assert told[-1][1] == last * SIZE
     done = len(told)

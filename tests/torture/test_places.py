@@ -44,7 +44,7 @@ def test_names(tmp_path, name):
 
 def test_a_name_that_is_no_unicode(tmp_path):
     """The state file cannot hold it: nothing is written, or what is written is whole."""
-    with pytest.raises(cp.CheckpointUnsupportedError, match="not Unicode"):
+    with pytest.raises(cp.CheckpointUnsupportedError, match="not valid Unicode"):
         program(1).save(os.fsdecode(os.fsencode(tmp_path) + b"/ck\xff"))
     for path in list_checkpoints(tmp_path):
         assert value_of(path) == 1
