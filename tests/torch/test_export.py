@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-
-torch = pytest.importorskip("torch")
-safetensors = pytest.importorskip("safetensors")
-transformers = pytest.importorskip("transformers")
+import safetensors
+import torch
+import transformers
 from safetensors.torch import save_model
 from torch import nn
 from typer.testing import CliRunner

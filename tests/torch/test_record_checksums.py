@@ -7,8 +7,7 @@ import json
 import zipfile
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from typer.testing import CliRunner
 
